@@ -1,0 +1,84 @@
+package campagnol_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// layers lists what each package of the module may import from the module; its
+// order is bottom up. Tests are exempt. A new package has to be added here,
+// which is the moment to think about where it belongs.
+var layers = map[string][]string{
+	"conf":            {},
+	"internal/cli":    {},
+	"internal/daemon": {},
+	"pki":             {},
+	"pki/ca":          {"pki"},
+
+	"rdv/wire":     {},
+	"punch":        {"rdv/wire"},
+	"punch/udp":    {"punch"},
+	"punch/simnet": {"punch"},
+
+	"tunnel/packet":    {},
+	"tunnel/device":    {},
+	"tunnel/record":    {},
+	"tunnel/handshake": {"tunnel/record"},
+	"tunnel":           {"tunnel/handshake", "tunnel/packet", "tunnel/record"},
+
+	"rdv":    {"punch", "rdv/wire"},
+	"client": {"pki", "punch", "rdv/wire", "tunnel", "tunnel/device", "tunnel/handshake", "tunnel/packet", "tunnel/record"},
+
+	"internal/lab": {},
+
+	"client/campagnol": {
+		"client", "conf", "internal/cli", "internal/daemon", "internal/lab",
+		"pki", "pki/ca", "punch", "punch/udp", "tunnel/device",
+	},
+	"rdv/campagnol_rdv": {"conf", "internal/cli", "internal/daemon", "punch/udp", "rdv"},
+}
+
+// TestLayers checks the imports of every package against layers.
+func TestLayers(t *testing.T) {
+	const module = "campagnol/"
+	seen := map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		pkg := filepath.ToSlash(filepath.Dir(path))
+		allowed, ok := layers[pkg]
+		if !ok && !seen[pkg] {
+			t.Errorf("package %s is not in the table of layers", pkg)
+		}
+		seen[pkg] = true
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, imp := range f.Imports {
+			p, err := strconv.Unquote(imp.Path.Value)
+			if err != nil {
+				return err
+			}
+			if dep, ours := strings.CutPrefix(p, module); ours && !slices.Contains(allowed, dep) {
+				t.Errorf("%s: package %s must not import %s", path, pkg, dep)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pkg := range layers {
+		if !seen[pkg] {
+			t.Errorf("the table of layers names package %s, which does not exist", pkg)
+		}
+	}
+}

@@ -1,0 +1,56 @@
+package punch
+
+import "net/netip"
+
+// A Datagram is a UDP payload, or several of equal size that travel together,
+// with the address it came from or goes to.
+type Datagram struct {
+	Addr netip.AddrPort
+	Data []byte
+
+	// Segment, when it is not 0, says that Data holds several payloads of
+	// Segment bytes each, of which the last may be shorter: what UDP_SEGMENT
+	// sends and UDP_GRO receives in one call. 0 means that Data is one payload.
+	Segment int
+}
+
+// Segments calls yield for each payload of d, in order.
+func (d Datagram) Segments(yield func(payload []byte) bool) {
+	if d.Segment <= 0 || len(d.Data) <= d.Segment {
+		yield(d.Data)
+		return
+	}
+	for b := d.Data; len(b) > 0; {
+		n := min(d.Segment, len(b))
+		if !yield(b[:n:n]) {
+			return
+		}
+		b = b[n:]
+	}
+}
+
+// A Conn sends and receives datagrams. The kernel's sockets (punch/udp) and the
+// sockets of the simulated Internet (punch/simnet) are Conns. It is the only
+// way by which control and data path touch the network.
+type Conn interface {
+	// Receive waits for datagrams and returns at least one. The caller
+	// borrows them: they are valid, and may be changed in place, until the
+	// next Receive. After Close it returns net.ErrClosed. Addresses are never
+	// IPv4-mapped IPv6. Only one goroutine may call Receive.
+	//
+	// An error other than net.ErrClosed means that the socket is beyond
+	// repair; what the network does to single datagrams is not an error.
+	Receive() ([]Datagram, error)
+
+	// Send sends ds in order. It does not keep them, nor change them. It is
+	// safe for concurrent use. A datagram that cannot be sent does not hold
+	// up those after it; Send returns the first such error. It may wait for
+	// room in the socket's buffer.
+	Send(ds []Datagram) error
+
+	// LocalAddr returns the bound address; its IP may be unspecified.
+	LocalAddr() netip.AddrPort
+
+	// Close unblocks Receive.
+	Close() error
+}
