@@ -1,0 +1,66 @@
+package record
+
+import "sync"
+
+// An Opener removes the protection of the inbound records of one epoch. It is
+// safe for concurrent use.
+type Opener struct {
+	protection
+
+	mu     sync.Mutex // guards window; never held over the cipher's work
+	window Window
+}
+
+// NewOpener returns an Opener with an empty replay window.
+func NewOpener(s Suite, key, iv []byte, epoch uint16) (*Opener, error) {
+	p, err := newProtection(s, key, iv, epoch)
+	if err != nil {
+		return nil, err
+	}
+	return &Opener{protection: p}, nil
+}
+
+// Open checks and decrypts rec, one whole record with header h as [Split]
+// returns them, in place. The payload it returns is a part of rec. After an
+// error the content of rec is undefined, except after ErrVersion, ErrEpoch,
+// ErrShort and ErrReplay, which leave it alone.
+//
+// Whether a record is new is checked before the cipher's work and noted after
+// it, so that only authentic records move the window (RFC 6347 section
+// 4.1.2.6).
+func (o *Opener) Open(h Header, rec []byte, tmp *Scratch) (payload []byte, err error) {
+	switch {
+	case h.Epoch != o.epoch:
+		return nil, ErrEpoch
+	case h.Version != Version12:
+		return nil, ErrVersion
+	case h.Length < o.explicit+tagLen || len(rec) < HeaderLen+h.Length:
+		return nil, ErrShort
+	}
+	o.mu.Lock()
+	fresh := o.window.Check(h.Seq)
+	o.mu.Unlock()
+	if !fresh {
+		return nil, ErrReplay
+	}
+
+	plain := h
+	plain.Length -= o.explicit + tagLen
+	o.fill(tmp, plain)
+	// GCM's nonce is the record's own explicit part, which need not be the
+	// sequence number (RFC 5288 section 3).
+	copy(tmp.nonce[len(tmp.nonce)-o.explicit:], rec[HeaderLen:HeaderLen+o.explicit])
+	sealed := rec[HeaderLen+o.explicit : HeaderLen+h.Length]
+	payload, err = o.aead.Open(sealed[:0], tmp.nonce[:], sealed, tmp.aad[:])
+	if err != nil {
+		return nil, ErrAuth
+	}
+
+	o.mu.Lock()
+	fresh = o.window.Accept(h.Seq)
+	o.mu.Unlock()
+	if !fresh {
+		return nil, ErrReplay // lost a race with its own duplicate
+	}
+	return payload, nil
+}
