@@ -1,0 +1,224 @@
+package handshake
+
+import (
+	"bytes"
+	"net"
+	"sync"
+	"time"
+
+	"campagnol/tunnel/record"
+
+	"github.com/pion/dtls/v3/pkg/protocol/alert"
+	"github.com/pion/transport/v5/deadline"
+)
+
+// Bounds on what a peer that has proven nothing yet can make us keep.
+const (
+	maxQueued    = 32      // datagrams for pion
+	maxEarly     = 64      // records for the time after the take-over
+	maxFinished  = 8       // copies of protected handshake records
+	maxRecordLen = 4 << 10 // of a kept record, in bytes; a VPN packet is smaller
+)
+
+// A pipe is the net.PacketConn that pion speaks through. It stands between pion
+// and the network: it shows pion only the records of a handshake, keeps those
+// that come early, and watches which sequence numbers leave.
+type pipe struct {
+	send    func([]byte)
+	in      chan []byte
+	alerted chan struct{} // closed at the first fatal alert in clear
+	closed  chan struct{}
+	expired *deadline.Deadline // of reads
+
+	mu         sync.Mutex
+	swallowing bool
+	shut       bool
+	fatal      alert.Description
+	isFatal    bool
+	early      [][]byte // whole records of epoch 1 that are not handshake records
+	finished   [][]byte // copies of epoch-1 handshake records from the peer
+	lastFlight [][]byte // datagrams since our last ChangeCipherSpec
+	nextSeq    uint64   // one more than the highest epoch-1 number that left
+}
+
+func newPipe(send func([]byte)) *pipe {
+	return &pipe{
+		send:    send,
+		in:      make(chan []byte, maxQueued),
+		alerted: make(chan struct{}),
+		closed:  make(chan struct{}),
+		expired: deadline.New(),
+	}
+}
+
+// deliver sorts the records of a datagram from the network.
+func (p *pipe) deliver(datagram []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var forPion []byte
+	for rest := datagram; len(rest) > 0; {
+		h, rec, r, err := record.Split(rest)
+		if err != nil {
+			break
+		}
+		if p.sort(h, rec) {
+			forPion = append(forPion, rec...)
+		}
+		rest = r
+	}
+	if forPion == nil || p.shut {
+		return
+	}
+	select {
+	case p.in <- forPion:
+	default: // pion is behind; the peer repeats its flight
+	}
+}
+
+// sort keeps what has to be kept of a record and reports whether pion may see
+// it. p.mu is held.
+func (p *pipe) sort(h record.Header, rec []byte) (forPion bool) {
+	switch {
+	case h.Epoch == 0 && (h.Type == record.Handshake || h.Type == record.ChangeCipherSpec):
+		return true
+	case h.Epoch == 0 && h.Type == record.Alert:
+		p.noteAlert(rec[record.HeaderLen:])
+	case h.Epoch == 1 && h.Type == record.Handshake:
+		if len(p.finished) < maxFinished && len(rec) <= maxRecordLen {
+			p.finished = append(p.finished, bytes.Clone(rec))
+		}
+		if p.swallowing { // after the take-over: a repeated flight, for the session
+			p.keepEarly(rec)
+			return false
+		}
+		return true
+	case h.Epoch == 1 && (h.Type == record.ApplicationData || h.Type == record.Alert):
+		p.keepEarly(rec)
+	}
+	return false
+}
+
+func (p *pipe) keepEarly(rec []byte) {
+	if len(p.early) < maxEarly && len(rec) <= maxRecordLen {
+		p.early = append(p.early, bytes.Clone(rec))
+	}
+}
+
+// noteAlert keeps the first fatal alert that came in clear. It is a hint, not
+// proof: see alertGrace. pion never sees alerts in clear, since a spoofed one
+// would end its handshake.
+func (p *pipe) noteAlert(body []byte) {
+	var a alert.Alert
+	if err := a.Unmarshal(body); err != nil || a.Level != alert.Fatal || p.isFatal {
+		return
+	}
+	p.fatal, p.isFatal = a.Description, true
+	close(p.alerted)
+}
+
+func (p *pipe) fatalAlert() (alert.Description, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fatal, p.isFatal
+}
+
+func (p *pipe) takeEarly() [][]byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	early := p.early
+	p.early = nil
+	return early
+}
+
+// swallow makes the pipe drop what pion writes from now on. When it returns,
+// nothing more of pion's leaves.
+func (p *pipe) swallow() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.swallowing = true
+}
+
+// WriteTo sends a datagram of pion's to the network.
+func (p *pipe) WriteTo(b []byte, _ net.Addr) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.swallowing {
+		return len(b), nil
+	}
+	p.watch(b)
+	p.send(b) // under the lock: after swallow has returned, nothing leaves
+	return len(b), nil
+}
+
+// watch notes the highest epoch-1 sequence number of datagram b, and keeps b if
+// it belongs to the last flight: the ChangeCipherSpec and what follows it.
+func (p *pipe) watch(b []byte) {
+	last := len(p.lastFlight) > 0
+	for rest := b; len(rest) > 0; {
+		h, _, r, err := record.Split(rest)
+		if err != nil {
+			break
+		}
+		switch {
+		case h.Epoch == 0 && h.Type == record.ChangeCipherSpec:
+			p.lastFlight, last = nil, true
+		case h.Epoch == 1:
+			p.nextSeq = max(p.nextSeq, h.Seq+1)
+		case h.Type == record.Handshake: // a flight before the last, repeated
+			p.lastFlight, last = nil, false
+		}
+		rest = r
+	}
+	if last {
+		p.lastFlight = append(p.lastFlight, bytes.Clone(b))
+	}
+}
+
+// ReadFrom gives pion the next datagram.
+func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
+	select { // an expired deadline wins over a datagram that waits
+	case <-p.expired.Done():
+		return 0, nil, errExpired{}
+	default:
+	}
+	select {
+	case d := <-p.in:
+		return copy(b, d), p.RemoteAddr(), nil
+	case <-p.expired.Done():
+		return 0, nil, errExpired{}
+	case <-p.closed:
+		return 0, nil, net.ErrClosed
+	}
+}
+
+// Close unblocks ReadFrom.
+func (p *pipe) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.shut {
+		p.shut = true
+		close(p.closed)
+	}
+	return nil
+}
+
+// An addr is the address of either end: pion wants one, nobody looks at it.
+type addr struct{}
+
+func (addr) Network() string { return "pipe" }
+func (addr) String() string  { return "pipe" }
+
+// The rest of net.PacketConn.
+
+func (p *pipe) LocalAddr() net.Addr               { return addr{} }
+func (p *pipe) RemoteAddr() net.Addr              { return addr{} }
+func (p *pipe) SetReadDeadline(t time.Time) error { p.expired.Set(t); return nil }
+func (p *pipe) SetWriteDeadline(time.Time) error  { return nil } // writes never wait
+func (p *pipe) SetDeadline(t time.Time) error     { return p.SetReadDeadline(t) }
+
+// errExpired is what a net.PacketConn returns after its deadline.
+type errExpired struct{}
+
+func (errExpired) Error() string   { return "deadline exceeded" }
+func (errExpired) Timeout() bool   { return true }
+func (errExpired) Temporary() bool { return true }
