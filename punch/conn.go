@@ -12,6 +12,13 @@ type Datagram struct {
 	// Segment bytes each, of which the last may be shorter: what UDP_SEGMENT
 	// sends and UDP_GRO receives in one call. 0 means that Data is one payload.
 	Segment int
+
+	// Local is the address of this host that the datagram was sent to, and on
+	// Send the one to send from, so that a socket bound to all addresses
+	// answers from the address it was reached at. The zero Addr is "not known"
+	// and "the kernel chooses"; so is, on Send, an address that the host has
+	// lost meanwhile.
+	Local netip.Addr
 }
 
 // Segments calls yield for each payload of d, in order.

@@ -1,0 +1,345 @@
+// Package punch finds a path for datagrams between two clients behind NATs.
+//
+// An [Attempt] is a machine without I/O: its owner feeds it the punches that
+// arrive and the passing of time, and sends what it says. It never reads a
+// clock, starts a goroutine or takes a lock. [Conn] is how datagrams reach the
+// network.
+package punch
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"campagnol/rdv/wire"
+)
+
+// How an attempt spends its time. The first three are what an original peer
+// expects: it looks for a punch only once it waits for one, and gives up 3 s
+// after it was introduced.
+const (
+	volleyInterval = 200 * time.Millisecond // between two volleys of punches
+	volleyCount    = 10                     // of them; then slowInterval
+	slowInterval   = 500 * time.Millisecond
+	patience       = 5 * time.Second // from the last introduction, before giving up
+
+	// replyGap is how soon a punch from the same place is answered again. An
+	// answer is as long as the question, so it amplifies nothing.
+	replyGap = 50 * time.Millisecond
+
+	// holdTime is how long we wait for the ClientHello of a peer that asked at
+	// the same time as we did and that we let go first.
+	holdTime = 1500 * time.Millisecond
+)
+
+// Bounds on the candidates of one attempt.
+const (
+	maxCandidates = 8 // named by the RDV or configured
+	maxReflexive  = 4 // seen as the source of a punch only
+)
+
+// A State is where an Attempt stands.
+//
+//	Punching ──a punch arrives──► Open ──Reject, none left──► Failed
+//	    └──────────────patience──────────────────────────────► Failed
+type State uint8
+
+// The states of an Attempt.
+const (
+	Punching State = iota // looking for a path
+	Open                  // a path carries datagrams from the peer to us
+	Failed
+)
+
+func (s State) String() string { return [...]string{"punching", "open", "failed"}[s] }
+
+// A Role says who speaks first in the DTLS handshake.
+type Role uint8
+
+// The roles.
+const (
+	Undecided Role = iota // no path yet
+	Client                // we send the ClientHello
+	Server                // the peer does
+)
+
+func (r Role) String() string { return [...]string{"undecided", "client", "server"}[r] }
+
+// An Out is a message to send.
+type Out struct {
+	To  netip.AddrPort
+	Msg wire.Message
+}
+
+// A Config says what an Attempt is about.
+type Config struct {
+	Self, Peer netip.Addr // VPN addresses
+
+	// Asked says that we asked the RDV for this path, which makes us the DTLS
+	// client, unless the peer asked too.
+	Asked bool
+}
+
+// An Attempt opens a path to one peer.
+type Attempt struct {
+	cfg        Config
+	crossed    bool // the RDV says that the peer asked, too
+	candidates []candidate
+	path       netip.AddrPort // of the chosen candidate, once Open
+	state      State
+	volleys    int       // sent since the last introduction
+	next       time.Time // volley; zero: none
+	deadline   time.Time // while Punching
+	hold       time.Time // until when we leave the first word to a peer that asked, too; zero: no longer
+}
+
+// A candidate is an address at which the peer may be.
+type candidate struct {
+	addr      netip.AddrPort
+	reflexive bool // known only as the source of a punch
+	heard     bool // a punch came from there
+	rejected  bool // no session came about on it
+	marked    bool // the peer is one of ours
+	mark      wire.Mark
+	replied   time.Time
+}
+
+// NewAttempt starts an attempt. The first volley is due at once.
+func NewAttempt(now time.Time, cfg Config, candidates ...netip.AddrPort) *Attempt {
+	a := &Attempt{cfg: cfg}
+	a.Introduce(now, candidates...)
+	return a
+}
+
+// Introduce adds addresses of the peer that the RDV has named, and gives the
+// attempt new time. It does nothing once the attempt has failed.
+func (a *Attempt) Introduce(now time.Time, candidates ...netip.AddrPort) {
+	if a.state == Failed {
+		return
+	}
+	for _, addr := range candidates {
+		c, room := a.find(addr), a.named() < maxCandidates
+		switch {
+		case c != nil:
+			c.rejected = false
+			c.reflexive = c.reflexive && !room
+		case room && addr.IsValid() && addr.Port() != 0:
+			a.candidates = append(a.candidates, candidate{addr: addr})
+		}
+	}
+	a.volleys, a.next = 0, now
+	a.deadline = now.Add(patience)
+}
+
+// Cross notes that the RDV says that the peer asked for us as we asked for it.
+func (a *Attempt) Cross() { a.crossed = true }
+
+// State returns where the attempt stands and, once it is Open, the path.
+func (a *Attempt) State() (State, netip.AddrPort) { return a.state, a.path }
+
+// Knows reports whether addr is one of the attempt's candidates.
+func (a *Attempt) Knows(addr netip.AddrPort) bool { return a.find(addr) != nil }
+
+// Candidates returns the addresses under which the peer may be, for logs and
+// status.
+func (a *Attempt) Candidates() []netip.AddrPort {
+	var addrs []netip.AddrPort
+	for i := range a.candidates {
+		addrs = append(addrs, a.candidates[i].addr)
+	}
+	return addrs
+}
+
+// PeerIsOurs reports whether the peer on the path has marked its punches, as
+// this program does and the original does not.
+func (a *Attempt) PeerIsOurs() bool {
+	c := a.find(a.path)
+	return c != nil && c.marked
+}
+
+// Role returns who is to send the ClientHello. When both asked (glare), the one
+// with the lower VPN address does, if both are ours. An original always does
+// when it asked, so we let it go first; should it not speak for holdTime, we do.
+func (a *Attempt) Role() Role {
+	switch {
+	case a.state != Open:
+		return Undecided
+	case !a.cfg.Asked || a.holding():
+		return Server
+	}
+	return Client
+}
+
+// holding reports whether we asked but leave the first word to the peer.
+func (a *Attempt) holding() bool {
+	if a.state != Open || !a.cfg.Asked || a.hold.IsZero() {
+		return false
+	}
+	if c := a.find(a.path); c.marked {
+		return c.mark.Asked && a.cfg.Peer.Less(a.cfg.Self)
+	}
+	return a.crossed
+}
+
+// Yields reports whether we act as the DTLS server for a ClientHello that comes
+// from the peer's address addr, although we may have sent one of our own.
+func (a *Attempt) Yields(addr netip.AddrPort) bool {
+	c := a.find(addr)
+	switch {
+	case !a.cfg.Asked || c == nil || !c.marked:
+		return true
+	}
+	return a.cfg.Peer.Less(a.cfg.Self)
+}
+
+// Handle takes a punch of the peer that came from addr and appends what to send
+// to out. A punch proves nothing: who holds the path is for DTLS to find out.
+func (a *Attempt) Handle(now time.Time, addr netip.AddrPort, m wire.Message, out []Out) []Out {
+	if a.state == Failed || m.Type != wire.Punch {
+		return out
+	}
+	c := a.find(addr)
+	if c == nil {
+		c = a.addReflexive(addr)
+	}
+	c.heard = true
+	mark, marked := m.Mark()
+	c.mark, c.marked = mark, marked
+	if a.state == Punching && !c.rejected {
+		a.open(now, c)
+	}
+	if mark.Heard || now.Sub(c.replied) < replyGap {
+		return out
+	}
+	c.replied = now
+	return append(out, Out{addr, a.punch(true)})
+}
+
+// Opened tells that the path carries more than punches: a ClientHello arrived on
+// it before any punch did.
+func (a *Attempt) Opened(now time.Time, addr netip.AddrPort) {
+	if c := a.find(addr); c != nil && a.state == Punching {
+		c.heard = true
+		a.open(now, c)
+	}
+}
+
+func (a *Attempt) open(now time.Time, c *candidate) {
+	a.state, a.path = Open, c.addr
+	a.hold = now.Add(holdTime)
+}
+
+// Reject tells that no session came about on addr. If that was the path, another
+// one on which the peer was heard becomes it; if there is none, the attempt goes
+// on looking for as long as it has time.
+func (a *Attempt) Reject(now time.Time, addr netip.AddrPort) {
+	c := a.find(addr)
+	if c == nil || a.state == Failed {
+		return
+	}
+	c.rejected = true
+	if a.path != addr {
+		return
+	}
+	a.state, a.path, a.next = Punching, netip.AddrPort{}, now
+	for i := range a.candidates {
+		if c := &a.candidates[i]; c.heard && !c.rejected {
+			a.open(now, c)
+			return
+		}
+	}
+	if !now.Before(a.deadline) {
+		a.state = Failed
+	}
+}
+
+// Timeout returns when Advance must be called next, or zero for never.
+func (a *Attempt) Timeout() time.Time {
+	switch a.state {
+	case Punching:
+		return earlier(a.next, a.deadline)
+	case Open:
+		if a.holding() {
+			return earlier(a.next, a.hold)
+		}
+		return a.next
+	}
+	return time.Time{}
+}
+
+// earlier returns the earlier of two times, of which zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// Advance takes the passing of time and appends what to send to out.
+func (a *Attempt) Advance(now time.Time, out []Out) []Out {
+	if a.state == Punching && !now.Before(a.deadline) {
+		a.state = Failed
+	}
+	if a.state == Open && !now.Before(a.hold) {
+		a.hold = time.Time{}
+	}
+	if a.state == Failed || a.next.IsZero() || now.Before(a.next) {
+		return out
+	}
+	a.volleys++
+	a.next = now.Add(volleyInterval)
+	if a.volleys >= volleyCount {
+		a.next = now.Add(slowInterval)
+		if a.state == Open { // the peer has had every chance to hear us
+			a.next = time.Time{}
+		}
+	}
+	if a.state == Punching {
+		for i := range a.candidates {
+			out = append(out, Out{a.candidates[i].addr, a.punch(a.candidates[i].heard)})
+		}
+		return out
+	}
+	c := a.find(a.path)
+	if c.marked && c.mark.Heard { // one of ours has heard us: it needs no more
+		a.next = time.Time{}
+		return out
+	}
+	return append(out, Out{a.path, a.punch(true)})
+}
+
+func (a *Attempt) punch(heard bool) wire.Message {
+	return wire.NewPunch(a.cfg.Self, wire.Mark{Asked: a.cfg.Asked, Heard: heard})
+}
+
+func (a *Attempt) find(addr netip.AddrPort) *candidate {
+	for i := range a.candidates {
+		if a.candidates[i].addr == addr {
+			return &a.candidates[i]
+		}
+	}
+	return nil
+}
+
+// named returns how many candidates are more than the source of a punch.
+func (a *Attempt) named() int {
+	n := 0
+	for i := range a.candidates {
+		if !a.candidates[i].reflexive {
+			n++
+		}
+	}
+	return n
+}
+
+// addReflexive adds the source of a punch. A symmetric NAT punches from a port
+// that the RDV has never seen. When there are too many, the oldest that is not
+// the path makes room: whoever floods us must not lock the peer out.
+func (a *Attempt) addReflexive(addr netip.AddrPort) *candidate {
+	if len(a.candidates)-a.named() >= maxReflexive {
+		oldest := slices.IndexFunc(a.candidates, func(c candidate) bool { return c.reflexive && c.addr != a.path })
+		a.candidates = slices.Delete(a.candidates, oldest, oldest+1)
+	}
+	a.candidates = append(a.candidates, candidate{addr: addr, reflexive: true})
+	return &a.candidates[len(a.candidates)-1]
+}
