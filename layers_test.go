@@ -18,6 +18,8 @@ var layers = map[string][]string{
 	"conf":            {},
 	"internal/cli":    {},
 	"internal/daemon": {},
+	"internal/logging": {},
+	"internal/testenv": {},
 	"pki":             {},
 	"pki/ca":          {"pki"},
 

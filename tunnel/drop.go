@@ -1,0 +1,65 @@
+package tunnel
+
+import "sync/atomic"
+
+// A Drop says why a packet or a datagram went no further. Zero is no drop.
+type Drop uint8
+
+// The reasons. Their names appear in status and metrics.
+const (
+	Kept        Drop = iota
+	DropInvalid      // datagram of no protocol that we speak
+	DropShort        // record cut short, or shorter than its protection
+	DropEpoch        // record of an epoch, or a version, that the session has not
+	DropReplay       // record seen before, or older than the window
+	DropAuth         // record that the peer's key has not made
+	DropNoPeer       // datagram or packet of or for nobody whom we know
+	DropNotIP        // the peer sent something that is no IP packet
+	DropSource       // the peer sent a packet with an address that is not its own
+	DropDest         // packet from our own host for an address outside the VPN
+	DropQueue        // a bounded queue was full
+	DropRefused      // the peer is not there, or was asked for too often
+	DropSize         // packet larger than a record can be
+	DropSend         // the socket did not take it
+	DropDevice       // the device did not take it
+	dropCount
+)
+
+var dropNames = [dropCount]string{
+	"none", "invalid", "short", "epoch", "replay", "auth", "no_peer", "not_ip",
+	"source", "dest", "queue", "refused", "size", "send", "device",
+}
+
+func (d Drop) String() string {
+	if d < dropCount {
+		return dropNames[d]
+	}
+	return "unknown"
+}
+
+// Drops counts drops by reason. It is safe for concurrent use.
+type Drops [dropCount]atomic.Uint64
+
+// Add counts one drop, unless d is Kept.
+func (c *Drops) Add(d Drop) { c.AddN(d, 1) }
+
+// AddN counts n drops of one reason, unless d is Kept.
+func (c *Drops) AddN(d Drop, n int) {
+	if d != Kept {
+		c[d].Add(uint64(n))
+	}
+}
+
+// Get returns the count of one reason.
+func (c *Drops) Get(d Drop) uint64 { return c[d].Load() }
+
+// Snapshot returns the counts that are not zero, by the reason's name.
+func (c *Drops) Snapshot() map[string]uint64 {
+	m := map[string]uint64{}
+	for i := range c {
+		if n := c[i].Load(); n > 0 {
+			m[Drop(i).String()] = n
+		}
+	}
+	return m
+}

@@ -1,0 +1,260 @@
+package tunnel
+
+import (
+	"errors"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"campagnol/tunnel/handshake"
+	"campagnol/tunnel/packet"
+	"campagnol/tunnel/record"
+
+	"github.com/pion/dtls/v3/pkg/protocol/alert"
+)
+
+// How the last flight of a handshake is repeated (RFC 6347 section 4.2.4).
+const (
+	flightGap  = 100 * time.Millisecond // between two repetitions
+	flightLife = 2 * time.Minute        // how long a peer may still miss it
+)
+
+// A Session is an established DTLS association with a peer.
+//
+// Seal, Receive and the counters are for the data path and safe for concurrent
+// use. Handle and CloseNotify belong to control.
+type Session struct {
+	peer     netip.Addr
+	suite    record.Suite
+	protocol string
+	seal     *record.Sealer
+	open     *record.Opener
+
+	stats   Stats
+	lastIn  atomic.Int64  // Stamp of the last authentic data
+	lastOut atomic.Int64  // Stamp of the last sealed data
+	strange atomic.Uint32 // bit set of the Drops that were reported
+
+	// Owned by control.
+	opened     time.Time
+	lastFlight [][]byte
+	repeated   time.Time
+	tmp        record.Scratch
+}
+
+// A Stamp is a moment as the data path notes it: nanoseconds since the Clock
+// began. Zero is never.
+type Stamp int64
+
+// A Clock makes Stamps. It is a value: copies agree.
+type Clock struct{ base time.Time }
+
+// NewClock returns a clock that begins at now.
+func NewClock(now time.Time) Clock { return Clock{now.Add(-time.Nanosecond)} }
+
+// Stamp returns the stamp of a moment. Moments before the clock began are never.
+func (c Clock) Stamp(t time.Time) Stamp { return Stamp(max(0, t.Sub(c.base))) }
+
+// Time returns the moment of a stamp, and the zero Time for never.
+func (c Clock) Time(s Stamp) time.Time {
+	if s == 0 {
+		return time.Time{}
+	}
+	return c.base.Add(time.Duration(s))
+}
+
+// Stats counts a session's data. Bytes are those of the packets inside.
+type Stats struct {
+	PacketsIn, BytesIn   atomic.Uint64
+	PacketsOut, BytesOut atomic.Uint64
+	Drops                Drops // of what the peer sent
+}
+
+// NewSession returns the session that a handshake with the peer of a VPN
+// address has made.
+func NewSession(now time.Time, peer netip.Addr, r *handshake.Result) *Session {
+	return &Session{
+		peer:       peer,
+		suite:      r.Suite,
+		protocol:   r.Protocol,
+		seal:       r.Seal,
+		open:       r.Open,
+		opened:     now,
+		lastFlight: r.LastFlight,
+	}
+}
+
+// Peer returns the VPN address of the peer.
+func (s *Session) Peer() netip.Addr { return s.peer }
+
+// Suite returns the cipher suite.
+func (s *Session) Suite() record.Suite { return s.suite }
+
+// Protocol returns what ALPN agreed on; "" for an original peer.
+func (s *Session) Protocol() string { return s.protocol }
+
+// Opened returns when the handshake ended.
+func (s *Session) Opened() time.Time { return s.opened }
+
+// Stats returns the counters.
+func (s *Session) Stats() *Stats { return &s.stats }
+
+// Overhead returns by how many bytes a datagram is longer than the packet in it.
+func (s *Session) Overhead() int { return s.seal.Overhead() }
+
+// LastIn returns when the last authentic data came.
+func (s *Session) LastIn() Stamp { return Stamp(s.lastIn.Load()) }
+
+// LastOut returns when the last data was sent.
+func (s *Session) LastOut() Stamp { return Stamp(s.lastOut.Load()) }
+
+// Seal appends to dst a record with an IP packet for the peer, and returns the
+// extended slice. After a drop dst is as it was. now is that of the batch; 0
+// leaves the session's idle time alone, as a broadcast does.
+func (s *Session) Seal(now Stamp, dst, pkt []byte, tmp *record.Scratch) ([]byte, Drop) {
+	dst, err := s.seal.Seal(dst, pkt, record.ApplicationData, tmp)
+	if err != nil {
+		return dst, DropSize // or the numbers are spent: the session is over long before
+	}
+	if now != 0 {
+		stamp(&s.lastOut, now)
+	}
+	s.stats.PacketsOut.Add(1)
+	s.stats.BytesOut.Add(uint64(len(pkt)))
+	return dst, Kept
+}
+
+// Receive opens rec, one whole record with header h, in place. An
+// application-data record yields the IP packet in it, which is the peer's own;
+// another type yields its content, for Handle.
+//
+// After DropAuth the content of rec is undefined; after DropEpoch, DropShort and
+// DropReplay it is as it was.
+func (s *Session) Receive(now Stamp, h record.Header, rec []byte, tmp *record.Scratch) ([]byte, Drop) {
+	payload, err := s.open.Open(h, rec, tmp)
+	if err != nil {
+		return nil, dropOf(err)
+	}
+	if h.Type != record.ApplicationData {
+		return payload, Kept
+	}
+	stamp(&s.lastIn, now)
+	info, err := packet.Parse(payload)
+	switch {
+	case err != nil:
+		return nil, DropNotIP
+	case info.Src != s.peer:
+		return nil, DropSource
+	}
+	s.stats.PacketsIn.Add(1)
+	s.stats.BytesIn.Add(uint64(info.Len))
+	return payload[:info.Len], Kept
+}
+
+// FirstTime reports whether d has not happened in this session before, so that
+// it is logged once and not for every packet.
+func (s *Session) FirstTime(d Drop) bool {
+	bit := uint32(1) << d
+	return s.strange.Load()&bit == 0 && s.strange.Or(bit)&bit == 0
+}
+
+// stamp sets a to now. It writes only when that changes it, since the value is
+// shared between cores.
+func stamp(a *atomic.Int64, now Stamp) {
+	if a.Load() != int64(now) {
+		a.Store(int64(now))
+	}
+}
+
+func dropOf(err error) Drop {
+	switch {
+	case errors.Is(err, record.ErrReplay):
+		return DropReplay
+	case errors.Is(err, record.ErrShort):
+		return DropShort
+	case errors.Is(err, record.ErrEpoch), errors.Is(err, record.ErrVersion):
+		return DropEpoch
+	}
+	return DropAuth
+}
+
+// An Event is what an authentic record that is not data leads to.
+type Event struct {
+	Closed bool  // the session is over
+	Reason error // why, if not by the peer's close_notify
+}
+
+// ErrPeerAlert says that the peer ended the session with a fatal alert.
+var ErrPeerAlert = errors.New("the peer reports an error")
+
+// Handle takes the content of an authentic record that is not application data,
+// and appends the datagrams to send to out.
+func (s *Session) Handle(now time.Time, typ record.ContentType, payload []byte, out [][]byte) ([][]byte, Event) {
+	switch typ {
+	case record.Alert:
+		var a alert.Alert
+		if a.Unmarshal(payload) != nil {
+			return out, Event{}
+		}
+		switch {
+		case a.Description == alert.CloseNotify:
+			return out, Event{Closed: true}
+		case a.Level == alert.Fatal:
+			return out, Event{Closed: true, Reason: alertError(a.Description)}
+		}
+	case record.Handshake:
+		return s.handleHandshake(now, payload, out), Event{}
+	}
+	return out, Event{}
+}
+
+// handleHandshake answers the two handshake messages that a peer may send in an
+// established session.
+func (s *Session) handleHandshake(now time.Time, payload []byte, out [][]byte) [][]byte {
+	const helloRequest, clientHello, finished = 0, 1, 20 // RFC 5246 section 7.4
+	if len(payload) == 0 {
+		return out
+	}
+	switch payload[0] {
+	case finished: // it has not got our last flight
+		if s.LastIn() != 0 || now.Sub(s.opened) > flightLife {
+			s.lastFlight = nil // data has proven the contrary
+		}
+		if now.Sub(s.repeated) < flightGap {
+			return out
+		}
+		s.repeated = now
+		return append(out, s.lastFlight...)
+	case helloRequest, clientHello: // RFC 5246 section 7.2.2
+		if now.Sub(s.repeated) < flightGap {
+			return out
+		}
+		s.repeated = now
+		return s.appendAlert(out, alert.Warning, alert.NoRenegotiation)
+	}
+	return out
+}
+
+// CloseNotify appends to out the datagram that tells the peer that the session
+// is over (RFC 5246 section 7.2.1).
+func (s *Session) CloseNotify(out [][]byte) [][]byte {
+	return s.appendAlert(out, alert.Warning, alert.CloseNotify)
+}
+
+func (s *Session) appendAlert(out [][]byte, level alert.Level, d alert.Description) [][]byte {
+	rec, err := s.seal.Seal(nil, []byte{byte(level), byte(d)}, record.Alert, &s.tmp)
+	if err != nil {
+		return out
+	}
+	return append(out, rec)
+}
+
+// alertError is the reason of a session that the peer ended with an alert.
+func alertError(d alert.Description) error {
+	return &peerAlert{d}
+}
+
+type peerAlert struct{ d alert.Description }
+
+func (e *peerAlert) Error() string { return ErrPeerAlert.Error() + ": " + e.d.String() }
+func (e *peerAlert) Unwrap() error { return ErrPeerAlert }
