@@ -24,8 +24,11 @@ const (
 	patience       = 5 * time.Second // from the last introduction, before giving up
 
 	// replyGap is how soon a punch from the same place is answered again. An
-	// answer is as long as the question, so it amplifies nothing.
-	replyGap = 50 * time.Millisecond
+	// answer is as long as the question, so it amplifies nothing; maxReplies
+	// bounds an attempt's answers all the same, since two NATs that use a new
+	// port for each of the other's would make us answer for ever.
+	replyGap   = 50 * time.Millisecond
+	maxReplies = 64
 
 	// holdTime is how long we wait for the ClientHello of a peer that asked at
 	// the same time as we did and that we let go first.
@@ -87,7 +90,8 @@ type Attempt struct {
 	candidates []candidate
 	path       netip.AddrPort // of the chosen candidate, once Open
 	state      State
-	volleys    int       // sent since the last introduction
+	volleys    int // sent since the last introduction
+	replies    int
 	next       time.Time // volley; zero: none
 	deadline   time.Time // while Punching
 	hold       time.Time // until when we leave the first word to a peer that asked, too; zero: no longer
@@ -101,6 +105,7 @@ type candidate struct {
 	rejected  bool // no session came about on it
 	marked    bool // the peer is one of ours
 	mark      wire.Mark
+	sent      bool // a punch went there
 	replied   time.Time
 }
 
@@ -208,10 +213,13 @@ func (a *Attempt) Handle(now time.Time, addr netip.AddrPort, m wire.Message, out
 	if a.state == Punching && !c.rejected {
 		a.open(now, c)
 	}
-	if mark.Heard || now.Sub(c.replied) < replyGap {
+	// Whoever has heard us needs no answer; but if we never sent there, what we
+	// send may leave our NAT by a port that the peer has yet to learn.
+	if mark.Heard && c.sent || now.Sub(c.replied) < replyGap || a.replies >= maxReplies {
 		return out
 	}
-	c.replied = now
+	a.replies++
+	c.replied, c.sent = now, true
 	return append(out, Out{addr, a.punch(true)})
 }
 
@@ -227,6 +235,19 @@ func (a *Attempt) Opened(now time.Time, addr netip.AddrPort) {
 func (a *Attempt) open(now time.Time, c *candidate) {
 	a.state, a.path = Open, c.addr
 	a.hold = now.Add(holdTime)
+}
+
+// Heard reports whether any punch of the peer has arrived.
+func (a *Attempt) Heard() bool {
+	return slices.ContainsFunc(a.candidates, func(c candidate) bool { return c.heard })
+}
+
+// HasOther reports whether the peer was heard at another address than addr, on
+// which a session may still come about.
+func (a *Attempt) HasOther(addr netip.AddrPort) bool {
+	return slices.ContainsFunc(a.candidates, func(c candidate) bool {
+		return c.addr != addr && c.heard && !c.rejected
+	})
 }
 
 // Reject tells that no session came about on addr. If that was the path, another
@@ -296,7 +317,9 @@ func (a *Attempt) Advance(now time.Time, out []Out) []Out {
 	}
 	if a.state == Punching {
 		for i := range a.candidates {
-			out = append(out, Out{a.candidates[i].addr, a.punch(a.candidates[i].heard)})
+			c := &a.candidates[i]
+			c.sent = true
+			out = append(out, Out{c.addr, a.punch(c.heard)})
 		}
 		return out
 	}

@@ -1,0 +1,328 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"campagnol/punch"
+	"campagnol/rdv/wire"
+	"campagnol/tunnel"
+	"campagnol/tunnel/device"
+	"campagnol/tunnel/packet"
+	"campagnol/tunnel/record"
+)
+
+// A Config says what a Client is made of.
+type Config struct {
+	VPNAddr netip.Addr     // our address in the VPN; IPv4
+	Network netip.Prefix   // the VPN's network
+	Server  netip.AddrPort // the RDV
+	Conn    punch.Conn     // the primary socket: the RDV's and the peers'
+	Device  device.Device
+
+	// LocalAddr is the address that the RDV tells to peers behind the same
+	// NAT. The zero value publishes none.
+	LocalAddr netip.AddrPort
+
+	Certificate tls.Certificate // ours
+
+	// Verify decides whether a certificate chain, in DER, leaf first, is that
+	// of the peer with VPN address vpn. server says that the peer is the DTLS
+	// server. It is called from several goroutines.
+	Verify func(now time.Time, vpn netip.Addr, chain [][]byte, server bool) error
+
+	Suites []record.Suite // nil: all that we speak
+
+	FIFOSize   int           // packets kept for a peer until its session is up; 0: 20
+	MaxClients int           // peers at a time; 0: 100
+	Timeout    time.Duration // idle time of a session; 0: 120 s. The DTLS server adds 10 s
+	KeepAlive  time.Duration // between two messages on an idle path; 0: 10 s
+
+	Log    *slog.Logger   // nil: none
+	Jitter func() float64 // 0 to 1; nil: random
+}
+
+// The original's defaults.
+const (
+	defaultFIFOSize   = 20
+	defaultMaxClients = 100
+	defaultTimeout    = 120 * time.Second
+	defaultKeepAlive  = 10 * time.Second
+)
+
+// How much may wait for control. What comes from where does not share a queue,
+// so that a flood of one kind does not displace another.
+const (
+	queueRDV     = 64  // messages from the RDV's address
+	queuePunches = 256 // punches that name a peer we look for
+	queueRecords = 256 // datagrams of handshakes
+	queueInner   = 64  // contents of authentic records that are not data
+	queuePackets = 256 // packets for peers without a session
+)
+
+// A Client is one node of the VPN. Run starts and stops it; the other methods
+// are safe for concurrent use.
+type Client struct {
+	cfg       Config
+	log       *slog.Logger
+	clock     tunnel.Clock
+	broadcast netip.Addr
+
+	table atomic.Pointer[table] // from control
+	drops tunnel.Drops
+
+	// To control. Never closed.
+	fromRDV  chan event
+	punches  chan event
+	records  chan event
+	inner    chan event
+	packets  chan event
+	finished chan handshakeEnd
+	calls    chan func(now time.Time)
+	done     chan struct{} // closed when Run returns
+
+	control // owned by the control goroutine
+}
+
+// control is the state that the control goroutine owns.
+type control struct {
+	ctx      context.Context // of Run
+	wg       *sync.WaitGroup // its goroutines
+	reg      *registration
+	peers    map[netip.Addr]*peer     // by VPN address
+	ends     map[netip.AddrPort]*peer // by UDP address: of sessions and candidates
+	due      timers
+	refused  refusals
+	asks     bucket
+	outbox   []punch.Datagram
+	tmp      record.Scratch
+	messages []punch.Out // scratch
+}
+
+// An event is something that the data path has for control. Its data is a copy.
+type event struct {
+	addr    netip.AddrPort // where it came from
+	msg     wire.Message
+	data    []byte             // datagram, record content, or packet
+	dst     netip.Addr         // of a packet
+	session *tunnel.Session    // of a record content
+	typ     record.ContentType // of a record content
+	drop    tunnel.Drop        // what to report about session
+}
+
+// New returns a Client. It returns an error if the configuration lacks
+// something.
+func New(cfg Config) (*Client, error) {
+	switch {
+	case !cfg.VPNAddr.Is4():
+		return nil, fmt.Errorf("client: VPN address %v is not an IPv4 address", cfg.VPNAddr)
+	case !cfg.Network.Contains(cfg.VPNAddr):
+		return nil, fmt.Errorf("client: VPN address %v is not in the network %v", cfg.VPNAddr, cfg.Network)
+	case !cfg.Server.IsValid(), cfg.Conn == nil, cfg.Device == nil, cfg.Verify == nil:
+		return nil, errors.New("client: incomplete configuration")
+	}
+	if cfg.FIFOSize == 0 {
+		cfg.FIFOSize = defaultFIFOSize
+	}
+	if cfg.MaxClients == 0 {
+		cfg.MaxClients = defaultMaxClients
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = defaultTimeout
+	}
+	if cfg.KeepAlive == 0 {
+		cfg.KeepAlive = defaultKeepAlive
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Jitter == nil {
+		cfg.Jitter = rand.Float64
+	}
+	c := &Client{
+		cfg:       cfg,
+		log:       cfg.Log,
+		broadcast: packet.Broadcast(cfg.Network),
+		fromRDV:   make(chan event, queueRDV),
+		punches:   make(chan event, queuePunches),
+		records:   make(chan event, queueRecords),
+		inner:     make(chan event, queueInner),
+		packets:   make(chan event, queuePackets),
+		finished:  make(chan handshakeEnd),
+		calls:     make(chan func(time.Time)),
+		done:      make(chan struct{}),
+	}
+	c.table.Store(&table{})
+	c.peers = map[netip.Addr]*peer{}
+	c.ends = map[netip.AddrPort]*peer{}
+	return c, nil
+}
+
+// Run runs the client until ctx is done or the device or the socket fails. It
+// tells the RDV and the peers good-bye, closes device and socket, and returns
+// when every goroutine that it started has ended. It returns nil if ctx ended
+// it.
+func (c *Client) Run(ctx context.Context) error {
+	defer close(c.done)
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	now := time.Now()
+	c.clock = tunnel.NewClock(now)
+	c.ctx = ctx
+	c.wg = new(sync.WaitGroup)
+	c.reg = newRegistration(now, c.cfg.Server, c.hello(), c.cfg.Jitter)
+
+	c.wg.Go(func() { fail(c.fromNet()) })
+	c.wg.Go(func() { fail(c.fromDev()) })
+	c.loop()
+	c.goodbye(time.Now())
+	c.cfg.Conn.Close()
+	c.cfg.Device.Close()
+	c.wg.Wait()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("client: %w", err)
+	}
+	return nil
+}
+
+// hello returns the HELLO that registers us.
+func (c *Client) hello() wire.Message {
+	return wire.Message{
+		Type: wire.Hello,
+		Port: c.cfg.LocalAddr.Port(),
+		IP1:  c.cfg.VPNAddr,
+		IP2:  c.cfg.LocalAddr.Addr(),
+	}
+}
+
+// loop is the control goroutine: one event or one moment at a time, then what is
+// to be sent.
+func (c *Client) loop() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-timer.C:
+		case e := <-c.fromRDV:
+			c.handleRDV(time.Now(), e.msg)
+		case e := <-c.punches:
+			c.handlePunch(time.Now(), e.addr, e.msg)
+		case e := <-c.records:
+			c.handleRecords(time.Now(), e.addr, e.data)
+		case e := <-c.inner:
+			c.handleInner(time.Now(), e)
+		case e := <-c.packets:
+			c.handlePacket(time.Now(), e.dst, e.data)
+		case e := <-c.finished:
+			c.handleFinished(time.Now(), e)
+		case f := <-c.calls:
+			f(time.Now())
+		}
+		now := time.Now()
+		c.advance(now)
+		c.flush()
+		timer.Reset(c.timeout().Sub(now))
+	}
+}
+
+// advance does what is due.
+func (c *Client) advance(now time.Time) {
+	c.messages = c.messages[:0]
+	var ev regEvent
+	c.messages, ev = c.reg.advance(now, c.messages)
+	c.reportRegistration(ev)
+	c.post(c.messages)
+	for p := c.due.pop(now); p != nil; p = c.due.pop(now) {
+		c.advancePeer(now, p)
+	}
+}
+
+// timeout returns when advance has something to do next.
+func (c *Client) timeout() time.Time {
+	next := c.reg.timeout()
+	if t := c.due.next(); !t.IsZero() && t.Before(next) {
+		return t
+	}
+	return next
+}
+
+// post puts messages into the outbox.
+func (c *Client) post(ms []punch.Out) {
+	for _, m := range ms {
+		c.sendMessage(m.To, m.Msg)
+	}
+}
+
+func (c *Client) sendMessage(to netip.AddrPort, m wire.Message) {
+	if c.log.Enabled(c.ctx, slog.LevelDebug) {
+		c.log.Debug(">> "+m.Type.String(), "to", to)
+	}
+	c.send(to, m.Append(nil))
+}
+
+// send puts a datagram into the outbox, which keeps it.
+func (c *Client) send(to netip.AddrPort, b []byte) {
+	c.outbox = append(c.outbox, punch.Datagram{Addr: to, Data: b})
+}
+
+// flush sends what is in the outbox, in order.
+func (c *Client) flush() {
+	if len(c.outbox) == 0 {
+		return
+	}
+	if err := c.cfg.Conn.Send(c.outbox); err != nil {
+		c.log.Debug("send", "err", err)
+		c.drops.Add(tunnel.DropSend)
+	}
+	clear(c.outbox)
+	c.outbox = c.outbox[:0]
+}
+
+// publish makes the data path see t.
+func (c *Client) publish(t *table) { c.table.Store(t) }
+
+// goodbye leaves: the RDV is told first, then the peers.
+func (c *Client) goodbye(now time.Time) {
+	c.log.Debug("Sending BYE")
+	c.post([]punch.Out{c.reg.bye()})
+	for _, p := range c.peersInOrder() {
+		c.stopTry(p)
+		if p.session != nil {
+			c.log.Info("Closing DTLS connection with peer", "peer", p.vpn)
+			c.closeSession(now, p)
+		}
+	}
+	c.flush()
+}
+
+// reportRegistration logs what registration has to say.
+func (c *Client) reportRegistration(ev regEvent) {
+	server := c.cfg.Server
+	switch ev {
+	case regTrying:
+		c.log.Info("Registering with the RDV server...", "server", server)
+	case regDone:
+		c.log.Info("Registration complete", "server", server)
+	case regRefused:
+		c.log.Warn("The RDV server rejected the client", "server", server, "vpn_ip", c.cfg.VPNAddr,
+			"hint", "another client may hold this VPN address; trying again")
+	case regFailed:
+		c.log.Warn("The connection with the RDV server failed", "server", server,
+			"hint", "no answer; trying again")
+	case regSilent:
+		c.log.Warn("The RDV server no longer answers", "server", server,
+			"hint", "open tunnels stay; trying again")
+	case regBack:
+		c.log.Info("The RDV server answers again", "server", server)
+	}
+}

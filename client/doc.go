@@ -1,0 +1,34 @@
+// Package client is one node of the VPN.
+//
+// # Goroutines
+//
+// Three goroutines do everything:
+//
+//	control   owns all control state: registration, peers, attempts, timers
+//	fromNet   reads the socket; opens records and writes packets to the device
+//	fromDev   reads the device; seals packets and sends them
+//
+// and one more for each handshake while it lasts. fromNet and fromDev take each
+// packet from its reading to its sending. They see peers through an immutable
+// table that control publishes, take no lock that another holds for long, and
+// never wait for control: what they cannot place they post, as a bounded copy,
+// and what does not fit they count and drop.
+//
+// # Life of a peer
+//
+//	packet for it ─► NEW ──ANS──► PUNCHING ──PUNCH──► LINKED ──DTLS──► ESTABLISHED ─► CLOSED
+//	                   FWD ──────────┘
+//
+// NEW: we have asked the RDV. PUNCHING: both sides punch. LINKED: a path is open
+// and the handshake runs. CLOSED peers are forgotten.
+//
+// A peer that is ESTABLISHED can be reached for anew at the same time: after it
+// was restarted it asks for us, or says hello on the old path. Its session stays
+// as it is until the new handshake has proven who is there.
+//
+// # Trust
+//
+// Who a peer is, its certificate says (Config.Verify). The RDV and the punches
+// only say where it may be. Everything that arrives is bounded in memory and
+// work until a handshake has succeeded; all that it can do is to fail or delay.
+package client

@@ -1,0 +1,414 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"campagnol/punch"
+	"campagnol/tunnel"
+	"campagnol/tunnel/device"
+	"campagnol/tunnel/handshake"
+	"campagnol/tunnel/record"
+)
+
+// protocolName is what ALPN agrees on between two of ours. What only we
+// understand is sent to nobody else.
+const protocolName = "campagnol/1"
+
+// silentLife is how long the ClientHello may go unanswered before another path
+// is tried, if there is one.
+const silentLife = 1500 * time.Millisecond
+
+// maxServing is how many handshakes of one peer may run at the same time in which
+// we are the server. More than one address may claim to be the peer; which is, is
+// for the handshake to find out, and none must be able to keep the true one out.
+const maxServing = 3
+
+// A running is a handshake under way.
+type running struct {
+	hs     *handshake.Handshake
+	addr   netip.AddrPort
+	to     *atomic.Pointer[netip.AddrPort] // addr, for the handshake's goroutine
+	server bool
+	began  time.Time
+	random [32]byte // of the ClientHello that we serve
+	cancel context.CancelFunc
+
+	// silent is when to try another path if nothing has come; zero: something
+	// has, or there is none.
+	silent time.Time
+}
+
+// A handshakeEnd is how a handshake ended.
+type handshakeEnd struct {
+	p      *peer
+	run    *running
+	result *handshake.Result
+	err    error
+}
+
+// startHandshake begins a handshake with p at addr, with the first datagram if
+// the peer has spoken already.
+func (c *Client) startHandshake(now time.Time, p *peer, addr netip.AddrPort, server bool, first []byte) {
+	vpn := p.vpn
+	to := new(atomic.Pointer[netip.AddrPort])
+	to.Store(&addr)
+	hs, err := handshake.New(handshake.Config{
+		Server:      server,
+		Certificate: c.cfg.Certificate,
+		Verify: func(chain [][]byte) error {
+			return c.cfg.Verify(time.Now(), vpn, chain, !server)
+		},
+		Suites:    c.cfg.Suites,
+		Protocols: []string{protocolName},
+		Log:       c.log,
+	}, func(b []byte) {
+		// Straight to the socket: control may be the one that waits for this.
+		c.cfg.Conn.Send([]punch.Datagram{{Addr: *to.Load(), Data: b}})
+	})
+	if err != nil {
+		c.log.Error("Cannot begin a DTLS handshake", "peer", vpn, "err", err)
+		return
+	}
+	ctx, cancel := context.WithCancel(c.ctx)
+	r := &running{hs: hs, addr: addr, to: to, server: server, began: now, cancel: cancel}
+	if !server {
+		r.silent = now.Add(silentLife)
+	}
+	p.try.running = append(p.try.running, r)
+	if first != nil {
+		r.random = helloRandom(first)
+		hs.Handle(first)
+	}
+	c.wg.Go(func() {
+		result, err := hs.Run(ctx)
+		select {
+		case c.finished <- handshakeEnd{p, r, result, err}:
+		case <-c.ctx.Done():
+		}
+	})
+}
+
+// handleRecords takes a datagram with records that belong to no session: those
+// of a handshake, or of one that has just ended.
+func (c *Client) handleRecords(now time.Time, addr netip.AddrPort, b []byte) {
+	p := c.ends[addr]
+	if p == nil {
+		return
+	}
+	if p.try != nil {
+		for _, r := range p.try.running {
+			if r.addr == addr && !r.challengedBy(now, b) {
+				r.silent = time.Time{}
+				r.hs.Handle(b)
+				return
+			}
+		}
+	}
+	switch {
+	case p.try != nil && p.try.answered(addr, b):
+	case isClientHello(b):
+		c.handleClientHello(now, p, addr, b)
+	case p.session != nil && p.addr == addr:
+		c.receiveLate(now, p, b)
+	}
+	c.settle(p)
+}
+
+// answered reports whether a datagram is the first answer to our ClientHello,
+// from another address of the peer than we sent it to, and takes it: behind a
+// NAT that uses a new port for us, that is the one which carries data both ways.
+func (t *try) answered(addr netip.AddrPort, b []byte) bool {
+	const serverHello, helloVerifyRequest = 2, 3
+	typ, ok := handshakeType(b)
+	if !ok || typ != serverHello && typ != helloVerifyRequest || !t.attempt.Knows(addr) {
+		return false
+	}
+	for _, r := range t.running {
+		if !r.server && !r.silent.IsZero() {
+			r.addr, r.silent = addr, time.Time{}
+			r.to.Store(&addr)
+			r.hs.Handle(b)
+			return true
+		}
+	}
+	return false
+}
+
+// handleClientHello lets a peer begin a handshake: one whom we try to reach, or
+// one with a session, who may have been restarted.
+func (c *Client) handleClientHello(now time.Time, p *peer, addr netip.AddrPort, b []byte) {
+	if p.try == nil {
+		if now.Sub(p.challenged) < shadowGap {
+			return
+		}
+		p.challenged = now
+		p.try = &try{began: now}
+		c.beginPunching(now, p, addr)
+	}
+	t := p.try
+	if t.attempt == nil || !t.attempt.Knows(addr) || !t.attempt.Yields(addr) {
+		return
+	}
+	t.attempt.Opened(now, addr)
+	serving := 0
+	for _, r := range slices.Clone(t.running) {
+		switch {
+		case r.addr == addr: // we yield, or it begins anew
+			c.remove(p, r)
+		case r.server:
+			serving++
+		}
+	}
+	if serving < maxServing {
+		c.startHandshake(now, p, addr, true, b)
+	}
+	c.stepTry(now, p)
+}
+
+// challengedBy reports whether a datagram from the same address begins another
+// handshake in place of r: a ClientHello while we are the client, or, after a
+// while, one that is not a repetition of the one that we serve.
+func (r *running) challengedBy(now time.Time, b []byte) bool {
+	if !isClientHello(b) {
+		return false
+	}
+	return !r.server || now.Sub(r.began) >= shadowGap && helloRandom(b) != r.random
+}
+
+// helloRandom returns the random of a ClientHello, or zeros if there is none
+// (RFC 5246 section 7.4.1.2; the handshake header is 12 bytes, the version 2).
+func helloRandom(b []byte) (random [32]byte) {
+	const at = record.HeaderLen + 12 + 2
+	if len(b) >= at+len(random) {
+		copy(random[:], b[at:])
+	}
+	return random
+}
+
+// isClientHello reports whether a datagram begins with the ClientHello of a new
+// handshake.
+func isClientHello(b []byte) bool {
+	const clientHello = 1
+	typ, ok := handshakeType(b)
+	return ok && typ == clientHello
+}
+
+// handshakeType returns the type of the handshake message in clear with which a
+// datagram begins (RFC 6347 section 4.2.2).
+func handshakeType(b []byte) (uint8, bool) {
+	h, rec, _, err := record.Split(b)
+	if err != nil || h.Epoch != 0 || h.Type != record.Handshake || h.Length == 0 {
+		return 0, false
+	}
+	return rec[record.HeaderLen], true
+}
+
+// remove abandons a handshake.
+func (c *Client) remove(p *peer, r *running) {
+	r.cancel()
+	if p.try != nil {
+		p.try.running = slices.DeleteFunc(p.try.running, func(q *running) bool { return q == r })
+	}
+}
+
+// giveUpSilent abandons a handshake to which nobody has answered, if the peer
+// may be elsewhere.
+func (c *Client) giveUpSilent(now time.Time, p *peer, r *running) {
+	r.silent = time.Time{}
+	if !p.try.attempt.HasOther(r.addr) {
+		return
+	}
+	c.log.Debug("No answer on this path, trying another", "peer", p.vpn, "addr", r.addr)
+	c.remove(p, r)
+	p.try.attempt.Reject(now, r.addr)
+}
+
+// handleFinished takes the end of a handshake.
+func (c *Client) handleFinished(now time.Time, e handshakeEnd) {
+	p := e.p
+	if p.try == nil || !slices.Contains(p.try.running, e.run) {
+		return // abandoned meanwhile
+	}
+	c.remove(p, e.run)
+	if e.err == nil {
+		c.establish(now, p, e.run, e.result)
+	} else {
+		c.handshakeFailed(now, p, e.run, e.err)
+	}
+	c.settle(p)
+}
+
+func (c *Client) handshakeFailed(now time.Time, p *peer, r *running, err error) {
+	if errors.Is(err, handshake.ErrTakeOver) {
+		c.log.Error("Error during DTLS handshake with peer", "peer", p.vpn, "addr", r.addr, "err", err)
+	} else {
+		c.log.Warn("Error during DTLS handshake with peer", "peer", p.vpn, "addr", r.addr, "err", err)
+	}
+	if len(p.try.running) > 0 {
+		return // another address still claims to be the peer
+	}
+	p.try.attempt.Reject(now, r.addr)
+	if s, _ := p.try.attempt.State(); s == punch.Open {
+		c.stepTry(now, p)
+		return
+	}
+	c.failTry(now, p, "handshake failed")
+}
+
+// establish makes a session of a handshake's result.
+func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake.Result) {
+	s := tunnel.NewSession(now, p.vpn, result)
+	if p.session != nil {
+		c.replace(now, p)
+	}
+	took := now.Sub(p.try.began)
+	c.stopTry(p)
+	p.session, p.addr, p.server, p.kept = s, r.addr, r.server, now
+	c.refused.forget(p.vpn)
+	c.log.Info("New DTLS connection opened with peer", "peer", p.vpn, "addr", r.addr,
+		"cipher", s.Suite().String(), "took", took.Round(time.Microsecond))
+	for _, pkt := range p.staged { // before the data path can overtake them
+		c.sendPacket(p, pkt)
+	}
+	p.staged = nil
+	c.flush()
+
+	c.ends[r.addr] = p
+	tab := c.table.Load().withRoute(p.vpn, &route{session: s, addr: r.addr})
+	src := &source{sessions: []*tunnel.Session{s}}
+	if old, ok := tab.source(r.addr); ok {
+		src.sessions = append(src.sessions, old.sessions...)
+		src.handshaking = old.handshaking
+	}
+	c.publish(tab.withSource(r.addr, src))
+	for _, rec := range r.hs.Early() {
+		c.receiveLate(now, p, rec)
+	}
+}
+
+// replace makes p's session the old one: what it still has on the way is taken
+// for a while.
+func (c *Client) replace(now time.Time, p *peer) {
+	if p.old != nil {
+		c.retireOld(p)
+	}
+	p.old, p.oldAddr, p.oldUntil = p.session, p.addr, now.Add(oldKeysLife)
+}
+
+// retireOld forgets p's old session.
+func (c *Client) retireOld(p *peer) {
+	c.publish(c.withoutSession(c.table.Load(), p.old, p.oldAddr))
+	p.old = nil
+}
+
+// withoutSession returns tab in which addr is no longer a source of s.
+func (c *Client) withoutSession(tab *table, s *tunnel.Session, addr netip.AddrPort) *table {
+	src, ok := tab.source(addr)
+	if !ok {
+		return tab
+	}
+	rest := slices.DeleteFunc(slices.Clone(src.sessions), func(t *tunnel.Session) bool { return t == s })
+	if len(rest) == 0 && !src.handshaking {
+		delete(c.ends, addr)
+		return tab.withSource(addr, nil)
+	}
+	return tab.withSource(addr, &source{sessions: rest, handshaking: src.handshaking})
+}
+
+// closeSession tells the peer that the session is over, and ends it.
+func (c *Client) closeSession(now time.Time, p *peer) {
+	for _, b := range p.session.CloseNotify(nil) {
+		c.send(p.addr, b)
+	}
+	c.dropSession(p)
+}
+
+// dropSession ends p's session.
+func (c *Client) dropSession(p *peer) {
+	tab := c.table.Load().withRoute(p.vpn, nil)
+	c.publish(c.withoutSession(tab, p.session, p.addr))
+	p.session = nil
+	if p.old != nil {
+		c.retireOld(p)
+	}
+}
+
+// receiveLate opens a datagram that came before its session was known to the
+// data path.
+func (c *Client) receiveLate(now time.Time, p *peer, b []byte) {
+	for len(b) > 0 && p.session != nil {
+		h, rec, rest, err := record.Split(b)
+		if err != nil {
+			return
+		}
+		b = rest
+		if h.Epoch == 0 {
+			continue
+		}
+		s := p.session
+		payload, d := s.Receive(c.clock.Stamp(now), h, rec, &c.tmp)
+		switch {
+		case d != tunnel.Kept:
+			c.drops.Add(d)
+			s.Stats().Drops.Add(d)
+		case h.Type == record.ApplicationData:
+			if err := c.cfg.Device.Write([]device.Packet{{Data: payload}}); err != nil {
+				c.drops.Add(tunnel.DropDevice)
+			}
+		default:
+			c.handleInner(now, event{session: s, typ: h.Type, data: payload})
+		}
+	}
+}
+
+// handleInner takes what an established peer has sent that is not data, or a
+// report of the data path about its data.
+func (c *Client) handleInner(now time.Time, e event) {
+	p := c.peers[e.session.Peer()]
+	if p == nil || e.session != p.session && e.session != p.old {
+		return
+	}
+	if e.drop != tunnel.Kept {
+		c.reportStrange(p, e.drop)
+		return
+	}
+	addr := p.addr
+	if e.session == p.old {
+		addr = p.oldAddr
+	}
+	out, ev := e.session.Handle(now, e.typ, e.data, nil)
+	for _, b := range out {
+		c.send(addr, b)
+	}
+	if !ev.Closed {
+		return
+	}
+	if e.session == p.old {
+		c.retireOld(p)
+	} else {
+		if ev.Reason != nil {
+			c.log.Warn("DTLS error, shutting down the connexion.", "peer", p.vpn, "err", ev.Reason)
+		}
+		c.log.Info("DTLS connection closed by peer", "peer", p.vpn)
+		c.dropSession(p)
+	}
+	c.settle(p)
+}
+
+// reportStrange logs, once for each kind and session, that an authenticated peer
+// sends what it should not.
+func (c *Client) reportStrange(p *peer, d tunnel.Drop) {
+	switch d {
+	case tunnel.DropNotIP:
+		c.log.Warn("Peer sends something that is not an IP packet; dropped", "peer", p.vpn)
+	case tunnel.DropSource:
+		c.log.Warn("Peer sends packets from an address that is not its own; dropped", "peer", p.vpn)
+	default:
+		c.log.Warn("Packets of peer are dropped", "peer", p.vpn, "reason", d.String())
+	}
+}

@@ -1,0 +1,338 @@
+package client
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"campagnol/punch"
+	"campagnol/rdv/wire"
+	"campagnol/tunnel"
+)
+
+const (
+	askAgain    = 500 * time.Millisecond // after an ASK without answer
+	askPatience = 3 * time.Second        // before giving up
+	helloLife   = 5 * time.Second        // for the peer's ClientHello, once a path is open
+	tryLife     = 25 * time.Second       // of a try, in all: punching takes 5, a handshake 15 at most
+	serverIdle  = 10 * time.Second       // how much longer than the client the DTLS server waits
+	oldKeysLife = 10 * time.Second       // of a session that another has replaced
+	shadowGap   = time.Second            // between ClientHellos that challenge a session
+)
+
+// A peer is what control knows of another node. It exists while it has a session
+// or a try.
+type peer struct {
+	vpn     netip.Addr
+	try     *try            // at a new session; nil: none
+	session *tunnel.Session // nil: none
+	addr    netip.AddrPort  // of the session's path
+	server  bool            // we were the DTLS server of the session
+	kept    time.Time       // the last keep-alive
+
+	old      *tunnel.Session // replaced by session
+	oldAddr  netip.AddrPort
+	oldUntil time.Time
+
+	challenged time.Time // the last ClientHello to an established session
+	staged     [][]byte  // packets that wait for a session
+
+	due  time.Time // owned by timers
+	slot int       // owned by timers; -1: none
+}
+
+// A try is one way from NEW to ESTABLISHED.
+type try struct {
+	asked   bool           // we asked the RDV
+	attempt *punch.Attempt // nil while NEW
+	began   time.Time
+	ask     time.Time // when to ask again; zero: no longer
+	hello   time.Time // when the peer must have said hello; zero: not our turn to wait
+	until   time.Time // the latest end
+	running []*running
+	watched []netip.AddrPort // candidates that the table and ends know
+}
+
+// state returns the original's name for where the peer stands.
+func (p *peer) state() string {
+	switch {
+	case p.session != nil:
+		return "ESTABLISHED"
+	case p.try == nil:
+		return "CLOSED"
+	case p.try.attempt == nil:
+		return "NEW"
+	case len(p.try.running) > 0:
+		return "LINKED"
+	}
+	if s, _ := p.try.attempt.State(); s == punch.Open {
+		return "LINKED"
+	}
+	return "PUNCHING"
+}
+
+// peersInOrder returns the peers by VPN address.
+func (c *Client) peersInOrder() []*peer {
+	ps := make([]*peer, 0, len(c.peers))
+	for _, p := range c.peers {
+		ps = append(ps, p)
+	}
+	slices.SortFunc(ps, func(a, b *peer) int { return a.vpn.Compare(b.vpn) })
+	return ps
+}
+
+// addPeer returns a new entry for a peer, or nil if there are too many.
+func (c *Client) addPeer(vpn netip.Addr) *peer {
+	if len(c.peers) >= c.cfg.MaxClients {
+		c.log.Debug("Cannot open a new connection: maximum number of connections reached", "peer", vpn)
+		return nil
+	}
+	c.log.Debug("Adding new client", "peer", vpn)
+	p := &peer{vpn: vpn, slot: -1}
+	c.peers[vpn] = p
+	return p
+}
+
+// settle forgets p if nothing is left of it, or sets when to look at it next.
+func (c *Client) settle(p *peer) {
+	if p.try == nil && p.session == nil {
+		c.log.Debug("Deleting the client", "peer", p.vpn)
+		c.due.drop(p)
+		c.drops.AddN(tunnel.DropRefused, len(p.staged))
+		p.staged = nil
+		delete(c.peers, p.vpn)
+		return
+	}
+	c.due.set(p, c.peerTimeout(p))
+}
+
+// peerTimeout returns when advancePeer has something to do.
+func (c *Client) peerTimeout(p *peer) time.Time {
+	var next time.Time
+	consider := func(t time.Time) {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	if t := p.try; t != nil {
+		consider(t.until)
+		consider(t.ask)
+		consider(t.hello)
+		if t.attempt != nil {
+			consider(t.attempt.Timeout())
+		}
+		for _, r := range t.running {
+			consider(r.silent)
+		}
+	}
+	if p.session != nil {
+		consider(c.idleAt(p))
+		consider(c.keepAliveAt(p))
+	}
+	if p.old != nil {
+		consider(p.oldUntil)
+	}
+	return next
+}
+
+// idleAt returns when the session has been idle for too long. The DTLS server
+// waits longer, so that normally the client closes.
+func (c *Client) idleAt(p *peer) time.Time {
+	last := p.session.Opened()
+	if t := c.clock.Time(max(p.session.LastIn(), p.session.LastOut())); t.After(last) {
+		last = t
+	}
+	limit := c.cfg.Timeout
+	if p.server {
+		limit += serverIdle
+	}
+	return last.Add(limit)
+}
+
+// keepAliveAt returns when the path needs a keep-alive: what is sent refreshes a
+// NAT's mapping, what is received need not (RFC 4787 section 4.3, REQ-6).
+func (c *Client) keepAliveAt(p *peer) time.Time {
+	last := p.kept
+	if t := c.clock.Time(p.session.LastOut()); t.After(last) {
+		last = t
+	}
+	return last.Add(c.cfg.KeepAlive)
+}
+
+// advancePeer does what is due for p.
+func (c *Client) advancePeer(now time.Time, p *peer) {
+	if p.old != nil && !now.Before(p.oldUntil) {
+		c.retireOld(p)
+	}
+	if p.session != nil {
+		c.advanceSession(now, p)
+	}
+	if p.try != nil {
+		c.advanceTry(now, p)
+	}
+	c.settle(p)
+}
+
+func (c *Client) advanceSession(now time.Time, p *peer) {
+	if !now.Before(c.idleAt(p)) {
+		c.log.Debug("Session timeout:", "peer", p.vpn)
+		c.log.Info("Closing DTLS connection with peer", "peer", p.vpn)
+		c.sendMessage(c.cfg.Server, wire.Message{Type: wire.Close, IP1: p.vpn})
+		c.closeSession(now, p)
+		return
+	}
+	if !now.Before(c.keepAliveAt(p)) {
+		p.kept = now
+		c.sendMessage(p.addr, wire.Message{Type: wire.KeepAlive})
+	}
+}
+
+// advanceTry does what is due for a try: it asks and punches again, changes the
+// path, and gives up.
+func (c *Client) advanceTry(now time.Time, p *peer) {
+	t := p.try
+	if !now.Before(t.until) {
+		c.failTry(now, p, "no session in time")
+		return
+	}
+	if t.attempt == nil {
+		if !now.Before(t.ask) {
+			c.ask(now, p)
+		}
+		return
+	}
+	c.messages = t.attempt.Advance(now, c.messages[:0])
+	c.post(c.messages)
+	if t.asked && !now.Before(t.ask) && !t.ask.IsZero() {
+		// No punch so far: the RDV's word to the peer may have been lost.
+		if t.ask = (time.Time{}); !t.attempt.Heard() {
+			c.ask(now, p)
+		}
+	}
+	for _, r := range slices.Clone(t.running) {
+		if !r.silent.IsZero() && !now.Before(r.silent) {
+			c.giveUpSilent(now, p, r)
+		}
+	}
+	c.stepTry(now, p)
+}
+
+// stepTry follows where the attempt of p's try has gone.
+func (c *Client) stepTry(now time.Time, p *peer) {
+	t := p.try
+	if t == nil || t.attempt == nil {
+		return
+	}
+	c.watch(p)
+	state, path := t.attempt.State()
+	if state != punch.Open || t.attempt.Role() != punch.Server || len(t.running) > 0 {
+		t.hello = time.Time{}
+	} else if t.hello.IsZero() {
+		c.log.Debug("Path open to peer", "peer", p.vpn, "addr", path)
+		t.hello = now.Add(helloLife)
+	}
+	switch {
+	case state == punch.Failed && len(t.running) == 0:
+		c.failTry(now, p, "no path")
+	case !t.hello.IsZero() && !now.Before(t.hello):
+		c.failTry(now, p, "the peer does not begin the handshake")
+	case state == punch.Open && t.attempt.Role() == punch.Client && !t.speaking():
+		c.log.Debug("Path open to peer", "peer", p.vpn, "addr", path)
+		c.startHandshake(now, p, path, false, nil)
+	}
+}
+
+// speaking reports whether a handshake runs in which we are the client.
+func (t *try) speaking() bool {
+	return slices.ContainsFunc(t.running, func(r *running) bool { return !r.server })
+}
+
+// ask asks the RDV for p, again while there is no answer.
+func (c *Client) ask(now time.Time, p *peer) {
+	c.log.Debug("Asking the RDV server for peer", "peer", p.vpn)
+	c.sendMessage(c.cfg.Server, wire.Message{Type: wire.Ask, IP1: p.vpn})
+	p.try.ask = now.Add(askAgain)
+}
+
+// watch makes the data path hand over what comes from the candidates of p's
+// try, and no longer from those that are none any more.
+func (c *Client) watch(p *peer) {
+	t := p.try
+	tab := c.table.Load()
+	before := tab
+	if !tab.isPunching(p.vpn) {
+		tab = tab.withPunching(p.vpn, true)
+	}
+	candidates := t.attempt.Candidates()
+	for _, addr := range t.watched {
+		if !slices.Contains(candidates, addr) {
+			tab = c.unwatch(tab, p, addr)
+		}
+	}
+	for _, addr := range candidates {
+		if q := c.ends[addr]; q != nil && q != p && q.try != nil {
+			continue // another peer is tried there
+		}
+		s, ok := tab.source(addr)
+		if ok && s.handshaking && c.ends[addr] == p {
+			continue
+		}
+		c.ends[addr] = p
+		next := &source{handshaking: true}
+		if ok {
+			next.sessions = s.sessions
+		}
+		tab = tab.withSource(addr, next)
+	}
+	t.watched = candidates
+	if tab != before {
+		c.publish(tab)
+	}
+}
+
+// failTry ends p's try without a session.
+func (c *Client) failTry(now time.Time, p *peer, why string) {
+	if p.session != nil { // somebody said that it was no longer there
+		c.log.Debug("Nothing came of a new handshake", "peer", p.vpn, "reason", why)
+		c.stopTry(p)
+		return
+	}
+	c.log.Info("No connection with peer", "peer", p.vpn, "reason", why)
+	if p.try.attempt != nil { // the RDV has introduced us
+		c.sendMessage(c.cfg.Server, wire.Message{Type: wire.Close, IP1: p.vpn})
+	}
+	c.refused.note(now, p.vpn)
+	c.stopTry(p)
+}
+
+// stopTry ends p's try, if there is one, and what runs for it.
+func (c *Client) stopTry(p *peer) {
+	t := p.try
+	if t == nil {
+		return
+	}
+	for _, r := range t.running {
+		r.cancel()
+	}
+	p.try = nil
+	tab := c.table.Load().withPunching(p.vpn, false)
+	for _, addr := range t.watched {
+		tab = c.unwatch(tab, p, addr)
+	}
+	c.publish(tab)
+}
+
+// unwatch returns tab without what it says of a candidate of p. If a session has
+// its path there, the address is again that of the session's peer.
+func (c *Client) unwatch(tab *table, p *peer, addr netip.AddrPort) *table {
+	if c.ends[addr] != p {
+		return tab
+	}
+	s, ok := tab.source(addr)
+	if ok && len(s.sessions) > 0 {
+		c.ends[addr] = c.peers[s.sessions[0].Peer()]
+		return tab.withSource(addr, &source{sessions: s.sessions})
+	}
+	delete(c.ends, addr)
+	return tab.withSource(addr, nil)
+}

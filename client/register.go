@@ -1,0 +1,154 @@
+package client
+
+import (
+	"net/netip"
+	"time"
+
+	"campagnol/punch"
+	"campagnol/rdv/wire"
+)
+
+// How registration spends its time. The original server forgets who has been
+// silent for 5 s, and answers a HELLO within a round trip.
+const (
+	pingInterval = 3 * time.Second
+	helloWait    = 2 * time.Second // for an answer
+	helloFirst   = time.Second     // for the answer to the first HELLO of a round
+	nokWait      = time.Second     // after a refusal
+	helloTries   = 4               // a round; then the back-off
+	backoffMin   = 2 * time.Second
+	backoffMax   = 30 * time.Second
+
+	// helloGap is how often RECONNECT, which anybody can send in the RDV's
+	// name, makes us say HELLO.
+	helloGap = time.Second
+
+	// rdvPatience is how long the RDV may leave PINGs unanswered before we say
+	// so: three of them.
+	rdvPatience = 10 * time.Second
+)
+
+// A registration keeps us registered at the RDV. It is a machine: no I/O, no
+// clock. It never gives up.
+//
+//	┌─► HELLO ──OK──► registered: PING every 3 s ──RECONNECT──┐
+//	│     └─4 tries─► BYE, back-off ──┐                       │
+//	└─────────────────────────────────┴───────────────────────┘
+type registration struct {
+	server netip.AddrPort
+	hello  wire.Message
+	jitter func() float64 // 0 to 1
+
+	state   regState
+	tries   int       // HELLOs of this round
+	refused bool      // by a NOK, in this round
+	next    time.Time // HELLO or PING
+	backoff time.Duration
+	said    time.Time // the last HELLO
+	heard   time.Time // the RDV, last
+	silent  bool      // and it was reported
+}
+
+type regState uint8
+
+const (
+	regWaiting regState = iota // for a round's beginning
+	regHello                   // a HELLO is out
+	regRegistered
+)
+
+// A regEvent is what registration has to report.
+type regEvent uint8
+
+const (
+	regNothing regEvent = iota
+	regTrying           // a round begins
+	regDone             // registered
+	regRefused          // a round failed, the RDV refuses us
+	regFailed           // a round failed, nobody answers
+	regSilent           // the RDV no longer answers PINGs
+	regBack             // it does again
+)
+
+func newRegistration(now time.Time, server netip.AddrPort, hello wire.Message, jitter func() float64) *registration {
+	return &registration{server: server, hello: hello, jitter: jitter, next: now, backoff: backoffMin}
+}
+
+// timeout returns when advance must be called next.
+func (r *registration) timeout() time.Time { return r.next }
+
+func (r *registration) registered() bool { return r.state == regRegistered }
+
+// advance takes the passing of time and appends what to send to out.
+func (r *registration) advance(now time.Time, out []punch.Out) ([]punch.Out, regEvent) {
+	if now.Before(r.next) {
+		return out, regNothing
+	}
+	switch {
+	case r.state == regRegistered:
+		r.next = now.Add(pingInterval)
+		ev := regNothing
+		if !r.silent && now.Sub(r.heard) > rdvPatience {
+			r.silent, ev = true, regSilent
+		}
+		return append(out, punch.Out{To: r.server, Msg: wire.Message{Type: wire.Ping}}), ev
+	case r.state == regHello && r.tries >= helloTries:
+		return r.fail(now, out)
+	}
+	ev := regNothing
+	if r.state == regWaiting {
+		r.tries, r.refused, ev = 0, false, regTrying
+	}
+	return r.sayHello(now, out), ev
+}
+
+func (r *registration) sayHello(now time.Time, out []punch.Out) []punch.Out {
+	wait := helloWait
+	if r.tries == 0 {
+		wait = helloFirst
+	}
+	r.state, r.said = regHello, now
+	r.tries++
+	r.next = now.Add(wait)
+	return append(out, punch.Out{To: r.server, Msg: r.hello})
+}
+
+// fail ends a round. Its BYE undoes a registration whose OK was lost, which an
+// original server would refuse to repeat.
+func (r *registration) fail(now time.Time, out []punch.Out) ([]punch.Out, regEvent) {
+	r.state = regWaiting
+	// A quarter more or less, so that clients do not come back in step.
+	r.next = now.Add(time.Duration(float64(r.backoff) * (0.75 + r.jitter()/2)))
+	r.backoff = min(2*r.backoff, backoffMax)
+	ev := regFailed
+	if r.refused {
+		ev = regRefused
+	}
+	return append(out, r.bye()), ev
+}
+
+// bye returns the message that unregisters us.
+func (r *registration) bye() punch.Out {
+	return punch.Out{To: r.server, Msg: wire.Message{Type: wire.Bye, IP1: r.hello.IP1}}
+}
+
+// handle takes a message from the RDV's address and appends what to send to out.
+func (r *registration) handle(now time.Time, m wire.Message, out []punch.Out) ([]punch.Out, regEvent) {
+	r.heard = now
+	switch {
+	case m.Type == wire.OK && r.state == regHello:
+		r.state, r.next = regRegistered, now.Add(pingInterval)
+		r.backoff, r.silent = backoffMin, false
+		return out, regDone
+	case m.Type == wire.NOK && r.state == regHello:
+		r.refused = true
+		r.next = now.Add(nokWait)
+	case m.Type == wire.Reconnect && now.Sub(r.said) >= helloGap:
+		r.tries, r.refused = 0, false
+		return r.sayHello(now, out), regTrying
+	case r.silent && r.state == regRegistered:
+		r.silent = false
+		return out, regBack
+	}
+	return out, regNothing
+}

@@ -1,0 +1,81 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// A Status is a snapshot of a Client.
+type Status struct {
+	VPNAddr    netip.Addr
+	Server     netip.AddrPort
+	Registered bool              // at the RDV
+	Peers      []PeerStatus      // by VPN address
+	Drops      map[string]uint64 // by reason
+}
+
+// A PeerStatus is a snapshot of what a Client knows of a peer. The counters are
+// those of the session.
+type PeerStatus struct {
+	VPNAddr  netip.Addr
+	State    string         // NEW, PUNCHING, LINKED or ESTABLISHED
+	Addr     netip.AddrPort // of the session's path
+	Server   bool           // we are the session's DTLS server
+	Cipher   string
+	Protocol string    // agreed by ALPN; empty for an original
+	Since    time.Time // of the session
+	LastIn   time.Time // authentic data
+	LastOut  time.Time
+	Waiting  int // packets that wait for the session
+
+	PacketsIn, BytesIn   uint64
+	PacketsOut, BytesOut uint64
+	Drops                map[string]uint64 // of what the peer sent
+}
+
+// ErrStopped is returned for a Client that does not run.
+var ErrStopped = errors.New("client: not running")
+
+// Status returns a snapshot, taken by the control goroutine.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	res := make(chan Status, 1)
+	call := func(time.Time) { res <- c.status() }
+	select {
+	case c.calls <- call:
+		return <-res, nil
+	case <-c.done:
+		return Status{}, ErrStopped
+	case <-ctx.Done():
+		return Status{}, ctx.Err()
+	}
+}
+
+// status must run on the control goroutine.
+func (c *Client) status() Status {
+	s := Status{
+		VPNAddr:    c.cfg.VPNAddr,
+		Server:     c.cfg.Server,
+		Registered: c.reg.registered(),
+		Drops:      c.drops.Snapshot(),
+	}
+	for _, p := range c.peersInOrder() {
+		ps := PeerStatus{VPNAddr: p.vpn, State: p.state(), Waiting: len(p.staged)}
+		if p.session != nil {
+			c.describe(&ps, p)
+		}
+		s.Peers = append(s.Peers, ps)
+	}
+	return s
+}
+
+func (c *Client) describe(ps *PeerStatus, p *peer) {
+	st := p.session.Stats()
+	ps.Addr, ps.Server, ps.Since = p.addr, p.server, p.session.Opened()
+	ps.Cipher, ps.Protocol = p.session.Suite().String(), p.session.Protocol()
+	ps.LastIn, ps.LastOut = c.clock.Time(p.session.LastIn()), c.clock.Time(p.session.LastOut())
+	ps.PacketsIn, ps.BytesIn = st.PacketsIn.Load(), st.BytesIn.Load()
+	ps.PacketsOut, ps.BytesOut = st.PacketsOut.Load(), st.BytesOut.Load()
+	ps.Drops = st.Drops.Snapshot()
+}

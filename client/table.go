@@ -1,0 +1,83 @@
+package client
+
+import (
+	"net/netip"
+
+	"campagnol/tunnel"
+)
+
+// A table is the data path's view of the peers. It is immutable; control
+// publishes a changed copy.
+type table struct {
+	routes   cow[netip.Addr, *route]      // by VPN address
+	sources  cow[netip.AddrPort, *source] // by UDP address
+	punching cow[netip.Addr, struct{}]    // VPN addresses whose punches control waits for
+}
+
+// A route is where packets for a VPN address go. It is immutable.
+type route struct {
+	session *tunnel.Session
+	addr    netip.AddrPort
+}
+
+// A source is what may come from a UDP address. It is immutable.
+type source struct {
+	// sessions with the peer there, newest first. After a new handshake the
+	// one before is kept for a while: its records may still be on their way.
+	sessions []*tunnel.Session
+	// handshaking says that control waits for handshake records from there.
+	handshaking bool
+}
+
+func addrPart(a netip.Addr) uint8 {
+	b := a.As16()
+	return b[15]
+}
+
+// Peers behind one NAT differ in the port, others in the address.
+func endpointPart(a netip.AddrPort) uint8 {
+	return addrPart(a.Addr()) ^ uint8(a.Port()) ^ uint8(a.Port()>>8)
+}
+
+func (t *table) route(vpn netip.Addr) (*route, bool) { return t.routes.get(addrPart(vpn), vpn) }
+
+func (t *table) source(a netip.AddrPort) (*source, bool) {
+	return t.sources.get(endpointPart(a), a)
+}
+
+func (t *table) isPunching(vpn netip.Addr) bool {
+	_, ok := t.punching.get(addrPart(vpn), vpn)
+	return ok
+}
+
+// The setters return a changed copy; nil or false removes.
+
+func (t *table) withRoute(vpn netip.Addr, r *route) *table {
+	next := *t
+	if r == nil {
+		next.routes = t.routes.without(addrPart(vpn), vpn)
+	} else {
+		next.routes = t.routes.with(addrPart(vpn), vpn, r)
+	}
+	return &next
+}
+
+func (t *table) withSource(a netip.AddrPort, s *source) *table {
+	next := *t
+	if s == nil {
+		next.sources = t.sources.without(endpointPart(a), a)
+	} else {
+		next.sources = t.sources.with(endpointPart(a), a, s)
+	}
+	return &next
+}
+
+func (t *table) withPunching(vpn netip.Addr, yes bool) *table {
+	next := *t
+	if yes {
+		next.punching = t.punching.with(addrPart(vpn), vpn, struct{}{})
+	} else {
+		next.punching = t.punching.without(addrPart(vpn), vpn)
+	}
+	return &next
+}
