@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,6 +86,14 @@ type node struct {
 	conn   *simnet.Conn
 	log    *syncBuffer
 	stop   func()
+	killed atomic.Bool
+}
+
+// kill ends the node without a good-bye.
+func (n *node) kill() {
+	n.killed.Store(true)
+	n.conn.Close()
+	n.stop()
 }
 
 // A syncBuffer is a bytes.Buffer for several goroutines.
@@ -150,7 +159,7 @@ func (v *vpn) nodeOn(conn *simnet.Conn, vpnAddr string, edit func(*Config)) *nod
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := n.client.Run(ctx); err != nil {
+		if err := n.client.Run(ctx); err != nil && !n.killed.Load() {
 			v.t.Errorf("client %v: %v", vpnAddr, err)
 		}
 	})

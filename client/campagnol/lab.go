@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"campagnol/internal/lab"
+	"campagnol/pki/ca"
+)
+
+// newLabCommand returns the command "campagnol lab".
+func newLabCommand() *cobra.Command { return labCommand(lab.Demo, lab.Sweep) }
+
+// labFlags are the options of the command.
+type labFlags struct {
+	lab.DemoOptions
+	json  bool
+	clean bool
+	size  labSize
+}
+
+const labHelp = `Make a laboratory of network namespaces on this machine: an Internet with a
+rendezvous server, and peers behind NATs of the kernel. Start the real programs
+in it, and watch the peers find each other: every step is measured, and told
+with its time. In the end everything is removed again.
+
+Peers 1, 3, 5 … get the NAT of --nat-a, peers 2, 4, 6 … that of --nat-b: none,
+full-cone, restricted, port-restricted or symmetric. No direct path exists
+between symmetric and symmetric or port-restricted; the command checks that
+then, too.
+
+It has to run as root, and changes nothing outside of its own namespaces. The
+exit status is 0 if everything happened as it should.`
+
+// labCommand returns the command, given what it does.
+func labCommand(demo func(context.Context, lab.DemoOptions) error, sweep func(kept bool) (lab.Swept, error)) *cobra.Command {
+	f := &labFlags{size: 100_000_000}
+	f.NATs = [2]lab.Kind{lab.PortRestricted, lab.PortRestricted}
+	cmd := &cobra.Command{
+		Use:           "lab",
+		Short:         "Show on this machine how peers behind NATs find each other",
+		Long:          labHelp,
+		Example:       "  campagnol lab\n  campagnol lab --nat-a symmetric --nat-b restricted --peers 5\n  campagnol lab --keep\n  campagnol lab --clean",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.clean {
+				return cleanLabs(cmd.OutOrStdout(), sweep)
+			}
+			return f.run(cmd, demo)
+		},
+	}
+	flags := cmd.Flags()
+	flags.Var(&f.NATs[0], "nat-a", "NAT of peers 1, 3, 5 and so on")
+	flags.Var(&f.NATs[1], "nat-b", "NAT of peers 2, 4, 6 and so on")
+	flags.IntVar(&f.Peers, "peers", 2, "number of peers")
+	flags.Var(&f.size, "size", "bytes of the transfer; k, M and G stand for thousands, millions and so on")
+	flags.DurationVar(&f.Timeout, "timeout", 3*time.Minute, "give up after this time")
+	flags.BoolVar(&f.Keep, "keep", false, "leave everything running, and say how to enter it")
+	flags.BoolVar(&f.json, "json", false, "write one JSON object for every step")
+	flags.BoolVar(&f.clean, "clean", false, "remove what --keep left running, and the rest of labs that were killed")
+	return cmd
+}
+
+// run plays the demonstration.
+func (f *labFlags) run(cmd *cobra.Command, demo func(context.Context, lab.DemoOptions) error) error {
+	// The first signal makes us clean up; the second ends us at once.
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	go func() {
+		<-ctx.Done()
+		stop()
+	}()
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("lab: find this program itself: %w", err)
+	}
+	o := f.DemoOptions
+	o.Client, o.Size, o.Certify = exe, int64(f.size), certifyPeers
+	o.Report = lab.TextReport(cmd.OutOrStdout())
+	if f.json {
+		o.Report = lab.JSONReport(cmd.OutOrStdout())
+	}
+	return demo(ctx, o)
+}
+
+// cleanLabs removes labs and says which.
+func cleanLabs(w io.Writer, sweep func(kept bool) (lab.Swept, error)) error {
+	swept, err := sweep(true)
+	for _, id := range swept.Removed {
+		fmt.Fprintf(w, "removed lab %s\n", id)
+	}
+	for _, id := range swept.Running {
+		fmt.Fprintf(w, "left lab %s alone: its program runs\n", id)
+	}
+	if err == nil && len(swept.Removed)+len(swept.Running) == 0 {
+		fmt.Fprintln(w, "there was nothing to remove")
+	}
+	return err
+}
+
+// certifyPeers makes a certificate authority and the certificates of the peers.
+func certifyPeers(dir string, hosts []lab.Identity) ([]lab.Credentials, error) {
+	now := time.Now()
+	authority, err := ca.Init(dir, ca.InitOptions{Name: "Campagnol lab CA", Days: 2}, now, rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]lab.Credentials, len(hosts))
+	for i, h := range hosts {
+		c, err := authority.Issue(now, rand.Reader, ca.Request{Name: h.Name, Addrs: []netip.Addr{h.Addr}, Days: 1})
+		if err != nil {
+			return nil, err
+		}
+		all[i] = lab.Credentials{Certificate: c.CertFile, Key: c.KeyFile, CA: c.CAFile}
+	}
+	return all, nil
+}
+
+// A labSize is a number of bytes as a flag.
+type labSize int64
+
+// labSizeUnits are what may follow a number of bytes.
+var labSizeUnits = map[byte]int64{'k': 1e3, 'K': 1e3, 'M': 1e6, 'G': 1e9}
+
+func (s *labSize) String() string {
+	for _, u := range []byte{'G', 'M', 'k'} {
+		if n := int64(*s); n != 0 && n%labSizeUnits[u] == 0 {
+			return strconv.FormatInt(n/labSizeUnits[u], 10) + string(u)
+		}
+	}
+	return strconv.FormatInt(int64(*s), 10)
+}
+
+// Set reads a number like 250M, 250MB or 250000000.
+func (s *labSize) Set(text string) error {
+	digits := strings.TrimSuffix(text, "B")
+	unit := int64(1)
+	if n := len(digits); n > 0 && labSizeUnits[digits[n-1]] != 0 {
+		unit = labSizeUnits[digits[n-1]]
+		digits = digits[:n-1]
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 0 || n > maxLabSize/unit {
+		return errors.New("a size is a number of bytes up to 1000G, such as 250000000 or 250M")
+	}
+	*s = labSize(n * unit)
+	return nil
+}
+
+// maxLabSize is the largest transfer that can be asked for, in bytes.
+const maxLabSize = 1e12
+
+// Type names the value in the help of the command line.
+func (s *labSize) Type() string { return "bytes" }
