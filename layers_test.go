@@ -15,13 +15,17 @@ import (
 // order is bottom up. Tests are exempt. A new package has to be added here,
 // which is the moment to think about where it belongs.
 var layers = map[string][]string{
-	"conf":            {},
-	"internal/cli":    {},
-	"internal/daemon": {},
+	"conf":             {},
+	"internal/cli":     {},
+	"internal/daemon":  {},
 	"internal/logging": {},
 	"internal/testenv": {},
-	"pki":             {},
-	"pki/ca":          {"pki"},
+	"internal/version": {},
+
+	"pki":          {"pki/safefile"},
+	"pki/ca":       {"pki", "pki/safefile"},
+	"pki/pkitest":  {"pki"},
+	"pki/safefile": {},
 
 	"rdv/wire":     {},
 	"punch":        {"rdv/wire"},
@@ -34,16 +38,18 @@ var layers = map[string][]string{
 	"tunnel/handshake": {"tunnel/record"},
 	"tunnel":           {"tunnel/handshake", "tunnel/packet", "tunnel/record"},
 
-	"rdv":    {"punch", "rdv/wire"},
+	"rdv":    {"internal/logging", "punch", "rdv/wire"},
 	"client": {"pki", "punch", "rdv/wire", "tunnel", "tunnel/device", "tunnel/handshake", "tunnel/packet", "tunnel/record"},
 
 	"internal/lab": {},
 
 	"client/campagnol": {
-		"client", "conf", "internal/cli", "internal/daemon", "internal/lab",
+		"client", "conf", "internal/cli", "internal/daemon", "internal/lab", "internal/logging", "internal/version",
 		"pki", "pki/ca", "punch", "punch/udp", "tunnel/device",
 	},
-	"rdv/campagnol_rdv": {"conf", "internal/cli", "internal/daemon", "punch/udp", "rdv"},
+	"rdv/campagnol_rdv": {
+		"conf", "internal/cli", "internal/daemon", "internal/logging", "internal/version", "punch/udp", "rdv",
+	},
 }
 
 // TestLayers checks the imports of every package against layers.

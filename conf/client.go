@@ -1,0 +1,141 @@
+package conf
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"time"
+)
+
+// A Client is the configuration of the client. [ParseClient] fills all of it;
+// where a comment names no default, the default is the zero value.
+type Client struct {
+	// File is the name of the file, as it was given.
+	File string
+
+	// [NETWORK]
+
+	LocalHost  string // IPv4 address or name to bind to; "": to be chosen
+	LocalPort  uint16 // UDP port to bind to; 0: any
+	ServerHost string // IPv4 address or name of the rendezvous server
+	ServerPort uint16 // UDP port of the rendezvous server; default 57888
+	TunMTU     int    // MTU of the virtual interface in bytes, at least 150; default 1419
+	Interface  string // network interface to bind to; "": none
+
+	// UseLocalAddr says whether the local address is published at the
+	// rendezvous server; default true.
+	UseLocalAddr bool
+
+	// OverrideLocalAddr is published instead of the local address. The zero
+	// AddrPort means that the local address is. It is only set together with
+	// UseLocalAddr.
+	OverrideLocalAddr netip.AddrPort
+
+	// OverrideLocalHost is set if override_local_addr has a name instead of an
+	// address. The program resolves it, and takes the port from
+	// OverrideLocalAddr, whose address is the zero Addr.
+	OverrideLocalHost string
+
+	TunDevice string // name of the virtual interface; "": the system's choice
+	TapID     string // TAP driver on Windows; has no effect elsewhere
+
+	// [VPN]
+
+	VPNIP       netip.Addr   // own address in the VPN; always IPv4
+	Network     netip.Prefix // VPNIP masked by the length of network
+	NetworkText string       // network as it was written, for %N
+
+	// [SECURITY]
+
+	Certificate       string // path of a PEM file
+	Key               string // path of a PEM file
+	CACertificates    string // path of a PEM file; "": none, then CACertificatesDir is set
+	CACertificatesDir string // path of a hashed directory; "": none
+	CRLFile           string // path of a PEM file; "": none
+	VerifyDepth       int    // highest index of a certificate in a chain, the peer's own is 0; 0: not set
+	CipherList        string // OpenSSL cipher list; "": not set
+	RequireIPSAN      bool   // refuse peers whose certificate has no IP SAN
+
+	// [CLIENT]
+
+	FIFOSize          int           // packets kept per peer until it is connected, at least 1; default 20
+	TxQueue           int           // transmit queue length of the virtual interface in packets; 0: not set
+	TunOneQueue       bool          // single queue mode of the TUN driver
+	ClientMaxRate     float64       // bytes per second to all peers; 0: no limit
+	ConnectionMaxRate float64       // bytes per second to one peer; 0: no limit
+	Timeout           time.Duration // of a connection without traffic, at least 5 s; default 120 s
+	KeepAlive         time.Duration // silence on a connection before a keepalive, at least 1 s; default 10 s
+	MaxClients        int           // connections to peers, at least 1; default 100
+	StateDir          string        // directory for pinned keys; default /var/lib/campagnol
+
+	// [COMMANDS]
+
+	DefaultUp   bool // run the built-in set-up instead of Up; default true
+	DefaultDown bool // run the built-in clean-up instead of Down; default true
+
+	// Up and Down are the commands in the order of the file, with ${}
+	// expanded and the % variables not. They are to be run if DefaultUp and
+	// DefaultDown are false.
+	Up, Down []string
+}
+
+// maxFile is the size of the largest file that is read, in bytes.
+const maxFile = 1 << 20
+
+// LoadClient reads the file at path. See [ParseClient] for the results. If the
+// file cannot be read, the error wraps that of the operating system.
+func LoadClient(path string) (*Client, []Problem, error) {
+	src, err := readFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return ParseClient(path, src)
+}
+
+// readFile reads the file at path up to its maximal size. It need not be a
+// regular file.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w%s", err, readHint(err))
+	}
+	defer f.Close()
+	src, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w%s", err, readHint(err))
+	}
+	if len(src) > maxFile {
+		return nil, Problem{
+			File: path, Severity: Error,
+			Text: "the file is larger than 1 MiB",
+			Hint: "this is hardly a configuration file; is it the one that you meant?",
+		}
+	}
+	return src, nil
+}
+
+// readHint returns what to do about err, on a line of its own.
+func readHint(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "\nhint: make the file from campagnol.conf.example, or name another one on the command line"
+	case errors.Is(err, fs.ErrPermission):
+		return "\nhint: run the program as root, or give its user the right to read the file"
+	}
+	return ""
+}
+
+// Broadcast returns the broadcast address of the VPN: VPNIP with all bits set
+// behind the length of the network. It is VPNIP itself with a length of 32 (and,
+// for the odd address, 31), and 255.255.255.255 with 0. It returns the zero
+// Addr if there is no VPNIP.
+func (c *Client) Broadcast() netip.Addr {
+	if !c.VPNIP.Is4() || c.Network.Bits() < 0 {
+		return netip.Addr{}
+	}
+	host := uint32(uint64(1)<<(32-c.Network.Bits()) - 1)
+	return addrFrom(addrNumber(c.VPNIP) | host)
+}

@@ -1,0 +1,211 @@
+package conf
+
+import "fmt"
+
+// A Type says how the value of a key is written.
+type Type string
+
+// The types of keys.
+const (
+	TypeText     Type = "text"
+	TypePath     Type = "path"
+	TypeHost     Type = "host"      // an IPv4 address or a name
+	TypePort     Type = "port"      // 0 to 65535
+	TypeInteger  Type = "integer"   // a whole number
+	TypeRate     Type = "rate"      // a number of kB/s, that is 1000 bytes per second
+	TypeBool     Type = "yes or no" // also on, off, true, false, 1, 0
+	TypeAddress  Type = "address"   // an IPv4 address
+	TypeNetwork  Type = "network"   // address/length
+	TypeEndpoint Type = "endpoint"  // host, blank, port
+	TypeCommand  Type = "command"   // for the shell; the key may be given several times
+)
+
+// A Key describes one key of the client's file.
+type Key struct {
+	Section string
+	Name    string
+	Type    Type
+	Default string // as it would be written in the file; "" for none
+	Min     int    // the least value of an integer
+	Unit    string // of an integer; "" for none
+	Needed  bool   // a file without the key is refused
+	New     bool   // Campagnol 0.3.5 does not know the key (and ignores it)
+	Doc     string // what the key is for, one sentence
+}
+
+// Keys returns all keys of the client's file, in the order in which they are
+// looked at.
+func Keys() []Key {
+	keys := make([]Key, len(registry))
+	for i := range registry {
+		keys[i] = registry[i].Key
+	}
+	return keys
+}
+
+// A definition is a key and how it is read.
+type definition struct {
+	Key
+	// set puts a value into the Client; it is called with the default if the
+	// file does not set the key. It is nil for commands, which read knows.
+	set func(c *Client, a *assignment)
+}
+
+// Sections.
+const (
+	sectionNetwork  = "NETWORK"
+	sectionVPN      = "VPN"
+	sectionSecurity = "SECURITY"
+	sectionClient   = "CLIENT"
+	sectionCommands = "COMMANDS"
+)
+
+var sections = [...]string{sectionNetwork, sectionVPN, sectionSecurity, sectionClient, sectionCommands}
+
+// registry is the table of keys. Its order is the one in which the original
+// checks them, since the first error is the one that is reported.
+var registry = [...]definition{
+	{Key{Section: sectionNetwork, Name: "local_host", Type: TypeHost,
+		Doc: "The local address, or a name for it, to which the UDP socket is bound; without it, the first address of interface or of the first interface that is up."},
+		func(c *Client, a *assignment) { a.host(&c.LocalHost) }},
+	{Key{Section: sectionNetwork, Name: "interface", Type: TypeText,
+		Doc: "The network interface whose traffic the UDP socket is bound to."},
+		func(c *Client, a *assignment) { c.Interface = a.text }},
+	{Key{Section: sectionNetwork, Name: "server_host", Type: TypeHost, Needed: true,
+		Doc: "The address or the name of the rendezvous server."},
+		func(c *Client, a *assignment) { a.host(&c.ServerHost) }},
+	{Key{Section: sectionNetwork, Name: "server_port", Type: TypePort, Default: "57888",
+		Doc: "The UDP port of the rendezvous server."},
+		func(c *Client, a *assignment) { a.serverPort(&c.ServerPort) }},
+	{Key{Section: sectionNetwork, Name: "local_port", Type: TypePort, Default: "0",
+		Doc: "The local UDP port; 0 takes any that is free."},
+		func(c *Client, a *assignment) { a.port(&c.LocalPort) }},
+	{Key{Section: sectionNetwork, Name: "tun_mtu", Type: TypeInteger, Default: "1419", Min: 150, Unit: "bytes",
+		Doc: "The MTU of the virtual interface."},
+		func(c *Client, a *assignment) { a.mtu(&c.TunMTU) }},
+	{Key{Section: sectionNetwork, Name: "use_local_addr", Type: TypeBool, Default: "yes",
+		Doc: "Whether the rendezvous server is told the local address, so that clients behind the same NAT can reach each other directly."},
+		func(c *Client, a *assignment) { a.boolean(&c.UseLocalAddr) }},
+	{Key{Section: sectionNetwork, Name: "override_local_addr", Type: TypeEndpoint,
+		Doc: "The address and port that the rendezvous server is told instead of the local ones, such as those that a NAT in between forwards to this client."},
+		func(c *Client, a *assignment) { a.override(c) }},
+	{Key{Section: sectionNetwork, Name: "tun_device", Type: TypeText,
+		Doc: "The name of the virtual interface; without it, the system numbers it: tun0, tun1 and so on."},
+		func(c *Client, a *assignment) { a.device(&c.TunDevice) }},
+	{Key{Section: sectionNetwork, Name: "tap_id", Type: TypeText,
+		Doc: "The name of the TAP driver on Windows; other systems ignore it."},
+		func(c *Client, a *assignment) { c.TapID = a.text }},
+
+	{Key{Section: sectionVPN, Name: "vpn_ip", Type: TypeAddress, Needed: true,
+		Doc: "The address of this client in the VPN."},
+		func(c *Client, a *assignment) { a.address(&c.VPNIP) }},
+	{Key{Section: sectionVPN, Name: "network", Type: TypeNetwork, Needed: true,
+		Doc: "The network of the VPN, the same for all clients."},
+		func(c *Client, a *assignment) { a.network(c) }},
+
+	{Key{Section: sectionSecurity, Name: "certificate", Type: TypePath, Needed: true,
+		Doc: "The PEM file with the certificate of this client, followed by the intermediate certificates if there are any."},
+		func(c *Client, a *assignment) { a.path(&c.Certificate) }},
+	{Key{Section: sectionSecurity, Name: "key", Type: TypePath, Needed: true,
+		Doc: "The PEM file with the private key of this client."},
+		func(c *Client, a *assignment) { a.path(&c.Key) }},
+	{Key{Section: sectionSecurity, Name: "ca_certificates", Type: TypePath,
+		Doc: "The PEM file with the certificates of the authorities that are trusted to sign peers; this or ca_certificates_dir is needed."},
+		func(c *Client, a *assignment) { c.CACertificates = a.text }},
+	{Key{Section: sectionSecurity, Name: "ca_certificates_dir", Type: TypePath,
+		Doc: "A directory with such certificates, prepared by \"openssl rehash\"; ca_certificates is searched first."},
+		func(c *Client, a *assignment) { c.CACertificatesDir = a.text }},
+	{Key{Section: sectionSecurity, Name: "verify_depth", Type: TypeInteger, Min: 1,
+		Doc: "The greatest number of certificates above the peer's own, the root included."},
+		func(c *Client, a *assignment) { a.integer(&c.VerifyDepth) }},
+	{Key{Section: sectionSecurity, Name: "cipher_list", Type: TypeText,
+		Doc: "The cipher suites to choose from, as an OpenSSL cipher list."},
+		func(c *Client, a *assignment) { c.CipherList = a.text }},
+	{Key{Section: sectionSecurity, Name: "crl_file", Type: TypePath,
+		Doc: "The PEM file with certificate revocation lists; a peer whose certificate is on one is refused."},
+		func(c *Client, a *assignment) { c.CRLFile = a.text }},
+	{Key{Section: sectionSecurity, Name: "require_ip_san", Type: TypeBool, Default: "no", New: true,
+		Doc: "Whether peers are refused whose certificate does not name their VPN address in a subject alternative name of type IP."},
+		func(c *Client, a *assignment) { a.boolean(&c.RequireIPSAN) }},
+
+	{Key{Section: sectionClient, Name: "fifo_size", Type: TypeInteger, Default: "20", Min: 1, Unit: "packets",
+		Doc: "How many packets to a peer are kept until the connection to it is open."},
+		func(c *Client, a *assignment) { a.integer(&c.FIFOSize) }},
+	{Key{Section: sectionClient, Name: "txqueue", Type: TypeInteger, Min: 1, Unit: "packets",
+		Doc: "The transmit queue length of the virtual interface."},
+		func(c *Client, a *assignment) { a.integer(&c.TxQueue) }},
+	{Key{Section: sectionClient, Name: "tun_one_queue", Type: TypeBool, Default: "no",
+		Doc: "Whether the virtual interface uses only the queue of its driver; kernels since 3.8 always do."},
+		func(c *Client, a *assignment) { a.boolean(&c.TunOneQueue) }},
+	{Key{Section: sectionClient, Name: "client_max_rate", Type: TypeRate, Default: "0",
+		Doc: "The greatest rate at which this client sends to all peers together; 0 is no limit."},
+		func(c *Client, a *assignment) { a.rate(&c.ClientMaxRate) }},
+	{Key{Section: sectionClient, Name: "connection_max_rate", Type: TypeRate, Default: "0",
+		Doc: "The greatest rate at which this client sends to one peer; 0 is no limit."},
+		func(c *Client, a *assignment) { a.rate(&c.ConnectionMaxRate) }},
+	{Key{Section: sectionClient, Name: "timeout", Type: TypeInteger, Default: "120", Min: 5, Unit: "seconds",
+		Doc: "How long a connection without traffic stays open."},
+		func(c *Client, a *assignment) { a.seconds(&c.Timeout) }},
+	{Key{Section: sectionClient, Name: "max_clients", Type: TypeInteger, Default: "100", Min: 1,
+		Doc: "The greatest number of connections to peers at the same time."},
+		func(c *Client, a *assignment) { a.integer(&c.MaxClients) }},
+	{Key{Section: sectionClient, Name: "keepalive", Type: TypeInteger, Default: "10", Min: 1, Unit: "seconds",
+		Doc: "How long a connection may be silent before a packet is sent to keep the NATs on the way open."},
+		func(c *Client, a *assignment) { a.keepalive(&c.KeepAlive) }},
+	{Key{Section: sectionClient, Name: "state_dir", Type: TypePath, Default: "/var/lib/campagnol", New: true,
+		Doc: "The directory where the client remembers the keys of peers whose certificate does not name their VPN address."},
+		func(c *Client, a *assignment) { a.path(&c.StateDir) }},
+
+	{Key{Section: sectionCommands, Name: "default_up", Type: TypeBool, Default: "yes",
+		Doc: "Whether the client itself sets up address, MTU and route of the virtual interface; with no, the up commands are run instead."},
+		func(c *Client, a *assignment) { a.lenientBoolean(&c.DefaultUp) }},
+	{Key{Section: sectionCommands, Name: "default_down", Type: TypeBool, Default: "yes",
+		Doc: "Whether the client itself cleans up when it ends; with no, the down commands are run instead."},
+		func(c *Client, a *assignment) { a.lenientBoolean(&c.DefaultDown) }},
+	{Key: Key{Section: sectionCommands, Name: "up", Type: TypeCommand,
+		Doc: "A shell command that is run when the virtual interface is open and default_up is no."}},
+	{Key: Key{Section: sectionCommands, Name: "down", Type: TypeCommand,
+		Doc: "A shell command that is run when the virtual interface is about to close and default_down is no."}},
+}
+
+// lookup returns the definition of a key, nil if there is none.
+func lookup(section, name string) *definition {
+	for i := range registry {
+		if k := &registry[i]; k.Section == section && k.Name == name {
+			return k
+		}
+	}
+	return nil
+}
+
+// hint says how the value of a key is written.
+func (k *Key) hint() string {
+	h := ""
+	switch k.Type {
+	case TypeHost:
+		h = "write an IPv4 address such as 192.0.2.1, or a name such as rdv.example.org"
+	case TypePort:
+		h = "a port is a whole number from 0 to 65535"
+	case TypeInteger:
+		h = fmt.Sprintf("%s is a whole number of at least %d", k.Name, k.Min)
+		if k.Unit != "" {
+			h += " (" + k.Unit + ")"
+		}
+	case TypeRate:
+		h = k.Name + " is a number of kB/s, which are 1000 bytes per second; 0 is no limit"
+	case TypeBool:
+		h = "write yes or no (on, off, true, false, 1 and 0 are understood too)"
+	case TypeAddress:
+		h = "write an IPv4 address such as 10.9.0.1"
+	case TypeNetwork:
+		h = "write an address, a slash and a length from 0 to 32, such as 10.9.0.0/24"
+	case TypeEndpoint:
+		h = "write an address, a space and a port, such as 192.0.2.5 4444"
+	case TypeText, TypePath, TypeCommand:
+		h = fmt.Sprintf("write: %s = %s", k.Name, k.Type)
+	}
+	if k.Default != "" {
+		h += "; the default is " + k.Default
+	}
+	return h
+}

@@ -1,0 +1,50 @@
+package rdv
+
+import (
+	"encoding/binary"
+	"net/netip"
+)
+
+// An ip4 is an IPv4 address in host byte order. 0 is the zero Addr, which is
+// 0.0.0.0 on the wire.
+type ip4 uint32
+
+// ip4Of returns a as messages carry it: 0 if it is not IPv4.
+func ip4Of(a netip.Addr) ip4 {
+	a = a.Unmap()
+	if !a.Is4() {
+		return 0
+	}
+	b := a.As4()
+	return ip4(binary.BigEndian.Uint32(b[:]))
+}
+
+func (i ip4) addr() netip.Addr {
+	if i == 0 {
+		return netip.Addr{}
+	}
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], uint32(i))
+	return netip.AddrFrom4(b)
+}
+
+// An endpoint is an IPv4 address and a UDP port, in the 8 bytes that a key of
+// the registry's table needs. Neither is 0, but in the endpoint 0, which is
+// none.
+type endpoint uint64
+
+// endpointOf returns a as an endpoint. It refuses what nothing can be sent to,
+// and IPv6: the messages have room for IPv4 addresses only.
+func endpointOf(a netip.AddrPort) (endpoint, bool) {
+	ip := a.Addr()
+	if !ip.Is4() || ip.IsUnspecified() || a.Port() == 0 {
+		return 0, false
+	}
+	return endpoint(ip4Of(ip))<<16 | endpoint(a.Port()), true
+}
+
+func (e endpoint) ip() ip4 { return ip4(e >> 16) }
+
+func (e endpoint) addrPort() netip.AddrPort {
+	return netip.AddrPortFrom(e.ip().addr(), uint16(e))
+}

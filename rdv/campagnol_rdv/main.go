@@ -1,0 +1,97 @@
+// Command campagnol_rdv is the rendezvous server of the VPN: clients register
+// with it and are introduced to each other. Its options are those of
+// Campagnol 0.3.5, and a few more.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"campagnol/conf"
+	"campagnol/internal/cli"
+	"campagnol/internal/daemon"
+	"campagnol/internal/logging"
+	"campagnol/internal/version"
+
+	"github.com/spf13/cobra"
+)
+
+const program = "campagnol_rdv"
+
+func main() {
+	os.Exit(cli.Execute(context.Background(), newCommand(), os.Args[1:]))
+}
+
+// options is the command line.
+type options struct {
+	*conf.RDV
+	verbose bool
+	debug   int
+	format  logging.Format
+}
+
+func newCommand() *cobra.Command {
+	o := &options{RDV: conf.NewRDV()}
+	cmd := &cobra.Command{
+		Use:     program + " [-dDhvV] [-m N] [-p PORT] [-P FILE]",
+		Long:    "The rendezvous server of a Campagnol VPN: clients register with it and are introduced to each other.",
+		Version: version.String(),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	// The empty quotes keep the help from showing "count" as if it were a value.
+	f.CountVarP(&o.debug, "debug", "d", "``log each message; given twice, also its fields")
+	f.BoolVarP(&o.Daemon, "daemon", "D", false, "go to the background and log to syslog")
+	f.VarP(&setting{"100", o.SetMaxClients}, "max-clients", "m", "let at most `N` clients register; 0: no limit")
+	f.VarP(&setting{"57888", o.SetPort}, "port", "p", "listen on UDP port `PORT`")
+	f.StringVarP(&o.PIDFile, "pidfile", "P", o.PIDFile, "in the background, write the process ID to `FILE`;\nempty: nowhere")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "log which clients come, go and ask for each other")
+	f.Var(&o.format, "log-format", "form of the log in the foreground: `text|json`")
+	cli.MarkNew(f, "log-format")
+	return cmd
+}
+
+// A setting is an option whose value is read by a function.
+type setting struct {
+	value string
+	set   func(string) error
+}
+
+func (s *setting) String() string { return s.value }
+func (s *setting) Type() string   { return "string" }
+func (s *setting) Set(v string) error {
+	s.value = v
+	return s.set(v)
+}
+
+// run serves, here or in the background. In the background, the user is told
+// what became of the start.
+func (o *options) run(ctx context.Context) error {
+	if !o.Daemon {
+		return o.serve(ctx, nil)
+	}
+	waiting, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
+	child, err := daemon.Background(waiting, daemon.Options{Warn: func(msg string) {
+		cli.Print(os.Stderr, program+": warning", errors.New(msg))
+	}})
+	stop()
+	switch {
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted before the server was ready")
+	case child == nil:
+		return err
+	}
+	err = o.serve(ctx, child)
+	child.Ready(err) // if it was not ready before
+	return err
+}
+
+// signalled is the reason to stop after a signal.
+type signalled struct{ syscall.Signal }
+
+func (s signalled) Error() string { return fmt.Sprintf("signal %d", int(s.Signal)) }

@@ -1,0 +1,24 @@
+package rdv
+
+import "net/netip"
+
+// An EventKind says what has changed.
+type EventKind uint8
+
+// The kinds of event.
+const (
+	ClientAdded    EventKind = iota + 1 // Endpoint has registered VPN
+	ClientRemoved                       // Endpoint with VPN said BYE, has expired or was replaced
+	SessionAdded                        // VPN was introduced to Peer
+	SessionRemoved                      // and that is over, or so long ago that it is forgotten
+	TableFull                           // Endpoint could not register VPN: MaxClients are registered
+)
+
+// An Event is a change in the registry, for the log. Addresses that its Kind
+// does not name are zero.
+type Event struct {
+	Kind     EventKind
+	Endpoint netip.AddrPort
+	VPN      netip.Addr // zero for 0.0.0.0
+	Peer     netip.Addr // zero for 0.0.0.0
+}

@@ -1,0 +1,360 @@
+package rdv
+
+import (
+	"math"
+	"net/netip"
+	"time"
+
+	"campagnol/rdv/wire"
+)
+
+const (
+	// staleAfter is the silence after which a client no longer defends what
+	// it holds: its VPN address against another endpoint, its endpoint
+	// against another VPN address. Clients ping every 3 s. A stale client is
+	// still introduced to those who ask for it, since one lost PING makes a
+	// client stale.
+	staleAfter = 5 * time.Second
+
+	// deadAfter is the silence after which a client is forgotten.
+	deadAfter = 10 * time.Second
+
+	// probeWait is how long the holder of a contested VPN address has to show
+	// that it is alive. The round trip to a client is far shorter, and an
+	// original client repeats a refused HELLO after 1 s.
+	probeWait = time.Second
+
+	// probeInterval is the least time between two probes for a VPN address,
+	// so that an obstinate newcomer cannot keep its holder busy.
+	probeInterval = 5 * time.Second
+)
+
+// An In is a message that has arrived.
+type In struct {
+	From  netip.AddrPort
+	Local netip.Addr // address of this host to which it was sent, if known
+	Msg   wire.Message
+}
+
+// An Out is a message to send.
+type Out struct {
+	To    netip.AddrPort
+	Local netip.Addr // address of this host to send it from; zero: any
+	Msg   wire.Message
+}
+
+// RegistryConfig configures a Registry. The zero value is useful.
+type RegistryConfig struct {
+	// MaxClients is how many clients can be registered; 0 means any number.
+	MaxClients int
+
+	// Trace, if it is not nil, is called for each change, within Handle and
+	// Advance.
+	Trace func(Event)
+}
+
+// A Registry knows which clients are registered, at which endpoints, and
+// decides what they are answered.
+//
+// Time comes in with each call and is only ever compared with the time of
+// earlier calls; time that runs backwards counts as time that stands still.
+//
+// A Registry is not safe for concurrent use: one goroutine owns it. Each
+// operation takes constant time, except for the removal of a client, which
+// takes time in proportion to its sessions.
+type Registry struct {
+	cfg   RegistryConfig
+	start time.Time // time of the first call
+	now   time.Duration
+
+	byEndpoint map[endpoint]*client
+	byVPN      map[ip4]*client
+	byAge      list[client] // by time of the last sign of life
+
+	sessions  sessions
+	strangers limiter
+	counters  Counters
+}
+
+// Counters counts the messages that a Registry did not answer although the
+// sender may have expected it. The counts only grow.
+type Counters struct {
+	Address    uint64 // the sender has no IPv4 address, or no port
+	Unexpected uint64 // the message is not for a server
+	Limited    uint64 // too many answers to unregistered endpoints of one network
+}
+
+// A client is one registration.
+type client struct {
+	endpoint endpoint
+	local    endpoint // in its own network; 0: not published
+	vpn      ip4
+	server   ip4           // address of this host that it uses
+	probing  bool          // not heard since probed
+	heard    time.Duration // last HELLO that was accepted, or PING
+	probed   time.Duration // last probe of this VPN address, or never
+	age      links[client]
+	sessions [2]*session // those that it asked for, and those it was asked for
+}
+
+// never is earlier than any time by more than any interval.
+const never = time.Duration(math.MinInt64 / 4)
+
+// NewRegistry returns an empty Registry.
+func NewRegistry(cfg RegistryConfig) *Registry {
+	return &Registry{
+		cfg:        cfg,
+		byEndpoint: map[endpoint]*client{},
+		byVPN:      map[ip4]*client{},
+		byAge:      list[client]{links: func(c *client) *links[client] { return &c.age }},
+		sessions:   newSessions(),
+	}
+}
+
+// Len returns the number of registered clients.
+func (r *Registry) Len() int { return len(r.byEndpoint) }
+
+// Sessions returns the number of introductions that the registry remembers.
+func (r *Registry) Sessions() int { return len(r.sessions.byPair) }
+
+// Counters returns what was not answered.
+func (r *Registry) Counters() Counters { return r.counters }
+
+// VPN returns the VPN address that is registered from endpoint from. The
+// address 0.0.0.0, which can be registered too, is the zero Addr.
+func (r *Registry) VPN(from netip.AddrPort) (netip.Addr, bool) {
+	if e, ok := endpointOf(from); ok {
+		if c := r.byEndpoint[e]; c != nil {
+			return c.vpn.addr(), true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// Handle takes a message and appends the messages to send, at most two, to out.
+//
+// On a host with several addresses a client is always sent messages from the
+// one that it uses: its NAT may let nothing else in.
+func (r *Registry) Handle(now time.Time, in In, out []Out) []Out {
+	r.advance(now)
+	e, ok := endpointOf(in.From)
+	if !ok {
+		r.counters.Address++
+		return out
+	}
+	c := r.byEndpoint[e]
+	if c != nil {
+		c.probing = false // whatever it says, it is alive
+	}
+	switch in.Msg.Type {
+	case wire.Hello:
+		return r.hello(c, e, in, out)
+	case wire.Ping, wire.Ask, wire.Close, wire.Bye:
+		if c == nil {
+			return r.stranger(e, in, wire.Reconnect, out)
+		}
+	default:
+		// Answering what servers and peers say, as the original does, would
+		// let one forged datagram start two servers answering each other.
+		r.counters.Unexpected++
+		return out
+	}
+	switch in.Msg.Type {
+	case wire.Ping:
+		r.refresh(c, in)
+		out = append(out, reply(in, wire.Pong))
+	case wire.Ask:
+		out = r.ask(c, in, out)
+	case wire.Close:
+		if peer := r.byVPN[ip4Of(in.Msg.IP1)]; peer != nil {
+			r.closeSession(c, peer)
+			r.closeSession(peer, c)
+		}
+	case wire.Bye:
+		r.remove(c) // its ip1 is not looked at: the endpoint is who they are
+	}
+	return out
+}
+
+// reply returns a message without fields to the sender of in.
+func reply(in In, t wire.Type) Out {
+	return Out{in.From, in.Local, wire.Message{Type: t}}
+}
+
+// Advance does what is due at now.
+func (r *Registry) Advance(now time.Time, out []Out) []Out {
+	r.advance(now)
+	return out
+}
+
+// Timeout returns when Advance has something to do, or the zero Time if it will
+// not have anything to do before the next Handle.
+func (r *Registry) Timeout() time.Time {
+	due := time.Duration(math.MaxInt64)
+	if c := r.byAge.first; c != nil {
+		due = c.heard + deadAfter
+	}
+	if s := r.sessions.byAge.first; s != nil {
+		due = min(due, s.asked+sessionLifetime)
+	}
+	if due == math.MaxInt64 {
+		return time.Time{}
+	}
+	return r.start.Add(due)
+}
+
+// advance sets the time and removes what has expired.
+func (r *Registry) advance(now time.Time) {
+	if r.start.IsZero() {
+		r.start = now
+	}
+	// The bound, 73 years, keeps sums of times from overflowing.
+	r.now = min(max(r.now, now.Sub(r.start)), -never)
+	for c := r.byAge.first; c != nil && r.now-c.heard >= deadAfter; c = r.byAge.first {
+		r.remove(c)
+	}
+	for s := r.sessions.byAge.first; s != nil && r.now-s.asked >= sessionLifetime; s = r.sessions.byAge.first {
+		r.dropSession(s)
+	}
+}
+
+// hello handles a HELLO from endpoint e, which is that of c, or of nobody if c
+// is nil.
+//
+// The VPN address goes to e unless it has a holder at another endpoint that is
+// alive:
+//
+//	      HELLO from elsewhere: NOK, and RECONNECT to the holder
+//	alive ──────────────────────────────────────────────────────▶ probed
+//	 │  ▲                                                          │  │
+//	 │  └─────────────── any message from the holder ──────────────┘  │ 1 s without
+//	 │                                                                ▼
+//	 └── 5 s without PING ─────▶ yields to the next HELLO from elsewhere: OK
+func (r *Registry) hello(c *client, e endpoint, in In, out []Out) []Out {
+	v := ip4Of(in.Msg.IP1)
+	local, _ := endpointOf(in.Msg.Local())
+	if c != nil && c.vpn == v {
+		c.local = local
+		r.refresh(c, in)
+		return append(out, reply(in, wire.OK))
+	}
+	if c != nil && !r.stale(c) {
+		return append(out, reply(in, wire.NOK))
+	}
+	probed := never
+	if holder := r.byVPN[v]; holder != nil {
+		if !r.yields(holder) {
+			return r.refuse(c, e, in, r.probe(holder, out))
+		}
+		probed = holder.probed // the interval between probes is the address's
+		r.remove(holder)
+	}
+	if c != nil {
+		r.remove(c)
+	}
+	if r.cfg.MaxClients > 0 && r.Len() >= r.cfg.MaxClients {
+		r.trace(Event{Kind: TableFull, Endpoint: in.From, VPN: v.addr()})
+		return r.refuse(nil, e, in, out)
+	}
+	r.add(&client{endpoint: e, vpn: v, local: local, server: ip4Of(in.Local), heard: r.now, probed: probed})
+	return append(out, reply(in, wire.OK))
+}
+
+// stale reports whether c was silent for too long to defend what it holds.
+func (r *Registry) stale(c *client) bool { return r.now-c.heard > staleAfter }
+
+// yields reports whether the holder of a VPN address has to give it to another
+// endpoint.
+func (r *Registry) yields(holder *client) bool {
+	return r.stale(holder) || holder.probing && r.now-holder.probed >= probeWait
+}
+
+// probe makes the holder of a VPN address show that it is alive: RECONNECT
+// makes a client of either generation say HELLO at once.
+func (r *Registry) probe(holder *client, out []Out) []Out {
+	if r.now-holder.probed < probeInterval {
+		return out
+	}
+	holder.probing, holder.probed = true, r.now
+	return append(out, holder.out(wire.Message{Type: wire.Reconnect}))
+}
+
+// refuse answers a HELLO from endpoint e, which is that of c, or of nobody.
+func (r *Registry) refuse(c *client, e endpoint, in In, out []Out) []Out {
+	if c == nil {
+		return r.stranger(e, in, wire.NOK, out)
+	}
+	return append(out, reply(in, wire.NOK))
+}
+
+// stranger answers an endpoint that is not registered, which may be forged.
+func (r *Registry) stranger(e endpoint, in In, t wire.Type, out []Out) []Out {
+	if !r.strangers.allow(r.now, e) {
+		r.counters.Limited++
+		return out
+	}
+	return append(out, reply(in, t))
+}
+
+// ask introduces c and the client that it asks for to each other.
+func (r *Registry) ask(c *client, in In, out []Out) []Out {
+	wanted := in.Msg.IP1
+	asked := r.byVPN[ip4Of(wanted)]
+	if asked == nil {
+		return append(out, Out{in.From, in.Local, wire.Message{Type: wire.Reject, IP1: wanted}})
+	}
+	r.openSession(c, asked)
+	askerAt, askedAt := c.endpoint, asked.endpoint
+	// Behind the same NAT, which need not do hairpinning, they meet inside.
+	if c.local != 0 && asked.local != 0 && askerAt.ip() == askedAt.ip() {
+		askerAt, askedAt = c.local, asked.local
+	}
+	return append(out,
+		Out{in.From, in.Local, introduction(wire.Answer, askedAt, asked.vpn)},
+		asked.out(introduction(wire.Forward, askerAt, c.vpn)))
+}
+
+// out returns message m to client c.
+func (c *client) out(m wire.Message) Out {
+	return Out{c.endpoint.addrPort(), c.server.addr(), m}
+}
+
+// introduction returns the message that the client v is at e.
+func introduction(t wire.Type, e endpoint, v ip4) wire.Message {
+	at := e.addrPort()
+	return wire.Message{Type: t, Port: at.Port(), IP1: at.Addr(), IP2: v.addr()}
+}
+
+// refresh notes a sign of life.
+func (r *Registry) refresh(c *client, in In) {
+	c.heard = r.now
+	c.server = ip4Of(in.Local)
+	r.byAge.remove(c)
+	r.byAge.push(c)
+}
+
+func (r *Registry) add(c *client) {
+	r.byEndpoint[c.endpoint] = c
+	r.byVPN[c.vpn] = c
+	r.byAge.push(c)
+	r.trace(Event{Kind: ClientAdded, Endpoint: c.endpoint.addrPort(), VPN: c.vpn.addr()})
+}
+
+// remove removes c and its sessions.
+func (r *Registry) remove(c *client) {
+	r.trace(Event{Kind: ClientRemoved, Endpoint: c.endpoint.addrPort(), VPN: c.vpn.addr()})
+	for role := range c.sessions {
+		for c.sessions[role] != nil {
+			r.dropSession(c.sessions[role])
+		}
+	}
+	r.byAge.remove(c)
+	delete(r.byVPN, c.vpn)
+	delete(r.byEndpoint, c.endpoint)
+}
+
+func (r *Registry) trace(e Event) {
+	if r.cfg.Trace != nil {
+		r.cfg.Trace(e)
+	}
+}
