@@ -19,12 +19,13 @@ var layers = map[string][]string{
 	"internal/cli":     {},
 	"internal/daemon":  {},
 	"internal/logging": {},
+	"internal/service": {"internal/cli", "internal/daemon", "internal/logging"},
 	"internal/testenv": {},
 	"internal/version": {},
 
 	"pki":          {"pki/safefile"},
 	"pki/ca":       {"pki", "pki/safefile"},
-	"pki/pkitest":  {"pki"},
+	"pki/pkitest":  {"internal/testenv", "pki"},
 	"pki/safefile": {},
 
 	"rdv/wire":     {},
@@ -33,7 +34,7 @@ var layers = map[string][]string{
 	"punch/simnet": {"punch"},
 
 	"tunnel/packet":    {},
-	"tunnel/device":    {},
+	"tunnel/device": {"tunnel/packet"},
 	"tunnel/record":    {},
 	"tunnel/handshake": {"tunnel/record"},
 	"tunnel":           {"tunnel/handshake", "tunnel/packet", "tunnel/record"},
@@ -44,11 +45,11 @@ var layers = map[string][]string{
 	"internal/lab": {},
 
 	"client/campagnol": {
-		"client", "conf", "internal/cli", "internal/daemon", "internal/lab", "internal/logging", "internal/version",
-		"pki", "pki/ca", "punch", "punch/udp", "tunnel/device",
+		"client", "conf", "internal/cli", "internal/lab", "internal/logging", "internal/service", "internal/version",
+		"pki", "pki/ca", "pki/safefile", "punch", "punch/udp", "tunnel/device",
 	},
 	"rdv/campagnol_rdv": {
-		"conf", "internal/cli", "internal/daemon", "internal/logging", "internal/version", "punch/udp", "rdv",
+		"conf", "internal/cli", "internal/logging", "internal/service", "internal/version", "punch/udp", "rdv",
 	},
 }
 

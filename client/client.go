@@ -16,17 +16,21 @@ import (
 	"campagnol/rdv/wire"
 	"campagnol/tunnel"
 	"campagnol/tunnel/device"
-	"campagnol/tunnel/packet"
 	"campagnol/tunnel/record"
 )
 
 // A Config says what a Client is made of.
 type Config struct {
-	VPNAddr netip.Addr     // our address in the VPN; IPv4
-	Network netip.Prefix   // the VPN's network
-	Server  netip.AddrPort // the RDV
-	Conn    punch.Conn     // the primary socket: the RDV's and the peers'
-	Device  device.Device
+	VPNAddr netip.Addr   // our address in the VPN; IPv4
+	Network netip.Prefix // the VPN's network
+
+	// Broadcast is the address of everybody in the network; the zero Addr
+	// means that there is none.
+	Broadcast netip.Addr
+
+	Server netip.AddrPort // the RDV
+	Conn   punch.Conn     // the primary socket: the RDV's and the peers'
+	Device device.Device
 
 	// LocalAddr is the address that the RDV tells to peers behind the same
 	// NAT. The zero value publishes none.
@@ -71,10 +75,9 @@ const (
 // A Client is one node of the VPN. Run starts and stops it; the other methods
 // are safe for concurrent use.
 type Client struct {
-	cfg       Config
-	log       *slog.Logger
-	clock     tunnel.Clock
-	broadcast netip.Addr
+	cfg   Config
+	log   *slog.Logger
+	clock tunnel.Clock
 
 	table atomic.Pointer[table] // from control
 	drops tunnel.Drops
@@ -148,17 +151,16 @@ func New(cfg Config) (*Client, error) {
 		cfg.Jitter = rand.Float64
 	}
 	c := &Client{
-		cfg:       cfg,
-		log:       cfg.Log,
-		broadcast: packet.Broadcast(cfg.Network),
-		fromRDV:   make(chan event, queueRDV),
-		punches:   make(chan event, queuePunches),
-		records:   make(chan event, queueRecords),
-		inner:     make(chan event, queueInner),
-		packets:   make(chan event, queuePackets),
-		finished:  make(chan handshakeEnd),
-		calls:     make(chan func(time.Time)),
-		done:      make(chan struct{}),
+		cfg:      cfg,
+		log:      cfg.Log,
+		fromRDV:  make(chan event, queueRDV),
+		punches:  make(chan event, queuePunches),
+		records:  make(chan event, queueRecords),
+		inner:    make(chan event, queueInner),
+		packets:  make(chan event, queuePackets),
+		finished: make(chan handshakeEnd),
+		calls:    make(chan func(time.Time)),
+		done:     make(chan struct{}),
 	}
 	c.table.Store(&table{})
 	c.peers = map[netip.Addr]*peer{}

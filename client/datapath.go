@@ -219,7 +219,7 @@ func (o *outbound) packet(t *table, pkt []byte) {
 		return
 	}
 	switch {
-	case info.Dst == o.c.broadcast || info.Dst == limitedBroadcast:
+	case info.Dst == o.c.cfg.Broadcast || info.Dst == limitedBroadcast:
 		o.everywhere(t, pkt[:info.Len])
 	case !o.c.cfg.Network.Contains(info.Dst) || info.Dst == o.c.cfg.VPNAddr:
 		// IPv6, multicast and what is routed here by mistake: no peer has it.

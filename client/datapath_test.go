@@ -56,7 +56,7 @@ func newPath(t testing.TB, n int) *path {
 	p := &path{conn: &catchConn{}, dev: &sink{}, tab: &table{}}
 	c, err := New(Config{
 		VPNAddr: netip.MustParseAddr("10.0.0.1"), Network: netip.MustParsePrefix("10.0.0.0/8"),
-		Server: rdvAddr, Conn: p.conn, Device: p.dev,
+		Broadcast: netip.MustParseAddr("10.255.255.255"), Server: rdvAddr, Conn: p.conn, Device: p.dev,
 		Verify: func(time.Time, netip.Addr, [][]byte, bool) error { return nil },
 	})
 	if err != nil {

@@ -131,6 +131,7 @@ func (v *vpn) nodeOn(conn *simnet.Conn, vpnAddr string, edit func(*Config)) *nod
 	cfg := Config{
 		VPNAddr:     n.vpn,
 		Network:     netip.MustParsePrefix("10.9.0.0/24"),
+		Broadcast:   netip.MustParseAddr("10.9.0.255"),
 		Server:      v.server,
 		Conn:        conn,
 		Device:      n.dev,

@@ -68,12 +68,6 @@ func addrFrom(ip uint32) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// addrNumber is the inverse of addrFrom.
-func addrNumber(a netip.Addr) uint32 {
-	b := a.As4()
-	return binary.BigEndian.Uint32(b[:])
-}
-
 // A netmaskError says why a network has no usable length.
 type netmaskError string
 

@@ -1,7 +1,6 @@
 package conf
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 )
@@ -46,16 +45,6 @@ func TestParseAddr(t *testing.T) {
 		if got := result(parseAddr(in)); got != want {
 			t.Errorf("%q: %s, want %s", in, got, want)
 		}
-	}
-}
-
-func TestAddrNumber(t *testing.T) {
-	a := netip.MustParseAddr("10.9.0.3")
-	if got, want := addrNumber(a), uint32(0x0a090003); got != want {
-		t.Errorf("addrNumber = %#x, want %#x", got, want)
-	}
-	if got := addrFrom(0x0a090003); got != a {
-		t.Errorf("addrFrom = %v, want %v", got, a)
 	}
 }
 

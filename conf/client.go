@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"time"
+
+	"campagnol/tunnel/packet"
 )
 
 // A Client is the configuration of the client. [ParseClient] fills all of it;
@@ -136,6 +138,5 @@ func (c *Client) Broadcast() netip.Addr {
 	if !c.VPNIP.Is4() || c.Network.Bits() < 0 {
 		return netip.Addr{}
 	}
-	host := uint32(uint64(1)<<(32-c.Network.Bits()) - 1)
-	return addrFrom(addrNumber(c.VPNIP) | host)
+	return packet.Broadcast(netip.PrefixFrom(c.VPNIP, c.Network.Bits()))
 }

@@ -75,20 +75,20 @@ func caCommand(now func() time.Time, ask func(string) ([]byte, error)) *cobra.Co
 	}
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return caUsage(c, err) })
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&t.dir, "dir", "", "directory of the CA (default $"+caDirVariable+" or ./"+caDirDefault+")")
-	flags.StringVar(&t.passphrase, "passphrase-file", "", "read the pass phrase of the CA's key from the first line of this file")
+	flags.StringVar(&t.dir, "dir", "", "`directory` of the CA (default $"+caDirVariable+" or ./"+caDirDefault+")")
+	flags.StringVar(&t.passphrase, "passphrase-file", "", "read the pass phrase of the CA's key from the first line of this `file`")
 	for _, f := range []struct {
 		field       *string
 		name, usage string
 	}{
-		{&t.files.Cert, "ca-cert", "certificate of the CA, if it has an unusual name"},
-		{&t.files.Key, "ca-key", "private key of the CA, likewise"},
-		{&t.files.Root, "root", "certificate of the root, if the CA is an intermediate one"},
-		{&t.files.Index, "index", "table of certificates (index.txt), likewise"},
-		{&t.files.Certs, "certs", "directory of the certificates issued, likewise"},
-		{&t.files.Serial, "serial", "file with the next serial number, likewise"},
-		{&t.files.CRLNumber, "crl-number", "file with the number of the next revocation list, likewise"},
-		{&t.files.CRL, "crl-file", "revocation list, likewise"},
+		{&t.files.Cert, "ca-cert", "certificate of the CA, if it has an unusual `name`"},
+		{&t.files.Key, "ca-key", "private key of the CA, if it has an unusual `name`"},
+		{&t.files.Root, "root", "certificate `file` of the root, if the CA is an intermediate one"},
+		{&t.files.Index, "index", "table of certificates (index.txt), if it has an unusual `name`"},
+		{&t.files.Certs, "certs", "`directory` of the certificates issued, if it has an unusual name"},
+		{&t.files.Serial, "serial", "file with the next serial number, if it has an unusual `name`"},
+		{&t.files.CRLNumber, "crl-number", "file with the number of the next revocation list, if it has an unusual `name`"},
+		{&t.files.CRL, "crl-file", "revocation list, if it has an unusual `name`"},
 	} {
 		flags.StringVar(f.field, f.name, "", f.usage)
 	}

@@ -275,8 +275,9 @@ func TestCAShow(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.want(r.run("show", list[0].Serial), "file:", "is missing", "alice")
-	if err := json.Unmarshal([]byte(r.run("show", list[0].Serial, "--json")), &list); err != nil || list[0].File != "" {
-		t.Errorf("show --json without file = %+v, %v", list, err)
+	var lost []caRecord
+	if err := json.Unmarshal([]byte(r.run("show", list[0].Serial, "--json")), &lost); err != nil || len(lost) != 1 || lost[0].File != "" || lost[0].KeyID != "" {
+		t.Errorf("show --json without file = %+v, %v", lost, err)
 	}
 }
 

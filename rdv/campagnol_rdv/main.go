@@ -5,16 +5,12 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"campagnol/conf"
 	"campagnol/internal/cli"
-	"campagnol/internal/daemon"
 	"campagnol/internal/logging"
+	"campagnol/internal/service"
 	"campagnol/internal/version"
 
 	"github.com/spf13/cobra"
@@ -69,29 +65,15 @@ func (s *setting) Set(v string) error {
 	return s.set(v)
 }
 
-// run serves, here or in the background. In the background, the user is told
-// what became of the start.
+// run serves, here or in the background.
 func (o *options) run(ctx context.Context) error {
-	if !o.Daemon {
-		return o.serve(ctx, nil)
+	s := service.Service{
+		Name:       program,
+		Background: o.Daemon,
+		PIDFile:    o.PIDFile,
+		Level:      logging.Level(o.verbose, o.debug),
+		Format:     o.format,
+		Start:      o.start,
 	}
-	waiting, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
-	child, err := daemon.Background(waiting, daemon.Options{Warn: func(msg string) {
-		cli.Print(os.Stderr, program+": warning", errors.New(msg))
-	}})
-	stop()
-	switch {
-	case errors.Is(err, context.Canceled):
-		return errors.New("interrupted before the server was ready")
-	case child == nil:
-		return err
-	}
-	err = o.serve(ctx, child)
-	child.Ready(err) // if it was not ready before
-	return err
+	return s.Run(ctx)
 }
-
-// signalled is the reason to stop after a signal.
-type signalled struct{ syscall.Signal }
-
-func (s signalled) Error() string { return fmt.Sprintf("signal %d", int(s.Signal)) }

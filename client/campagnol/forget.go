@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+
+	"campagnol/conf"
+	"campagnol/internal/cli"
+	"campagnol/pki"
+
+	"github.com/spf13/cobra"
+)
+
+const forgetHelp = `Forget the key that was seen first at a VPN address.
+
+A peer whose certificate does not name its VPN address, as those of Campagnol
+0.3.5 do not, is known by its key: the first one that is seen at an address keeps
+it. When a host has got a new key, its peers refuse it until they have forgotten
+the old one. A client that runs need not be restarted.
+
+Certificates made by "campagnol ca issue" name their address and need none of
+this.`
+
+// newForgetCommand returns the command "campagnol forget".
+func newForgetCommand() *cobra.Command {
+	file := defaultConf
+	cmd := &cobra.Command{
+		Use:     "forget VPN-ADDRESS",
+		Short:   "Accept a new key at a VPN address",
+		Long:    forgetHelp,
+		Example: "  campagnol forget 10.9.0.2\n  campagnol forget --config home.conf 10.9.0.2",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cli.WithHint(fmt.Errorf("forget: whom?"), "give the VPN address of a peer: campagnol forget 10.9.0.2")
+			}
+			return cli.MaxArgs(1)(cmd, args)
+		},
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(cmd *cobra.Command, args []string) error { return forget(cmd, file, args[0]) },
+	}
+	cmd.Flags().StringVar(&file, "config", file, "configuration `file` of the client")
+	return cmd
+}
+
+func forget(cmd *cobra.Command, file, arg string) error {
+	addr, err := netip.ParseAddr(arg)
+	if err != nil {
+		return fmt.Errorf("forget: %q is not an IP address", arg)
+	}
+	cfg, _, err := conf.LoadClient(file)
+	if err != nil {
+		return err
+	}
+	path := pinFile(cfg.StateDir)
+	pins, err := pki.OpenPins(path)
+	if err != nil {
+		return err
+	}
+	known, err := pins.Forget(addr)
+	if err != nil {
+		return err
+	}
+	if !known {
+		return cli.WithHint(fmt.Errorf("forget: no key is known for %v in %s", addr, path),
+			"a certificate that names its address is never in there")
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "The key of %v is forgotten; the next one that is seen there keeps the address.\n", addr)
+	return nil
+}

@@ -1,0 +1,184 @@
+// Package service runs a program as both of ours run: in the foreground or in
+// the background, with a log, a pid file, the service manager told, and signals
+// that end it. internal/daemon and internal/logging have the parts; here is
+// their order.
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"campagnol/internal/cli"
+	"campagnol/internal/daemon"
+	"campagnol/internal/logging"
+)
+
+// A Service says how a program runs.
+type Service struct {
+	Name       string // of the program, for messages and syslog
+	Background bool   // go to the background, log to syslog
+	PIDFile    string // written in the background only; "": none
+	LockMemory bool
+	Level      slog.Level
+	Format     logging.Format // of the log in the foreground
+
+	// Start makes everything ready and returns the function that serves until
+	// its context is done. Its error is one of starting: in the background,
+	// too, the user is told, and the exit status says so.
+	Start func(ctx context.Context, s *Starting) (serve func(context.Context) error, err error)
+}
+
+// A Starting is what Start gets.
+type Starting struct {
+	Log *slog.Logger
+
+	// Level is the least level that Log shows. It may be changed.
+	Level *slog.LevelVar
+
+	// Warn tells the user of something that does not keep the program from
+	// starting. hint is what to do about it; it may be empty.
+	Warn func(msg, hint string)
+}
+
+// Run starts the program and serves until a signal ends it. It returns nil after
+// SIGINT, SIGTERM or SIGQUIT.
+func (s *Service) Run(ctx context.Context) error {
+	if !s.Background {
+		return s.serve(ctx, nil)
+	}
+	waiting, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
+	child, err := daemon.Background(waiting, daemon.Options{Warn: func(msg string) {
+		cli.Print(os.Stderr, s.Name+": warning", errors.New(msg))
+	}})
+	stop()
+	switch {
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted before the program was ready")
+	case child == nil:
+		return err
+	}
+	err = s.serve(ctx, child)
+	child.Ready(err) // if it was not ready before
+	return err
+}
+
+// serve runs the program in this process. child is nil in the foreground.
+func (s *Service) serve(ctx context.Context, child *daemon.Child) error {
+	level := new(slog.LevelVar)
+	level.Set(s.Level)
+	log := logging.New(logging.Options{
+		Program: s.Name,
+		Level:   level,
+		Syslog:  s.Background,
+		Format:  s.Format,
+	})
+	err := s.startAndServe(ctx, &Starting{
+		Log:   log,
+		Level: level,
+		Warn: func(msg, hint string) {
+			if hint == "" {
+				log.Warn(msg)
+			} else {
+				log.Warn(msg, "hint", hint)
+				msg += "\nhint: " + hint
+			}
+			child.Warn(msg)
+		},
+	}, child)
+	if err != nil && child != nil {
+		log.Error("Stopped", "err", err) // standard error is /dev/null
+	}
+	return err
+}
+
+func (s *Service) startAndServe(ctx context.Context, st *Starting, child *daemon.Child) error {
+	if s.LockMemory {
+		if err := daemon.LockMemory(); err != nil {
+			return err
+		}
+	}
+	var pidfile *daemon.Pidfile
+	removePidfile := sync.OnceFunc(func() {
+		if err := pidfile.Remove(); err != nil {
+			st.Log.Warn(err.Error())
+		}
+	})
+	ctx, stop := untilSignal(ctx, st.Log, removePidfile)
+	defer stop()
+	serve, err := s.Start(ctx, st)
+	if err != nil {
+		return err
+	}
+	if s.Background {
+		// The original goes on without a word: so may those who have relied
+		// on the default file without the right to write it.
+		if pidfile, err = daemon.WritePidfile(s.PIDFile); err != nil {
+			st.Warn(err.Error(), "")
+		}
+	}
+	defer removePidfile()
+	child.Ready(nil)
+	notify(st.Log, daemon.Ready)
+	err = serve(ctx)
+	notify(st.Log, daemon.Stopping)
+	return err
+}
+
+// notify tells the service manager our state. That it does not listen is no
+// reason to stop.
+func notify(log *slog.Logger, state string) {
+	if err := daemon.Notify(state); err != nil {
+		log.Warn(err.Error())
+	}
+}
+
+// signalled is the reason to stop after a signal.
+type signalled struct{ syscall.Signal }
+
+func (s signalled) Error() string { return fmt.Sprintf("signal %d", int(s.Signal)) }
+
+// untilSignal returns a context that a signal to terminate ends. A second signal
+// ends the process at once, after cleanup: it does nothing that can block, not
+// even logging, since standard output may be what holds us up. SIGHUP is
+// ignored, so that a closed terminal does not end the program.
+func untilSignal(ctx context.Context, log *slog.Logger, cleanup func()) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP)
+	var watcher sync.WaitGroup
+	reported := make(chan struct{})
+	unreport := context.AfterFunc(ctx, func() {
+		defer close(reported)
+		var s signalled
+		if errors.As(context.Cause(ctx), &s) {
+			log.Log(context.Background(), logging.LevelNotice, "Received signal {signal}, exiting...", "signal", int(s.Signal))
+		}
+	})
+	watcher.Go(func() {
+		for s := range signals {
+			switch {
+			case s == syscall.SIGHUP:
+			case ctx.Err() == nil:
+				cancel(signalled{s.(syscall.Signal)})
+			default:
+				cleanup()
+				os.Exit(128 + int(s.(syscall.Signal)))
+			}
+		}
+	})
+	return ctx, func() {
+		signal.Stop(signals)
+		close(signals)
+		watcher.Wait()
+		if !unreport() { // it has begun
+			<-reported
+		}
+		cancel(nil)
+	}
+}

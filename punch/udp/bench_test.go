@@ -1,0 +1,49 @@
+package udp
+
+import (
+	"fmt"
+	"testing"
+
+	"campagnol/punch"
+)
+
+// benchmark sends and receives datagrams of 1,400 bytes, count to a call, in
+// messages of per payloads.
+func benchmark(b *testing.B, open opener, count, per int) {
+	src, dst := mustOpen(b, open, "127.0.0.1"), mustOpen(b, open, "127.0.0.1")
+	const size = 1400
+	ds := make([]punch.Datagram, count/per)
+	for i := range ds {
+		ds[i] = punch.Datagram{Addr: at(dst), Data: make([]byte, per*size)}
+		if per > 1 {
+			ds[i].Segment = size
+		}
+	}
+	b.SetBytes(int64(count * size))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := src.Send(ds); err != nil {
+			b.Fatal(err)
+		}
+		for left := count * size; left > 0; {
+			got, err := dst.Receive()
+			if err != nil {
+				b.Fatal(err)
+			}
+			for _, d := range got {
+				left -= len(d.Data)
+			}
+		}
+	}
+}
+
+func BenchmarkConn(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		open opener
+	}{{"Listen", openListen}, {"Portable", openPortable}} {
+		for _, per := range []int{1, 40} {
+			b.Run(fmt.Sprintf("%s/segments=%d", c.name, per), func(b *testing.B) { benchmark(b, c.open, 40, per) })
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package udp
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// setOptions prepares socket fd, before it is bound, to make use of want, and
+// returns what it got.
+func setOptions(fd uintptr, cfg Config, want Features) (Features, error) {
+	s, is4 := int(fd), cfg.Addr.Addr().Is4()
+	if cfg.Device != "" {
+		if err := unix.BindToDevice(s, cfg.Device); err != nil {
+			return Features{}, deviceError(cfg, err)
+		}
+	}
+	got := Features{
+		// What the kernel says at the first use decides about these.
+		RecvBatch: want.RecvBatch,
+		SendBatch: want.SendBatch,
+	}
+	// A kernel that does not know UDP_SEGMENT ignores it in a control message
+	// and would send one huge datagram; as an option it refuses it.
+	got.GSO = want.GSO && unix.SetsockoptInt(s, unix.SOL_UDP, unix.UDP_SEGMENT, 0) == nil
+	got.GRO = want.GRO && unix.SetsockoptInt(s, unix.SOL_UDP, unix.UDP_GRO, 1) == nil
+	got.DontFragment = want.DontFragment && dontFragment(fd, is4) == nil
+	level, recverr, pktinfo := unix.IPPROTO_IPV6, unix.IPV6_RECVERR, unix.IPV6_RECVPKTINFO
+	if is4 {
+		level, recverr, pktinfo = unix.IPPROTO_IP, unix.IP_RECVERR, unix.IP_PKTINFO
+	}
+	got.ErrorQueue = want.ErrorQueue && unix.SetsockoptInt(s, level, recverr, 1) == nil
+	if cfg.Addr.Addr().IsUnspecified() {
+		got.PacketInfo = want.PacketInfo && unix.SetsockoptInt(s, level, pktinfo, 1) == nil
+	} else {
+		got.PacketInfo = true // there is one address only
+	}
+	got.RcvBuf = setBuffer(s, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, cfg.RcvBuf)
+	got.SndBuf = setBuffer(s, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, cfg.SndBuf)
+	return got, nil
+}
+
+// setBuffer sets a buffer's size to n, past the system's limit if that is
+// allowed, and returns the size that the kernel granted.
+func setBuffer(fd, force, opt, n int) int {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, n) != nil {
+		// Without CAP_NET_ADMIN the kernel grants up to net.core.rmem_max or
+		// wmem_max and reports no error.
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, opt, n)
+	}
+	granted, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, opt)
+	if err != nil {
+		return 0
+	}
+	return granted / 2 // the kernel counts its own overhead double (socket(7))
+}
+
+func deviceError(cfg Config, err error) error {
+	where := fmt.Sprintf("udp: listen on %v: bind to interface %q", cfg.Addr, cfg.Device)
+	switch err {
+	case unix.ENODEV:
+		return &optionError{where + ": there is no such interface (`ip link` lists them)", err}
+	case unix.EPERM:
+		return &optionError{where + ": this needs root or CAP_NET_RAW", err}
+	}
+	return &optionError{where, err}
+}
+
+// logFeatures says once what addr's socket has to do without.
+func logFeatures(log *slog.Logger, addr netip.AddrPort, cfg Config, f Features) {
+	if missing := f.Missing(); missing != "" {
+		log.Info("the kernel lacks socket features; slower ways are used",
+			slog.Any("addr", addr), slog.String("missing", missing))
+	}
+	var small []string
+	if f.RcvBuf < cfg.RcvBuf {
+		small = append(small, fmt.Sprintf("net.core.rmem_max=%d", cfg.RcvBuf))
+	}
+	if f.SndBuf < cfg.SndBuf {
+		small = append(small, fmt.Sprintf("net.core.wmem_max=%d", cfg.SndBuf))
+	}
+	if small != nil {
+		log.Warn("the socket's buffers are smaller than wanted; bursts may be lost",
+			slog.Any("addr", addr), slog.Int("rcvbuf", f.RcvBuf), slog.Int("sndbuf", f.SndBuf),
+			slog.String("hint", "sysctl -w "+strings.Join(small, " ")+", or CAP_NET_ADMIN"))
+	}
+}
+
+// kernelDrops returns how many datagrams the full receive buffer refused.
+func kernelDrops(fd uintptr) uint64 {
+	var info [unix.SK_MEMINFO_VARS]uint32
+	n := uint32(unsafe.Sizeof(info))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&n)), 0)
+	if errno != 0 || n < uint32(unsafe.Sizeof(info)) {
+		return 0
+	}
+	return uint64(info[unix.SK_MEMINFO_DROPS])
+}

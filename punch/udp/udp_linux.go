@@ -1,0 +1,159 @@
+package udp
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"campagnol/punch"
+)
+
+// A Conn is a UDP socket. Receive belongs to one goroutine; all other methods
+// are safe for concurrent use.
+type Conn struct {
+	uc    *net.UDPConn
+	raw   syscall.RawConn
+	log   *slog.Logger
+	bound netip.AddrPort
+	local netip.Addr // bound's, or zero if it is unspecified
+	is4   bool
+	zones zones
+	errq  errorQueue
+	stats linuxStats
+	feat  Features // as opened
+
+	// Features in use. Those that show only when they are used can go.
+	gro, pktinfo              bool
+	gso, recvBatch, sendBatch atomic.Bool
+
+	recv *receiver
+
+	// sendMu keeps one Send's datagrams together and guards send. It is held
+	// while Send waits for room, as the descriptor's own lock would be; Close
+	// ends the wait.
+	sendMu sync.Mutex
+	send   *sender
+}
+
+type linuxStats struct {
+	received, reads, joined, truncated  atomic.Uint64
+	sent, writes, cut, unsent, rerouted atomic.Uint64
+}
+
+// allFeatures is what Listen asks the kernel for.
+var allFeatures = Features{
+	RecvBatch: true, SendBatch: true, GRO: true, GSO: true,
+	PacketInfo: true, ErrorQueue: true, DontFragment: true,
+}
+
+// Listen opens a socket.
+func Listen(cfg Config) (*Conn, error) { return open(cfg, allFeatures, payloadSize) }
+
+// open opens a socket that makes use of the features in want, as far as the
+// kernel has them, and receives messages of up to size bytes.
+func open(cfg Config, want Features, size int) (*Conn, error) {
+	cfg = cfg.withDefaults()
+	c := &Conn{log: cfg.Log, is4: cfg.Addr.Addr().Is4()}
+	uc, err := listen(cfg, func(fd uintptr) (err error) {
+		c.feat, err = setOptions(fd, cfg, want)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if c.raw, err = uc.SyscallConn(); err != nil {
+		uc.Close()
+		return nil, fmt.Errorf("udp: listen on %v: %w", cfg.Addr, err)
+	}
+	c.uc, c.bound = uc, localAddr(uc)
+	if a := c.bound.Addr(); !a.IsUnspecified() {
+		c.local = a
+	}
+	c.gro, c.pktinfo = c.feat.GRO, c.feat.PacketInfo
+	c.gso.Store(c.feat.GSO)
+	c.recvBatch.Store(c.feat.RecvBatch)
+	c.sendBatch.Store(c.feat.SendBatch)
+	c.errq.events = make(chan PathError, pathErrors)
+	c.errq.zones = &c.zones
+	c.recv = newReceiver(c, cfg.Batch, size)
+	c.send = newSender(c)
+	logFeatures(c.log, c.bound, cfg, c.feat)
+	return c, nil
+}
+
+// Receive waits for datagrams; see [punch.Conn].
+func (c *Conn) Receive() ([]punch.Datagram, error) { return c.recv.receive() }
+
+// Send sends ds; see [punch.Conn]. Apart from net.ErrClosed, an error is the
+// syscall.Errno of the first datagram that the kernel refused. A datagram that
+// was cut into segments may have been sent in part.
+func (c *Conn) Send(ds []punch.Datagram) error {
+	c.sendMu.Lock()
+	defer c.sendMu.Unlock()
+	return c.send.send(ds)
+}
+
+// LocalAddr returns the bound address; its IP may be unspecified.
+func (c *Conn) LocalAddr() netip.AddrPort { return c.bound }
+
+// Close unblocks Receive and Send, which return net.ErrClosed.
+func (c *Conn) Close() error { return c.uc.Close() }
+
+// Errors returns the channel of what the network says about single
+// destinations. It is never closed. Events that nobody takes are dropped when
+// 64 wait. They come while Receive or Send is called.
+func (c *Conn) Errors() <-chan PathError { return c.errq.events }
+
+// Features returns what the socket makes use of at the moment.
+func (c *Conn) Features() Features {
+	f := c.feat
+	f.GSO = c.gso.Load()
+	f.RecvBatch = c.recvBatch.Load()
+	f.SendBatch = c.sendBatch.Load()
+	return f
+}
+
+// Stats returns what went through the socket.
+func (c *Conn) Stats() Stats {
+	s := Stats{
+		Received:    c.stats.received.Load(),
+		Reads:       c.stats.reads.Load(),
+		Joined:      c.stats.joined.Load(),
+		Truncated:   c.stats.truncated.Load(),
+		Sent:        c.stats.sent.Load(),
+		Writes:      c.stats.writes.Load(),
+		Cut:         c.stats.cut.Load(),
+		Unsent:      c.stats.unsent.Load(),
+		Rerouted:    c.stats.rerouted.Load(),
+		PathErrors:  c.errq.seen.Load(),
+		PathDropped: c.errq.dropped.Load(),
+	}
+	// An error means that the socket is closed.
+	_ = c.raw.Control(func(fd uintptr) { s.KernelDropped = kernelDrops(fd) })
+	return s
+}
+
+// lose stops the use of a feature that the kernel has turned out not to have,
+// and says so once.
+func (c *Conn) lose(feature *atomic.Bool, name string, errno unix.Errno) {
+	if feature.CompareAndSwap(true, false) {
+		c.log.Info("the kernel lacks a socket feature; a slower way is used",
+			slog.Any("addr", c.bound), slog.String("missing", name), slog.Any("err", errno))
+	}
+}
+
+// closed returns net.ErrClosed, bare, for an error that means it, and other
+// errors with a prefix.
+func (c *Conn) closed(op string, err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return net.ErrClosed
+	}
+	return fmt.Errorf("udp: %s on %v: %w", op, c.bound, err)
+}

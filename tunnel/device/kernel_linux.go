@@ -1,0 +1,229 @@
+package device
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// maxPacket is the size of the largest IP packet. The MTU can be changed
+	// at any time, and the kernel cuts what does not fit without a word.
+	maxPacket = 1 << 16
+
+	// maxPackets is how many packets one Read returns at most, the number of
+	// messages that one system call of a socket takes.
+	maxPackets = 64
+
+	// arenaSize has room for 63 packets of 1,500 bytes and a last one of any
+	// size.
+	arenaSize = maxPackets*1536 + maxPacket
+)
+
+// A Kernel is a TUN device of the kernel. Read belongs to one goroutine; all
+// other methods are safe for concurrent use.
+type Kernel struct {
+	name  string
+	index int // of the interface, which may be renamed
+	file  *os.File
+	raw   syscall.RawConn
+
+	in  reader
+	out writer
+
+	read, reads, written, refused, down atomic.Uint64
+
+	closed atomic.Bool
+
+	// mu guards the configuration.
+	mu      sync.Mutex
+	nl      *netlink.Handle
+	persist bool // the interface stays after Close
+	mine    mine
+}
+
+// reader is the state of Read.
+type reader struct {
+	arena   []byte
+	used    int // bytes of arena
+	packets []Packet
+	err     error
+	fn      func(fd uintptr) bool
+}
+
+// writer is the state of Write.
+type writer struct {
+	// mu keeps one Write's packets together. It is held during system calls, as
+	// the descriptor's own lock would be; they do not wait for anything.
+	mu      sync.Mutex
+	packets []Packet
+	err     error
+	fn      func(fd uintptr) bool
+}
+
+// Read waits for packets; see [Device]. It returns all that wait, up to 64,
+// and never waits for more than one.
+func (k *Kernel) Read() ([]Packet, error) {
+	r := &k.in
+	r.used, r.packets, r.err = 0, r.packets[:0], nil
+	if err := k.raw.Read(r.fn); err != nil {
+		return nil, k.ended("read", err)
+	}
+	if len(r.packets) == 0 {
+		return nil, r.err
+	}
+	// An error after packets comes again.
+	k.read.Add(uint64(len(r.packets)))
+	k.reads.Add(1)
+	return r.packets, nil
+}
+
+// readReady is called with the device's descriptor whenever there may be
+// packets. It returns false to wait for them.
+func (k *Kernel) readReady(fd uintptr) bool {
+	r := &k.in
+	for len(r.packets) < maxPackets && len(r.arena)-r.used >= maxPacket {
+		n, err := unix.Read(int(fd), r.arena[r.used:r.used+maxPacket])
+		switch {
+		case err == nil && n > 0:
+			end := r.used + n
+			r.packets = append(r.packets, Packet{Data: r.arena[r.used:end:end]})
+			r.used = (end + 63) &^ 63 // packets do not share cache lines
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return len(r.packets) > 0
+		case err == nil:
+			r.err = fmt.Errorf("device: read: %w", io.ErrUnexpectedEOF)
+			return true
+		case isGone(err):
+			r.err = ErrGone
+			return true
+		default:
+			r.err = os.NewSyscallError("device: read", err)
+			return true
+		}
+	}
+	return true
+}
+
+// Write hands ps to the kernel; see [Device].
+func (k *Kernel) Write(ps []Packet) error {
+	w := &k.out
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.packets, w.err = ps, nil
+	err := k.raw.Write(w.fn)
+	w.packets = nil // do not hold on to the caller's bytes
+	if err != nil {
+		return k.ended("write", err)
+	}
+	return w.err
+}
+
+// writeReady is called with the device's descriptor whenever it may take
+// packets. It returns false to wait for that.
+func (k *Kernel) writeReady(fd uintptr) bool {
+	w := &k.out
+	var written uint64
+	defer func() { k.written.Add(written) }()
+	for ; len(w.packets) > 0; w.packets = w.packets[1:] {
+		err := writePacket(fd, w.packets[0].Data)
+		switch {
+		case err == nil:
+			written++
+		case err == unix.EAGAIN:
+			return false
+		case isGone(err):
+			return k.lose(ErrGone)
+		case err == unix.EIO || err == unix.ENETDOWN:
+			return k.lose(ErrDown)
+		default:
+			// EINVAL: not IP. Others: out of memory, longer than the kernel
+			// can hold. The next one may do.
+			k.refused.Add(1)
+			w.err = ErrRefused
+		}
+	}
+	return true
+}
+
+// lose gives up the packets that still wait to be written.
+func (k *Kernel) lose(err error) bool {
+	k.down.Add(uint64(len(k.out.packets)))
+	k.out.err = err
+	return true
+}
+
+func writePacket(fd uintptr, p []byte) error {
+	if len(p) == 0 {
+		return unix.EINVAL
+	}
+	for {
+		_, err := unix.Write(int(fd), p)
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// isGone reports whether err means that there is no interface any more behind
+// the descriptor.
+func isGone(err error) bool {
+	return err == unix.EBADFD || err == unix.ENODEV || err == unix.ENXIO
+}
+
+// ended returns why the runtime refuses to wait for the device: it was closed,
+// or the interface is gone, which has made the descriptor useless for waiting.
+func (k *Kernel) ended(op string, err error) error {
+	if k.closed.Load() {
+		return os.ErrClosed
+	}
+	attached := true
+	if cerr := k.raw.Control(func(fd uintptr) { attached = isAttached(fd) }); cerr == nil && !attached {
+		return ErrGone
+	}
+	return fmt.Errorf("device: %s: %w", op, err)
+}
+
+// isAttached reports whether there is an interface behind the descriptor.
+func isAttached(fd uintptr) bool {
+	var req [40]byte // struct ifreq
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, unix.TUNGETIFF, uintptr(unsafe.Pointer(&req)))
+	return errno == 0
+}
+
+// Name returns the name that the interface had when it was opened.
+func (k *Kernel) Name() string { return k.name }
+
+// Stats returns what went through the device.
+func (k *Kernel) Stats() Stats {
+	return Stats{
+		Read:    k.read.Load(),
+		Reads:   k.reads.Load(),
+		Written: k.written.Load(),
+		Refused: k.refused.Load(),
+		Down:    k.down.Load(),
+	}
+}
+
+// Close removes the interface, or, if it existed before Open, what Configure
+// did to it, and unblocks Read.
+func (k *Kernel) Close() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed.Swap(true) {
+		return nil
+	}
+	if k.persist {
+		_ = k.removeMine(Settings{}) // whoever deletes the interface does it too
+	}
+	k.nl.Close()
+	return k.file.Close()
+}

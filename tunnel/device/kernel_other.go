@@ -1,0 +1,115 @@
+//go:build !linux
+
+package device
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/songgao/water"
+)
+
+const (
+	maxPacket  = 1 << 16 // the size of the largest IP packet
+	maxPackets = 64      // per Read, of a Memory
+)
+
+// A Kernel is a TUN device of the kernel. Read belongs to one goroutine; all
+// other methods are safe for concurrent use.
+type Kernel struct {
+	ifce   *water.Interface
+	buf    []byte    // borrowed by the caller of Read
+	out    [1]Packet // likewise
+	closed atomic.Bool
+	writes sync.Mutex // keeps one Write's packets together
+
+	read, written, refused atomic.Uint64
+}
+
+// Open makes a TUN device, where the library that we use can do it: on macOS
+// (utun) and Windows (with the TAP driver of OpenVPN).
+func Open(cfg Config) (*Kernel, error) {
+	if !supported {
+		return nil, fmt.Errorf("device: open a TUN device: not possible on %s: %w", runtime.GOOS, errors.ErrUnsupported)
+	}
+	if cfg.TxQueue > 0 {
+		return nil, fmt.Errorf("device: set the length of the queue: not possible on %s: %w", runtime.GOOS, errors.ErrUnsupported)
+	}
+	ifce, err := water.New(water.Config{DeviceType: water.TUN, PlatformSpecificParams: params(cfg)})
+	if err != nil {
+		return nil, fmt.Errorf("device: open a TUN device: %w", err)
+	}
+	return &Kernel{ifce: ifce, buf: make([]byte, maxPacket)}, nil
+}
+
+// Configure is not possible here: the commands of the configuration file have
+// to do it.
+func (k *Kernel) Configure(s Settings) error {
+	if err := s.normal().check(); err != nil {
+		return fmt.Errorf("device: configure %s: %w", k.Name(), err)
+	}
+	return fmt.Errorf("device: configure %s: not possible on %s: give `up` commands that set address, MTU and route: %w",
+		k.Name(), runtime.GOOS, errors.ErrUnsupported)
+}
+
+// Read waits for a packet; see [Device].
+func (k *Kernel) Read() ([]Packet, error) {
+	for {
+		n, err := k.ifce.Read(k.buf)
+		switch {
+		case k.closed.Load():
+			return nil, os.ErrClosed
+		case err != nil:
+			return nil, fmt.Errorf("device: read: %w", err)
+		case n <= 0:
+			continue // less than a link header, which the library takes off
+		}
+		k.read.Add(1)
+		k.out[0] = Packet{Data: k.buf[:n]}
+		return k.out[:], nil
+	}
+}
+
+// Write hands ps to the kernel; see [Device].
+func (k *Kernel) Write(ps []Packet) error {
+	k.writes.Lock()
+	defer k.writes.Unlock()
+	var first error
+	for _, p := range ps {
+		err := error(ErrRefused)
+		if valid(p.Data) {
+			_, err = k.ifce.Write(p.Data)
+		}
+		switch {
+		case k.closed.Load():
+			return os.ErrClosed
+		case err != nil:
+			k.refused.Add(1)
+			first = ErrRefused
+		default:
+			k.written.Add(1)
+		}
+	}
+	return first
+}
+
+// Name returns the name of the interface.
+func (k *Kernel) Name() string { return k.ifce.Name() }
+
+// Stats returns what went through the device.
+func (k *Kernel) Stats() Stats {
+	n := k.read.Load()
+	return Stats{Read: n, Reads: n, Written: k.written.Load(), Refused: k.refused.Load()}
+}
+
+// Close removes the interface and unblocks Read.
+func (k *Kernel) Close() error {
+	if k.closed.Swap(true) {
+		return nil
+	}
+	return k.ifce.Close()
+}

@@ -1,0 +1,176 @@
+package device
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"github.com/songgao/water"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Open makes a TUN device in the network namespace of the calling thread, or
+// takes the one of that name which an administrator has made for it
+// (`ip tuntap add`) and which stays when it is closed.
+func Open(cfg Config) (*Kernel, error) {
+	name, err := interfaceName(cfg.Name, "tun%d")
+	if err != nil {
+		return nil, err
+	}
+	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("device: talk to the kernel about interfaces (netlink): %w", err)
+	}
+	p := params(nl, name)
+	ifce, err := openWater(p)
+	if err != nil {
+		nl.Close()
+		return nil, explainOpen(name, err)
+	}
+	k, err := newKernel(nl, ifce)
+	if err == nil {
+		k.persist = p.Persist
+		err = k.prepare(cfg)
+	}
+	if err != nil {
+		ifce.Close()
+		nl.Close()
+		return nil, fmt.Errorf("device: open %s: %w", ifce.Name(), err)
+	}
+	return k, nil
+}
+
+// params returns what to ask the kernel for. A device that exists keeps its
+// properties: without being told, the library would let it vanish at the end.
+func params(nl *netlink.Handle, name string) water.PlatformSpecificParams {
+	p := water.PlatformSpecificParams{Name: name}
+	link, err := nl.LinkByName(name)
+	if err != nil {
+		return p
+	}
+	if tun, ok := link.(*netlink.Tuntap); ok {
+		p.Persist = !tun.NonPersist
+		p.MultiQueue = tun.Flags&netlink.TUNTAP_MULTI_QUEUE != 0
+	}
+	return p
+}
+
+// openMu keeps two openings from taking each other's descriptors for leaked.
+var openMu sync.Mutex
+
+// openWater opens the device by the library. The library forgets two things:
+// the descriptor must not be inherited by the programs that we start, or the
+// device outlives us in them; and it must be closed if the kernel refuses the
+// interface.
+func openWater(p water.PlatformSpecificParams) (*water.Interface, error) {
+	openMu.Lock()
+	defer openMu.Unlock()
+	before := tunDescriptors()
+
+	syscall.ForkLock.RLock() // no child before it is marked close-on-exec
+	ifce, err := water.New(water.Config{DeviceType: water.TUN, PlatformSpecificParams: p})
+	after := tunDescriptors()
+	for fd := range after {
+		if !before[fd] {
+			unix.CloseOnExec(fd)
+		}
+	}
+	syscall.ForkLock.RUnlock()
+
+	if err != nil {
+		for fd := range after {
+			if !before[fd] {
+				unix.Close(fd)
+			}
+		}
+		return nil, err
+	}
+	return ifce, nil
+}
+
+// tunDescriptors returns our open descriptors of /dev/net/tun. It returns none
+// where /proc is missing.
+func tunDescriptors() map[int]bool {
+	const dir = "/proc/self/fd"
+	fds := make(map[int]bool)
+	entries, _ := os.ReadDir(dir) // those before an error count
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if target, err := os.Readlink(dir + "/" + e.Name()); err == nil && target == "/dev/net/tun" {
+			fds[fd] = true
+		}
+	}
+	return fds
+}
+
+// explainOpen says what went wrong at opening a device, and what to do about
+// it.
+func explainOpen(name string, err error) error {
+	where := "device: open TUN device " + strconv.Quote(name)
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
+		return fmt.Errorf("%s: the kernel has no /dev/net/tun: load it (`modprobe tun`), or give it to the container (--device /dev/net/tun): %w", where, err)
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("%s: this needs root or CAP_NET_ADMIN, or a device made for this user (`ip tuntap add mode tun user …`): %w", where, err)
+	case errors.Is(err, unix.EBUSY):
+		return fmt.Errorf("%s: another program has it open: stop that, or use another name: %w", where, err)
+	case errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("%s: an interface of that name exists and is not a TUN device: use another name: %w", where, err)
+	case errors.Is(err, unix.ENFILE), errors.Is(err, unix.EEXIST):
+		return fmt.Errorf("%s: no number is free for it: use another name: %w", where, err)
+	}
+	return fmt.Errorf("%s: %w", where, err)
+}
+
+// newKernel returns the device that ifce has opened.
+func newKernel(nl *netlink.Handle, ifce *water.Interface) (*Kernel, error) {
+	file, ok := ifce.ReadWriteCloser.(*os.File)
+	if !ok {
+		return nil, fmt.Errorf("the device is a %T, not a file", ifce.ReadWriteCloser)
+	}
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	// Without /proc it was not done yet.
+	if err := raw.Control(func(fd uintptr) { unix.CloseOnExec(int(fd)) }); err != nil {
+		return nil, err
+	}
+	link, err := nl.LinkByName(ifce.Name())
+	if err != nil {
+		return nil, fmt.Errorf("find the interface: %w", err)
+	}
+	k := &Kernel{name: ifce.Name(), index: link.Attrs().Index, file: file, raw: raw, nl: nl}
+	k.in.arena = make([]byte, arenaSize)
+	k.in.packets = make([]Packet, 0, maxPackets)
+	k.in.fn, k.out.fn = k.readReady, k.writeReady // method values allocate: once
+	return k, nil
+}
+
+// prepare sets what concerns the device and not the VPN.
+func (k *Kernel) prepare(cfg Config) error {
+	link := k.link()
+	// An interface that comes up gives itself a link-local address and asks
+	// for routers; the VPN has none. Where IPv6 is missing, so is the problem,
+	// and whoever may not change it gets packets that are dropped.
+	_ = k.nl.LinkSetIP6AddrGenMode(link, addrGenModeNone)
+	if cfg.TxQueue <= 0 {
+		return nil
+	}
+	// The kernel's number has 32 bits.
+	if err := k.nl.LinkSetTxQLen(link, min(cfg.TxQueue, math.MaxInt32)); err != nil {
+		return fmt.Errorf("set the length of the queue to %d packets: %w", cfg.TxQueue, err)
+	}
+	return nil
+}
+
+// addrGenModeNone is IN6_ADDR_GEN_MODE_NONE of linux/if_link.h.
+const addrGenModeNone = 1
