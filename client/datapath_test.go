@@ -2,12 +2,15 @@ package client
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 	"testing"
 	"time"
 
+	"campagnol/pki/pkitest"
 	"campagnol/punch"
+	"campagnol/rdv/wire"
 	"campagnol/tunnel"
 	"campagnol/tunnel/device"
 	"campagnol/tunnel/handshake"
@@ -193,4 +196,56 @@ func BenchmarkDataPath(b *testing.B) {
 			})
 		}
 	}
+}
+
+// A probeConn is a punch.Conn that looks at something whenever it sends.
+type probeConn struct {
+	punch.Conn
+	look func()
+}
+
+func (c *probeConn) Send([]punch.Datagram) error { c.look(); return nil }
+
+// TestEstablishLeavesNoGap: from the first punch to the open session, there is no
+// moment at which the data path would drop a record of the peer: the first packet
+// comes as soon as the peer's side is open, which may be before ours is.
+func TestEstablishLeavesNoGap(t *testing.T) {
+	conn := &probeConn{look: func() {}}
+	c, err := New(Config{
+		VPNAddr: netip.MustParseAddr("10.0.0.1"), Network: netip.MustParsePrefix("10.0.0.0/8"),
+		Server: rdvAddr, Conn: conn, Device: &sink{}, Certificate: testCertificate(t),
+		Verify: func(time.Time, netip.Addr, [][]byte, bool) error { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.ctx, c.clock = t.Context(), tunnel.NewClock(began)
+	vpn, addr := peerAt(0)
+	c.handleForward(began, wire.Message{Type: wire.Forward, Port: addr.Port(), IP1: addr.Addr(), IP2: vpn})
+	p := c.peers[vpn]
+	p.staged = [][]byte{packetTo(c.cfg.VPNAddr, vpn, "first")}
+	hs, err := handshake.New(handshake.Config{Server: true, Certificate: c.cfg.Certificate}, func([]byte) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &running{hs: hs, addr: addr, server: true, cancel: func() {}}
+	p.try.running = []*running{r}
+	looked := 0
+	conn.look = func() {
+		looked++
+		if s, ok := c.table.Load().source(addr); !ok || len(s.sessions) == 0 && !s.handshaking {
+			t.Error("records of the peer would be dropped")
+		}
+	}
+	c.handleFinished(began, handshakeEnd{p: p, run: r, result: loop(t)})
+	conn.look()
+	if looked != 2 || p.state() != "ESTABLISHED" {
+		t.Errorf("looked %d times, state %s", looked, p.state())
+	}
+}
+
+func testCertificate(t *testing.T) tls.Certificate {
+	t.Helper()
+	leaf := pkitest.NewCA(t, "test CA", time.Now()).Issue(t, "host")
+	return tls.Certificate{Certificate: leaf.Raw(), PrivateKey: leaf.Key}
 }

@@ -266,18 +266,17 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	if p.session != nil {
 		c.replace(now, p)
 	}
-	took := now.Sub(p.try.began)
-	c.stopTry(p)
+	c.log.Info("New DTLS connection opened with peer", "peer", p.vpn, "addr", r.addr,
+		"cipher", s.Suite().String(), "took", now.Sub(p.try.began).Round(time.Microsecond))
 	p.session, p.addr, p.server, p.kept = s, r.addr, r.server, now
 	c.refused.forget(p.vpn)
-	c.log.Info("New DTLS connection opened with peer", "peer", p.vpn, "addr", r.addr,
-		"cipher", s.Suite().String(), "took", took.Round(time.Microsecond))
 	for _, pkt := range p.staged { // before the data path can overtake them
 		c.sendPacket(p, pkt)
 	}
 	p.staged = nil
 	c.flush()
 
+	// One change for the data path: in between, it would drop what comes.
 	c.ends[r.addr] = p
 	tab := c.table.Load().withRoute(p.vpn, &route{session: s, addr: r.addr})
 	src := &source{sessions: []*tunnel.Session{s}}
@@ -285,7 +284,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 		src.sessions = append(src.sessions, old.sessions...)
 		src.handshaking = old.handshaking
 	}
-	c.publish(tab.withSource(r.addr, src))
+	c.publish(c.endTry(tab.withSource(r.addr, src), p))
 	for _, rec := range r.hs.Early() {
 		c.receiveLate(now, p, rec)
 	}

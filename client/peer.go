@@ -307,19 +307,23 @@ func (c *Client) failTry(now time.Time, p *peer, why string) {
 
 // stopTry ends p's try, if there is one, and what runs for it.
 func (c *Client) stopTry(p *peer) {
-	t := p.try
-	if t == nil {
-		return
+	if p.try != nil {
+		c.publish(c.endTry(c.table.Load(), p))
 	}
+}
+
+// endTry ends p's try and returns tab without what it says of it.
+func (c *Client) endTry(tab *table, p *peer) *table {
+	t := p.try
 	for _, r := range t.running {
 		r.cancel()
 	}
 	p.try = nil
-	tab := c.table.Load().withPunching(p.vpn, false)
+	tab = tab.withPunching(p.vpn, false)
 	for _, addr := range t.watched {
 		tab = c.unwatch(tab, p, addr)
 	}
-	c.publish(tab)
+	return tab
 }
 
 // unwatch returns tab without what it says of a candidate of p. If a session has
