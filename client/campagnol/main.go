@@ -33,7 +33,7 @@ type options struct {
 	lockMemory bool
 	pidfile    string
 	verbose    bool
-	format     logging.Format
+	service    service.Service
 }
 
 func newCommand() *cobra.Command {
@@ -58,22 +58,19 @@ path: ./lab.`,
 	cmd.Flags().BoolVarP(&o.daemon, "daemon", "D", false, "go to the background and log to syslog")
 	cmd.Flags().BoolVarP(&o.lockMemory, "mlock", "m", false, "keep everything in memory, out of the swap space")
 	cmd.Flags().StringVarP(&o.pidfile, "pidfile", "p", o.pidfile, "in the background, write the process ID to `FILE`;\nempty: nowhere")
-	cmd.Flags().Var(&o.format, "log-format", "form of the log in the foreground: `text|json`")
-	cli.MarkNew(cmd.Flags(), "log-format")
+	o.service.Flags(cmd.Flags())
 	cmd.AddCommand(newCACommand(), newForgetCommand(), newLabCommand())
 	return cmd
 }
 
 // run is the client, here or in the background.
 func (o *options) run(ctx context.Context) error {
-	s := service.Service{
-		Name:       program,
-		Background: o.daemon,
-		PIDFile:    o.pidfile,
-		LockMemory: o.lockMemory,
-		Level:      logging.Level(o.verbose, o.debug),
-		Format:     o.format,
-		Start:      o.start,
-	}
+	s := &o.service
+	s.Name = program
+	s.Background = o.daemon
+	s.PIDFile = o.pidfile
+	s.LockMemory = o.lockMemory
+	s.Level = logging.Level(o.verbose, o.debug)
+	s.Start = o.start
 	return s.Run(ctx)
 }

@@ -17,6 +17,8 @@ import (
 	"campagnol/internal/cli"
 	"campagnol/internal/daemon"
 	"campagnol/internal/logging"
+
+	"github.com/spf13/pflag"
 )
 
 // A Service says how a program runs.
@@ -27,6 +29,7 @@ type Service struct {
 	LockMemory bool
 	Level      slog.Level
 	Format     logging.Format // of the log in the foreground
+	PProf      string         // loopback address of the profiles; "": none
 
 	// Start makes everything ready and returns the function that serves until
 	// its context is done. Its error is one of starting: in the background,
@@ -102,6 +105,13 @@ func (s *Service) startAndServe(ctx context.Context, st *Starting, child *daemon
 		if err := daemon.LockMemory(); err != nil {
 			return err
 		}
+	}
+	if s.PProf != "" {
+		stop, err := profiles(s.PProf)
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
 	var pidfile *daemon.Pidfile
 	removePidfile := sync.OnceFunc(func() {
@@ -181,4 +191,11 @@ func untilSignal(ctx context.Context, log *slog.Logger, cleanup func()) (_ conte
 		}
 		cancel(nil)
 	}
+}
+
+// Flags are the options that both programs have beside the original's.
+func (s *Service) Flags(f *pflag.FlagSet) {
+	f.Var(&s.Format, "log-format", "form of the log in the foreground: `text|json`")
+	f.StringVar(&s.PProf, "pprof", "", "serve profiles (net/http/pprof) at this loopback `ADDRESS:PORT`")
+	cli.MarkNew(f, "log-format", "pprof")
 }

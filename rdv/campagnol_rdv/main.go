@@ -27,7 +27,7 @@ type options struct {
 	*conf.RDV
 	verbose bool
 	debug   int
-	format  logging.Format
+	service service.Service
 }
 
 func newCommand() *cobra.Command {
@@ -47,8 +47,7 @@ func newCommand() *cobra.Command {
 	f.VarP(&setting{"57888", o.SetPort}, "port", "p", "listen on UDP port `PORT`")
 	f.StringVarP(&o.PIDFile, "pidfile", "P", o.PIDFile, "in the background, write the process ID to `FILE`;\nempty: nowhere")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log which clients come, go and ask for each other")
-	f.Var(&o.format, "log-format", "form of the log in the foreground: `text|json`")
-	cli.MarkNew(f, "log-format")
+	o.service.Flags(f)
 	return cmd
 }
 
@@ -67,13 +66,11 @@ func (s *setting) Set(v string) error {
 
 // run serves, here or in the background.
 func (o *options) run(ctx context.Context) error {
-	s := service.Service{
-		Name:       program,
-		Background: o.Daemon,
-		PIDFile:    o.PIDFile,
-		Level:      logging.Level(o.verbose, o.debug),
-		Format:     o.format,
-		Start:      o.start,
-	}
+	s := &o.service
+	s.Name = program
+	s.Background = o.Daemon
+	s.PIDFile = o.PIDFile
+	s.Level = logging.Level(o.verbose, o.debug)
+	s.Start = o.start
 	return s.Run(ctx)
 }
