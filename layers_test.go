@@ -31,7 +31,7 @@ var layers = map[string][]string{
 	"rdv/wire":     {},
 	"punch":        {"rdv/wire"},
 	"punch/udp":    {"punch"},
-	"punch/simnet": {"punch"},
+	"punch/simnet": {"punch", "rdv/wire"},
 
 	"tunnel/packet":    {},
 	"tunnel/device": {"tunnel/packet"},

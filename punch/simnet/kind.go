@@ -1,8 +1,9 @@
 package simnet
 
 import (
-	"encoding/binary"
 	"fmt"
+
+	"campagnol/rdv/wire"
 )
 
 // A Kind is as much of a datagram's content as a trace may depend on: the type
@@ -27,19 +28,7 @@ const (
 	kinds = 26
 )
 
-const (
-	rendezvousSize  = 11
-	rendezvousTypes = 14
-	dtlsHeader      = 13
-	stunHeader      = 20
-	stunCookie      = 0x2112A442
-	channelHeader   = 4
-)
-
 var kindNames = [kinds]string{
-	"HELLO", "PING", "ASK_CONNECTION", "PONG", "OK", "NOK", "FWD_CONNECTION",
-	"ANS_CONNECTION", "REJ_CONNECTION", "PUNCH", "PUNCH_KEEP_ALIVE", "BYE",
-	"RECONNECT", "CLOSE_CONNECTION",
 	KindSTUN:             "stun",
 	KindChannel:          "channel",
 	KindOther:            "other",
@@ -53,17 +42,12 @@ var kindNames = [kinds]string{
 
 // KindOf returns the kind of a datagram.
 func KindOf(b []byte) Kind {
-	if len(b) == 0 {
-		return KindOther
-	}
-	switch first := b[0]; {
-	case first < rendezvousTypes && len(b) == rendezvousSize:
-		return Kind(first)
-	case first <= 3 && len(b) >= stunHeader && binary.BigEndian.Uint32(b[4:]) == stunCookie:
+	switch wire.KindOf(b) {
+	case wire.KindRendezvous, wire.KindDTLS:
+		return Kind(b[0])
+	case wire.KindSTUN:
 		return KindSTUN
-	case first >= 20 && first <= 25 && len(b) >= dtlsHeader:
-		return Kind(first)
-	case first >= 64 && first <= 79 && len(b) >= channelHeader:
+	case wire.KindChannel:
 		return KindChannel
 	}
 	return KindOther
@@ -71,7 +55,10 @@ func KindOf(b []byte) Kind {
 
 // String returns the name that a dump shows.
 func (k Kind) String() string {
-	if k < kinds && kindNames[k] != "" {
+	switch {
+	case k < KindSTUN:
+		return wire.Type(k).String()
+	case k < kinds && kindNames[k] != "":
 		return kindNames[k]
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
