@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"campagnol/internal/lab"
+	"campagnol/internal/testenv"
 )
 
 // runLab runs the command with stand-ins for what it does.
@@ -263,4 +266,54 @@ func FuzzLabSize(f *testing.F) {
 			t.Errorf("%d is written as %q, which is read as %d (%v)", s, s.String(), again, err)
 		}
 	})
+}
+
+// TestLabForReal plays the demonstration with the real programs on the real
+// kernel: two pairs with a direct path, of which one is hard, and one without.
+func TestLabForReal(t *testing.T) {
+	testenv.Root(t)
+	if err := lab.Preflight(); err != nil {
+		testenv.Require(t, false, "what a lab needs: "+err.Error())
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel) // after the parallel subtests
+	// Both programs into one folder: the client looks for the server beside it.
+	dir := t.TempDir()
+	for _, pkg := range []string{lab.ClientPackage, lab.ServerPackage} {
+		if _, err := lab.Build(ctx, filepath.Join("..", ".."), pkg, dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		natA, natB string
+		steps      string // without repetitions
+	}{
+		{"port-restricted", "port-restricted", "network nat certificates rdv register connect ping broadcast transfer direct idle removed"},
+		{"restricted", "symmetric", "network nat certificates rdv register connect ping broadcast transfer direct idle removed"},
+		{"symmetric", "port-restricted", "network nat certificates rdv register no-path skipped removed"},
+	} {
+		t.Run(c.natA+" and "+c.natB, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(ctx, filepath.Join(dir, "campagnol"),
+				"lab", "--json", "--size=2M", "--nat-a", c.natA, "--nat-b", c.natB)
+			var out, errs bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &errs
+			if err := cmd.Run(); err != nil || errs.Len() > 0 {
+				t.Fatalf("the demonstration ended with %v\n%s%s", err, out.String(), errs.String())
+			}
+			var names []string
+			for line := range bytes.Lines(out.Bytes()) {
+				var s lab.Step
+				if err := json.Unmarshal(line, &s); err != nil || !s.OK {
+					t.Errorf("step %s (%v), want one that is OK", line, err)
+				}
+				if !slices.Contains(names, s.Name) {
+					names = append(names, s.Name)
+				}
+			}
+			if got := strings.Join(names, " "); got != c.steps {
+				t.Errorf("the steps were %s, want %s", got, c.steps)
+			}
+		})
+	}
 }

@@ -1,0 +1,115 @@
+package lab
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A Kind is a kind of NAT in the old names, which users still know best. What
+// each means in the terms of RFC 4787 is told by [Kind.Behaviour].
+type Kind uint8
+
+// The kinds of NAT.
+const (
+	None           Kind = iota // no NAT: a public address
+	FullCone                   // any remote address may send to a mapping
+	Restricted                 // only addresses that the host has sent to
+	PortRestricted             // only addresses and ports that the host has sent to
+	Symmetric                  // as PortRestricted, and a new outer port for every destination
+	kindCount
+)
+
+var kindNames = [kindCount]string{"none", "full-cone", "restricted", "port-restricted", "symmetric"}
+
+// String returns the name that [ParseKind] takes.
+func (k Kind) String() string {
+	if k < kindCount {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind %d", uint8(k))
+}
+
+// ParseKind returns the kind with the given name.
+func ParseKind(name string) (Kind, error) {
+	for k, n := range kindNames {
+		if n == name {
+			return Kind(k), nil
+		}
+	}
+	return None, fmt.Errorf("%q is not a kind of NAT: use %s", name, strings.Join(kindNames[:], ", "))
+}
+
+// Set makes a Kind a flag of a command line.
+func (k *Kind) Set(name string) (err error) {
+	parsed, err := ParseKind(name)
+	if err != nil {
+		return err
+	}
+	*k = parsed
+	return nil
+}
+
+// Type names the value in the help of a command line.
+func (k *Kind) Type() string { return "nat" }
+
+// A Dependence says what a NAT looks at: the axis of both mapping (RFC 4787
+// section 4.1) and filtering (section 5).
+type Dependence uint8
+
+// The values of Dependence, from the friendliest to the strictest.
+const (
+	EndpointIndependent     Dependence = iota // only the host's own address and port
+	AddressDependent                          // also the remote address
+	AddressAndPortDependent                   // also the remote address and port
+)
+
+// String returns the words of RFC 4787.
+func (d Dependence) String() string {
+	switch d {
+	case EndpointIndependent:
+		return "endpoint-independent"
+	case AddressDependent:
+		return "address-dependent"
+	case AddressAndPortDependent:
+		return "address-and-port-dependent"
+	}
+	return fmt.Sprintf("dependence %d", uint8(d))
+}
+
+// A Behaviour is what a NAT does to UDP.
+type Behaviour struct {
+	Mapping   Dependence // which packets of one socket share an outer port
+	Filtering Dependence // who may send to that outer port
+}
+
+// String describes b in the words of RFC 4787.
+func (b Behaviour) String() string {
+	return fmt.Sprintf("mapping %v, filtering %v", b.Mapping, b.Filtering)
+}
+
+// Behaviour returns what a NAT of kind k has to do.
+func (k Kind) Behaviour() Behaviour {
+	switch k {
+	case Restricted:
+		return Behaviour{EndpointIndependent, AddressDependent}
+	case PortRestricted:
+		return Behaviour{EndpointIndependent, AddressAndPortDependent}
+	case Symmetric:
+		return Behaviour{AddressAndPortDependent, AddressAndPortDependent}
+	}
+	return Behaviour{EndpointIndependent, EndpointIndependent}
+}
+
+// Direct reports whether two peers behind NATs of kinds a and b can open a
+// direct path when both know the endpoint that a third party saw of the other.
+//
+// A symmetric NAT sends from a port that nobody could announce. The packet
+// still gets in where the filter does not look at ports, and from there on the
+// other side can answer; where it does look at ports, and where the other
+// side's own port is unknown as well, neither packet ever gets in.
+func Direct(a, b Kind) bool {
+	if a > b {
+		a, b = b, a
+	}
+	return b != Symmetric || a < PortRestricted
+}

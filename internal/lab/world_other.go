@@ -1,0 +1,11 @@
+//go:build !linux
+
+package lab
+
+func newKernelWorld(DemoOptions) (world, error) { return nil, ErrUnsupported }
+
+// Preflight reports why no lab can be made here.
+func Preflight() error { return ErrUnsupported }
+
+// Sweep removes what labs have left behind; here there are none.
+func Sweep(bool) (Swept, error) { return Swept{}, ErrUnsupported }
