@@ -14,12 +14,14 @@ import (
 	"campagnol/rdv/wire"
 )
 
-// How an attempt spends its time. The first three are what an original peer
-// expects: it looks for a punch only once it waits for one, and gives up 3 s
-// after it was introduced.
+// How an attempt spends its time. An original peer looks for a punch only once it
+// waits for one, and gives up 3 s after it was introduced; it gets one every
+// 200 ms for two seconds. The first few come sooner, since the first of all often
+// reaches a NAT just before the peer has opened it.
 const (
-	volleyInterval = 200 * time.Millisecond // between two volleys of punches
-	volleyCount    = 10                     // of them; then slowInterval
+	firstInterval  = 20 * time.Millisecond  // between the first two volleys of punches; it doubles
+	volleyInterval = 200 * time.Millisecond // up to this
+	volleyCount    = 13                     // of them; then slowInterval
 	slowInterval   = 500 * time.Millisecond
 	patience       = 5 * time.Second // from the last introduction, before giving up
 
@@ -307,8 +309,8 @@ func (a *Attempt) Advance(now time.Time, out []Out) []Out {
 	if a.state == Failed || a.next.IsZero() || now.Before(a.next) {
 		return out
 	}
+	a.next = now.Add(min(firstInterval<<min(a.volleys, 8), volleyInterval))
 	a.volleys++
-	a.next = now.Add(volleyInterval)
 	if a.volleys >= volleyCount {
 		a.next = now.Add(slowInterval)
 		if a.state == Open { // the peer has had every chance to hear us

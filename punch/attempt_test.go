@@ -73,15 +73,18 @@ func wantState(t *testing.T, a *Attempt, state State, path netip.AddrPort, role 
 func TestGivesUp(t *testing.T) {
 	a := NewAttempt(start, asker(), there, lan)
 	log := run(a, 0, time.Hour)
-	if len(log) != 16 {
-		t.Errorf("%d volleys, want 10 in two seconds and 6 after: %v", len(log), log)
+	if len(log) != 19 {
+		t.Errorf("%d volleys, want 13 in two seconds and 6 after: %v", len(log), log)
 	}
 	for i, want := range map[int]string{
 		0:  "0: 203.0.113.22:39538, 192.168.1.3:46252",
-		1:  "200: 203.0.113.22:39538, 192.168.1.3:46252",
-		9:  "1800: 203.0.113.22:39538, 192.168.1.3:46252",
-		10: "2300: 203.0.113.22:39538, 192.168.1.3:46252",
-		15: "4800: 203.0.113.22:39538, 192.168.1.3:46252",
+		1:  "20: 203.0.113.22:39538, 192.168.1.3:46252",
+		2:  "60: 203.0.113.22:39538, 192.168.1.3:46252",
+		3:  "140: 203.0.113.22:39538, 192.168.1.3:46252",
+		4:  "300: 203.0.113.22:39538, 192.168.1.3:46252",
+		12: "1900: 203.0.113.22:39538, 192.168.1.3:46252",
+		13: "2400: 203.0.113.22:39538, 192.168.1.3:46252",
+		18: "4900: 203.0.113.22:39538, 192.168.1.3:46252",
 	} {
 		if i < len(log) && log[i] != want {
 			t.Errorf("volley %d = %q, want %q", i, log[i], want)
@@ -97,7 +100,7 @@ func TestGivesUp(t *testing.T) {
 }
 
 // TestOriginalPeer: an original looks for a punch only while it waits for one,
-// so it gets all ten, and the first of its own is answered at once.
+// so it gets all of them, and the first of its own is answered at once.
 func TestOriginalPeer(t *testing.T) {
 	a := NewAttempt(start, asker(), there)
 	a.Advance(start, nil)
@@ -109,8 +112,8 @@ func TestOriginalPeer(t *testing.T) {
 	if a.PeerIsOurs() {
 		t.Error("an original is taken for one of ours")
 	}
-	if log := run(a, 0, time.Hour); len(log) != 9 || log[8] != "1800: 203.0.113.22:39538 heard" {
-		t.Errorf("volleys after opening: %v, want nine more", log)
+	if log := run(a, 0, time.Hour); len(log) != 12 || log[11] != "1900: 203.0.113.22:39538 heard" {
+		t.Errorf("volleys after opening: %v, want twelve more", log)
 	}
 	wantState(t, a, Open, there, Client)
 }
@@ -296,8 +299,8 @@ func TestOpened(t *testing.T) {
 	wantState(t, a, Punching, netip.AddrPort{}, Undecided)
 	a.Opened(start, there)
 	wantState(t, a, Open, there, Server)
-	if log := run(a, 0, time.Hour); len(log) != 10 {
-		t.Errorf("%d volleys, want 10: the peer may still wait for a punch", len(log))
+	if log := run(a, 0, time.Hour); len(log) != volleyCount {
+		t.Errorf("%d volleys, want 13: the peer may still wait for a punch", len(log))
 	}
 }
 
