@@ -119,6 +119,7 @@ type event struct {
 	session *tunnel.Session    // of a record content
 	typ     record.ContentType // of a record content
 	drop    tunnel.Drop        // what to report about session
+	woken   bool               // session is used again after a pause
 }
 
 // New returns a Client. It returns an error if the configuration lacks

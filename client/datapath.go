@@ -120,17 +120,17 @@ func (in *inbound) records(t *table, from netip.AddrPort, b []byte) {
 func (in *inbound) record(src *source, from netip.AddrPort, h record.Header, rec []byte) {
 	sessions := src.sessions
 	if len(sessions) == 1 && !src.handshaking {
-		payload, d := sessions[0].Receive(in.now, h, rec, &in.tmp)
-		in.received(sessions[0], h, payload, d)
+		payload, control, d := sessions[0].Receive(in.now, h, rec, &in.tmp)
+		in.received(sessions[0], h, payload, control, d)
 		return
 	}
 	// A failed attempt destroys the record: keep a copy for the next one.
 	in.spare = append(in.spare[:0], rec...)
 	var first tunnel.Drop
 	for i, s := range sessions {
-		payload, d := s.Receive(in.now, h, rec, &in.tmp)
+		payload, control, d := s.Receive(in.now, h, rec, &in.tmp)
 		if d != tunnel.DropAuth && d != tunnel.DropReplay {
-			in.received(s, h, payload, d)
+			in.received(s, h, payload, control, d)
 			return
 		}
 		if i == 0 {
@@ -146,7 +146,7 @@ func (in *inbound) record(src *source, from netip.AddrPort, h record.Header, rec
 }
 
 // received passes on what a session has opened.
-func (in *inbound) received(s *tunnel.Session, h record.Header, payload []byte, d tunnel.Drop) {
+func (in *inbound) received(s *tunnel.Session, h record.Header, payload []byte, control bool, d tunnel.Drop) {
 	switch {
 	case d != tunnel.Kept:
 		in.c.drops.Add(d)
@@ -154,10 +154,10 @@ func (in *inbound) received(s *tunnel.Session, h record.Header, payload []byte, 
 		if (d == tunnel.DropNotIP || d == tunnel.DropSource) && s.FirstTime(d) {
 			in.c.tell(in.c.inner, event{session: s, drop: d})
 		}
-	case h.Type == record.ApplicationData:
-		in.packets = append(in.packets, device.Packet{Data: payload})
-	default:
+	case control:
 		in.c.tell(in.c.inner, event{session: s, typ: h.Type, data: bytes.Clone(payload)})
+	default:
+		in.packets = append(in.packets, device.Packet{Data: payload})
 	}
 }
 
@@ -215,6 +215,9 @@ func (o *outbound) packet(t *table, pkt []byte) {
 		return
 	}
 	if r, ok := t.route(info.Dst); ok {
+		if o.now-r.session.LastOut() > pulsePause { // control is to see whether the peer is there
+			o.c.tell(o.c.inner, event{session: r.session, woken: true})
+		}
 		o.seal(r, o.now, pkt[:info.Len])
 		return
 	}

@@ -15,10 +15,6 @@ import (
 	"campagnol/tunnel/record"
 )
 
-// protocolName is what ALPN agrees on between two of ours. What only we
-// understand is sent to nobody else.
-const protocolName = "campagnol/1"
-
 // silentLife is how long the ClientHello may go unanswered before another path
 // is tried, if there is one.
 const silentLife = 1500 * time.Millisecond
@@ -64,7 +60,7 @@ func (c *Client) startHandshake(now time.Time, p *peer, addr netip.AddrPort, ser
 			return c.cfg.Verify(time.Now(), vpn, chain, !server)
 		},
 		Suites:    c.cfg.Suites,
-		Protocols: []string{protocolName},
+		Protocols: []string{tunnel.ProtocolName},
 		Log:       c.log,
 	}, func(b []byte) {
 		// Straight to the socket: control may be the one that waits for this.
@@ -269,6 +265,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	c.log.Info("New DTLS connection opened with peer", "peer", p.vpn, "addr", r.addr,
 		"cipher", s.Suite().String(), "took", now.Sub(p.try.began).Round(time.Microsecond))
 	p.session, p.addr, p.server, p.kept = s, r.addr, r.server, now
+	p.pulse = pulse{at: now.Add(pulseInterval)}
 	c.refused.forget(p.vpn)
 	for _, pkt := range p.staged { // before the data path can overtake them
 		c.sendPacket(p, pkt)
@@ -350,12 +347,12 @@ func (c *Client) receiveLate(now time.Time, p *peer, b []byte) {
 			continue
 		}
 		s := p.session
-		payload, d := s.Receive(c.clock.Stamp(now), h, rec, &c.tmp)
+		payload, control, d := s.Receive(c.clock.Stamp(now), h, rec, &c.tmp)
 		switch {
 		case d != tunnel.Kept:
 			c.drops.Add(d)
 			s.Stats().Drops.Add(d)
-		case h.Type == record.ApplicationData:
+		case !control:
 			if err := c.cfg.Device.Write([]device.Packet{{Data: payload}}); err != nil {
 				c.drops.Add(tunnel.DropDevice)
 			}
@@ -372,8 +369,12 @@ func (c *Client) handleInner(now time.Time, e event) {
 	if p == nil || e.session != p.session && e.session != p.old {
 		return
 	}
-	if e.drop != tunnel.Kept {
+	switch {
+	case e.drop != tunnel.Kept:
 		c.reportStrange(p, e.drop)
+		return
+	case e.woken:
+		c.wake(now, p)
 		return
 	}
 	addr := p.addr

@@ -20,6 +20,7 @@ import (
 	"campagnol/pki/pkitest"
 	"campagnol/punch/simnet"
 	"campagnol/rdv"
+	"campagnol/tunnel"
 	"campagnol/tunnel/device"
 )
 
@@ -308,7 +309,7 @@ func TestFirstPacket(t *testing.T) {
 			t.Errorf("states %s and %s", a, b)
 		}
 		s := alice.status().Peers[0]
-		if s.Server || s.Protocol != protocolName || s.PacketsIn != 1 || s.PacketsOut != 1 {
+		if s.Server || s.Protocol != tunnel.ProtocolName || s.PacketsIn != 1 || s.PacketsOut != 1 {
 			t.Errorf("alice's view of bob: %+v", s)
 		}
 		if took := alice.ping(bob, time.Second); took > 30*time.Millisecond {

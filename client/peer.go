@@ -29,6 +29,7 @@ type peer struct {
 	addr    netip.AddrPort  // of the session's path
 	server  bool            // we were the DTLS server of the session
 	kept    time.Time       // the last keep-alive
+	pulse   pulse           // of the session
 
 	old      *tunnel.Session // replaced by session
 	oldAddr  netip.AddrPort
@@ -128,6 +129,7 @@ func (c *Client) peerTimeout(p *peer) time.Time {
 	if p.session != nil {
 		consider(c.idleAt(p))
 		consider(c.keepAliveAt(p))
+		consider(p.pulse.at)
 	}
 	if p.old != nil {
 		consider(p.oldUntil)
@@ -185,6 +187,7 @@ func (c *Client) advanceSession(now time.Time, p *peer) {
 		p.kept = now
 		c.sendMessage(p.addr, wire.Message{Type: wire.KeepAlive})
 	}
+	c.feelPulse(now, p)
 }
 
 // advanceTry does what is due for a try: it asks and punches again, changes the

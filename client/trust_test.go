@@ -9,6 +9,7 @@ import (
 
 	"campagnol/pki"
 	"campagnol/pki/pkitest"
+	"campagnol/punch/simnet"
 )
 
 // use makes a node show a certificate.
@@ -167,6 +168,104 @@ func TestRestartedPeer(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLostPeer: a peer that was killed and comes back is found while we keep
+// sending to it, without waiting for the session to be idle.
+func TestLostPeer(t *testing.T) {
+	for _, away := range []time.Duration{100 * time.Millisecond, 3 * time.Second, 20 * time.Second} {
+		t.Run(away.String(), func(t *testing.T) {
+			inBubble(t, func(v *vpn) {
+				alice, bob := v.pair(nil)
+				site := bob.conn.Host().Site()
+				alice.ping(bob, 5*time.Second)
+				pass(10 * time.Second) // a pause
+				bob.kill()
+				sendFor := func(d time.Duration, until func() bool) {
+					for end := time.Now().Add(d); time.Now().Before(end) && !until(); {
+						alice.send(bob.vpn, "are you there?")
+						pass(100 * time.Millisecond)
+					}
+				}
+				sendFor(away, func() bool { return false })
+				bob2 := v.node(site, "192.168.1.2:5001", "10.9.0.2", nil)
+				start := time.Now()
+				got := false
+				sendFor(20*time.Second, func() bool { got = len(bob2.texts()) > 0; return got })
+				limit := 3 * time.Second
+				if away > 10*time.Second {
+					limit += away / 4
+				}
+				if took := time.Since(start); !got || took > limit {
+					v.t.Errorf("reached after %v, want at most %v", took, limit)
+				}
+				alice.ping(bob2, time.Second)
+			})
+		})
+	}
+}
+
+// TestDeadPeer: the session with a peer that does not come back is closed,
+// although we keep sending.
+func TestDeadPeer(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		alice, bob := v.pair(nil)
+		alice.ping(bob, 5*time.Second)
+		bob.kill()
+		asks := 0
+		v.net.Observe(func(p simnet.Packet, verdict simnet.Verdict) {
+			if verdict == simnet.Sent && p.From == alice.conn && p.Kind == 2 {
+				asks++
+			}
+		})
+		for range 500 {
+			alice.send(bob.vpn, "are you there?")
+			pass(100 * time.Millisecond)
+		}
+		if s := alice.state(bob); s == "ESTABLISHED" {
+			v.t.Errorf("after 50 s of silence: %s", s)
+		}
+		if asks > 30 {
+			v.t.Errorf("%d ASKs in 50 s", asks)
+		}
+	})
+}
+
+// TestListener: a peer that only listens is not taken for a dead one.
+func TestListener(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		alice, bob := v.pair(nil)
+		alice.ping(bob, 5*time.Second)
+		for i := range 600 {
+			alice.send(bob.vpn, "listen")
+			pass(100 * time.Millisecond)
+			if got := bob.texts(); len(got) != 1 {
+				v.t.Fatalf("packet %d: received %q", i, got)
+			}
+		}
+		if n := alice.logged("no longer answers"); n != 0 {
+			v.t.Errorf("a listener was called missing %d times", n)
+		}
+	})
+}
+
+// TestOutage: a path that is dark for a while carries the session on.
+func TestOutage(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		alice, bob := v.pair(nil)
+		alice.ping(bob, 5*time.Second)
+		v.net.Drop(func(p simnet.Packet) bool { return true })
+		for range 100 {
+			alice.send(bob.vpn, "into the dark")
+			pass(100 * time.Millisecond)
+		}
+		v.net.Drop(nil)
+		pass(time.Second)
+		alice.ping(bob, time.Second)
+		if n := alice.logged("New DTLS connection"); n > 2 {
+			v.t.Errorf("%d sessions", n)
+		}
+	})
 }
 
 // TestSquatter: somebody registers as bob, asks for alice and only punches. The

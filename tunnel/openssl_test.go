@@ -222,11 +222,11 @@ func (e *end) receive(b []byte) {
 			return
 		}
 		rest = r
-		payload, d := e.session.Receive(1, h, rec, new(record.Scratch))
+		payload, control, d := e.session.Receive(1, h, rec, new(record.Scratch))
 		switch {
 		case d == DropNotIP: // OpenSSL's lines are none
 			e.data = append(e.data, bytes.Clone(rec))
-		case d == Kept && h.Type != record.ApplicationData:
+		case control:
 			out, ev := e.session.Handle(time.Now(), h.Type, payload, nil)
 			for _, b := range out {
 				e.send(b)
@@ -315,7 +315,7 @@ func startServer(t *testing.T, suite record.Suite, adjust func(*end)) (*end, *pe
 	e := newEnd(t, listenUDP(t))
 	hs, err := handshake.New(handshake.Config{
 		Server: true, Certificate: ours, Suites: []record.Suite{suite},
-		Verify: wants(theirs), Protocols: []string{"campagnol/1"},
+		Verify: wants(theirs), Protocols: []string{ProtocolName},
 	}, e.send)
 	if err != nil {
 		t.Fatal(err)
@@ -348,7 +348,7 @@ func startClient(t *testing.T, suite record.Suite, adjust func(*end)) (*end, *pe
 	e.to = to
 	hs, err := handshake.New(handshake.Config{
 		Certificate: ours, Suites: []record.Suite{suite},
-		Verify: wants(theirs), Protocols: []string{"campagnol/1"},
+		Verify: wants(theirs), Protocols: []string{ProtocolName},
 	}, e.send)
 	if err != nil {
 		t.Fatal(err)

@@ -27,12 +27,14 @@ type Session struct {
 	peer     netip.Addr
 	suite    record.Suite
 	protocol string
+	ours     bool // the peer understands signals
 	seal     *record.Sealer
 	open     *record.Opener
 
 	stats   Stats
-	lastIn  atomic.Int64  // Stamp of the last authentic data
-	lastOut atomic.Int64  // Stamp of the last sealed data
+	heard   atomic.Int64  // Stamp of the last authentic record
+	lastIn  atomic.Int64  // Stamp of the last packet from the peer
+	lastOut atomic.Int64  // Stamp of the last packet for the peer
 	strange atomic.Uint32 // bit set of the Drops that were reported
 
 	// Owned by control.
@@ -77,6 +79,7 @@ func NewSession(now time.Time, peer netip.Addr, r *handshake.Result) *Session {
 		peer:       peer,
 		suite:      r.Suite,
 		protocol:   r.Protocol,
+		ours:       r.Protocol == ProtocolName,
 		seal:       r.Seal,
 		open:       r.Open,
 		opened:     now,
@@ -102,10 +105,13 @@ func (s *Session) Stats() *Stats { return &s.stats }
 // Overhead returns by how many bytes a datagram is longer than the packet in it.
 func (s *Session) Overhead() int { return s.seal.Overhead() }
 
-// LastIn returns when the last authentic data came.
+// Heard returns when the last authentic record came, of whatever kind.
+func (s *Session) Heard() Stamp { return Stamp(s.heard.Load()) }
+
+// LastIn returns when the last packet came from the peer, good or bad.
 func (s *Session) LastIn() Stamp { return Stamp(s.lastIn.Load()) }
 
-// LastOut returns when the last data was sent.
+// LastOut returns when the last packet was sent to the peer.
 func (s *Session) LastOut() Stamp { return Stamp(s.lastOut.Load()) }
 
 // Seal appends to dst a record with an IP packet for the peer, and returns the
@@ -124,31 +130,31 @@ func (s *Session) Seal(now Stamp, dst, pkt []byte, tmp *record.Scratch) ([]byte,
 	return dst, Kept
 }
 
-// Receive opens rec, one whole record with header h, in place. An
-// application-data record yields the IP packet in it, which is the peer's own;
-// another type yields its content, for Handle.
+// Receive opens rec, one whole record with header h, in place. It yields either
+// an IP packet, which is the peer's own, or, with control, something for Handle.
 //
 // After DropAuth the content of rec is undefined; after DropEpoch, DropShort and
 // DropReplay it is as it was.
-func (s *Session) Receive(now Stamp, h record.Header, rec []byte, tmp *record.Scratch) ([]byte, Drop) {
+func (s *Session) Receive(now Stamp, h record.Header, rec []byte, tmp *record.Scratch) (payload []byte, control bool, d Drop) {
 	payload, err := s.open.Open(h, rec, tmp)
 	if err != nil {
-		return nil, dropOf(err)
+		return nil, false, dropOf(err)
 	}
-	if h.Type != record.ApplicationData {
-		return payload, Kept
+	stamp(&s.heard, now)
+	if h.Type != record.ApplicationData || s.isSignal(payload) {
+		return payload, true, Kept
 	}
 	stamp(&s.lastIn, now)
 	info, err := packet.Parse(payload)
 	switch {
 	case err != nil:
-		return nil, DropNotIP
+		return nil, false, DropNotIP
 	case info.Src != s.peer:
-		return nil, DropSource
+		return nil, false, DropSource
 	}
 	s.stats.PacketsIn.Add(1)
 	s.stats.BytesIn.Add(uint64(info.Len))
-	return payload[:info.Len], Kept
+	return payload[:info.Len], false, Kept
 }
 
 // FirstTime reports whether d has not happened in this session before, so that
@@ -178,7 +184,7 @@ func dropOf(err error) Drop {
 	return DropAuth
 }
 
-// An Event is what an authentic record that is not data leads to.
+// An Event is what an authentic record that is not a packet leads to.
 type Event struct {
 	Closed bool  // the session is over
 	Reason error // why, if not by the peer's close_notify
@@ -187,8 +193,8 @@ type Event struct {
 // ErrPeerAlert says that the peer ended the session with a fatal alert.
 var ErrPeerAlert = errors.New("the peer reports an error")
 
-// Handle takes the content of an authentic record that is not application data,
-// and appends the datagrams to send to out.
+// Handle takes what Receive has called control, and appends the datagrams to send
+// to out.
 func (s *Session) Handle(now time.Time, typ record.ContentType, payload []byte, out [][]byte) ([][]byte, Event) {
 	switch typ {
 	case record.Alert:
@@ -204,6 +210,8 @@ func (s *Session) Handle(now time.Time, typ record.ContentType, payload []byte, 
 		}
 	case record.Handshake:
 		return s.handleHandshake(now, payload, out), Event{}
+	case record.ApplicationData:
+		return s.handleSignal(payload, out), Event{}
 	}
 	return out, Event{}
 }

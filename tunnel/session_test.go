@@ -29,7 +29,7 @@ func results(t testing.TB) (client, server *handshake.Result) {
 		return bytes.Repeat([]byte{n}, s.KeyLen()), bytes.Repeat([]byte{n}, s.IVLen())
 	}
 	end := func(ours, theirs byte) *handshake.Result {
-		r := &handshake.Result{Suite: s, Protocol: "campagnol/1"}
+		r := &handshake.Result{Suite: s, Protocol: ProtocolName}
 		var err1, err2 error
 		k, iv := key(ours)
 		r.Seal, err1 = record.NewSealer(s, k, iv, 1, 1)
@@ -69,7 +69,8 @@ func receive(s *Session, rec []byte) ([]byte, Drop) {
 	if err != nil {
 		return nil, DropShort
 	}
-	return s.Receive(5, h, rec, new(record.Scratch))
+	payload, _, d := s.Receive(5, h, rec, new(record.Scratch))
+	return payload, d
 }
 
 func TestData(t *testing.T) {
@@ -116,6 +117,7 @@ func TestPeersPackets(t *testing.T) {
 		{"an address of the Internet", ipv4(netip.MustParseAddr("8.8.8.8"), bob, 10), DropSource, 0},
 		{"our own address", ipv4(bob, bob, 10), DropSource, 0},
 		{"no IP packet (it killed the original)", []byte("hello, this is not IP, first nibble 6 only"), DropNotIP, 0},
+		{"zeros", make([]byte, 1), DropNotIP, 0},
 		{"ones", bytes.Repeat([]byte{0xff}, 40), DropNotIP, 0},
 		{"nothing", nil, DropNotIP, 0},
 		{"IPv4, cut", ipv4(alice, bob, 10)[:25], DropNotIP, 0},
@@ -128,7 +130,7 @@ func TestPeersPackets(t *testing.T) {
 			if d != c.want || len(got) != c.len {
 				t.Errorf("%d bytes, %v, want %d, %v", len(got), d, c.len, c.want)
 			}
-			if b.LastIn() == 0 {
+			if b.Heard() == 0 || b.LastIn() == 0 {
 				t.Error("authentic data did not count as a sign of life")
 			}
 		})
@@ -153,7 +155,7 @@ func TestRefusedRecords(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.name, d, c.want)
 		}
 	}
-	if b.LastIn() != 0 {
+	if b.LastIn() != 0 || b.Heard() != 0 {
 		t.Error("a forged record counted as a sign of life")
 	}
 	if _, d := a.Seal(1, nil, make([]byte, record.MaxPayload+1), new(record.Scratch)); d != DropSize {
@@ -277,6 +279,58 @@ func TestRenegotiation(t *testing.T) {
 	}
 }
 
+// TestProbe: a peer of ours answers a probe; the answer is a sign of life, but
+// neither counts as use of the session.
+func TestProbe(t *testing.T) {
+	a, b := sessions(t)
+	deliver := func(to *Session, rec []byte) [][]byte {
+		h, rec, _, err := record.Split(rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		payload, control, d := to.Receive(5, h, rec, new(record.Scratch))
+		if d != Kept || !control {
+			t.Fatalf("received %x, control %v, %v", payload, control, d)
+		}
+		out, ev := to.Handle(epoch, h.Type, payload, nil)
+		if ev.Closed {
+			t.Error("closed")
+		}
+		return out
+	}
+	probe := a.Probe(nil)
+	echo := deliver(b, probe[0])
+	if len(echo) != 1 {
+		t.Fatalf("%d answers, want 1", len(echo))
+	}
+	if more := deliver(a, echo[0]); len(more) != 0 {
+		t.Errorf("%d answers to an answer", len(more))
+	}
+	if a.Heard() == 0 || a.LastIn() != 0 || a.LastOut() != 0 || b.Heard() == 0 || b.LastIn() != 0 || b.LastOut() != 0 {
+		t.Error("a probe is not a sign of life, or it is use of the session")
+	}
+	for _, content := range [][]byte{{0, 9, 1, 2}, {0, 1, 99: 0}, {0, 2}} { // unknown, too long, unasked
+		out, ev := b.Handle(epoch, record.ApplicationData, content, nil)
+		if len(out) != 0 || ev.Closed {
+			t.Errorf("signal %x: %d answers, %+v", content, len(out), ev)
+		}
+	}
+}
+
+// TestOriginalGetsNoSignals: to a peer that has not agreed on our protocol, a
+// zero byte is not IP.
+func TestOriginalGetsNoSignals(t *testing.T) {
+	c, s := results(t)
+	c.Protocol, s.Protocol = "", ""
+	a, b := NewSession(epoch, bob, c), NewSession(epoch, alice, s)
+	if a.IsOurs() {
+		t.Error("a peer without our protocol is taken for one of ours")
+	}
+	if _, d := receive(b, a.Probe(nil)[0]); d != DropNotIP {
+		t.Errorf("a signal: %v, want not_ip", d)
+	}
+}
+
 func TestClock(t *testing.T) {
 	c := NewClock(epoch)
 	if c.Stamp(epoch) == 0 {
@@ -328,7 +382,7 @@ func TestNoAllocs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, d := b.Receive(9, h, rec, tmp); d != Kept {
+		if _, _, d := b.Receive(9, h, rec, tmp); d != Kept {
 			t.Fatal(d)
 		}
 	})

@@ -5,9 +5,9 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -21,7 +21,6 @@ import (
 
 	"campagnol/internal/cli"
 	"campagnol/pki"
-	"campagnol/pki/ca"
 	"campagnol/pki/pkitest"
 )
 
@@ -152,6 +151,65 @@ func TestCASign(t *testing.T) {
 	r.wantError([]string{"sign"}, "the file to sign is missing", "hint: \"ca sign --help\"")
 }
 
+// What a request asks for counts only when the administrator says so.
+func TestCASignOptions(t *testing.T) {
+	r := newCARun(t)
+	r.run("init")
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
+		Subject: pkix.Name{CommonName: "bob smith"}, IPAddresses: []net.IP{net.IPv4(10, 9, 0, 66)},
+	}, pkitest.RSAKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkitest.Write(t, "bob.csr", "CERTIFICATE REQUEST", der)
+	r.wantError([]string{"sign", "bob.csr", "--ip", "10.9.0.2"}, `"bob smith" is not usable`, "--name")
+	r.wantError([]string{"sign", "bob.csr", "--name", "bob"}, "--ip")
+	r.wantError([]string{"sign", "bob.csr", "--name", "bob", "--ip", "10.9.0.2", "--no-ip"}, "at once")
+	r.want(r.run("sign", "bob.csr", "--name", "rdv", "--no-ip"), "rdv (no VPN address)")
+	out := r.run("sign", "bob.csr", "--name", "bob", "--csr-ips")
+	r.want(out, "bob (10.9.0.66)", "vpn_ip = 10.9.0.66")
+	r.want(r.run("show", "bob"), "RSA, 2048 bits", "digitalSignature, keyEncipherment")
+	r.wantError([]string{"sign", "bob.csr", "--name", "bob", "--csr-ips"}, "has a certificate already", "--renew")
+	r.run("sign", "bob.csr", "--name", "bob", "--renew")
+	if err := os.WriteFile("text", []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.wantError([]string{"sign", "text", "--ip", "10.9.0.7"}, "neither a signing request nor a certificate", "openssl req")
+	if got := len(r.list()); got != 3 {
+		t.Errorf("%d certificates, want 3", got)
+	}
+}
+
+// A CA below another one.
+func TestCAIntermediate(t *testing.T) {
+	r := newCARun(t)
+	root := pkitest.NewCA(t, "root", r.now)
+	sub := root.Intermediate(t, "sub")
+	(&pkitest.Leaf{Cert: sub.Cert, Key: sub.Key, Chain: []*x509.Certificate{sub.Cert}}).WriteFiles(t, ".")
+	rootFile := root.WriteFile(t, ".")
+	if err := os.Mkdir("CA", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("CA/index.txt", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	options := []string{"--ca-cert", "sub.pem", "--ca-key", "sub.key"}
+	issue := append([]string{"issue", "alice", "--ip", "10.9.0.1"}, options...)
+	r.wantError(issue, "intermediate CA", "hint: name its file with --root")
+	r.run(append(issue, "--root", rootFile)...)
+	id, err := pki.LoadIdentity("CA/hosts/alice/certificate.pem", "CA/hosts/alice/key.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := pki.LoadPolicy(pki.PolicyConfig{CAFile: "CA/hosts/alice/ca.pem", VerifyDepth: 2}, r.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.VerifyOwn(r.now, id); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCAIssueOptions(t *testing.T) {
 	r := newCARun(t)
 	r.run("init")
@@ -197,88 +255,6 @@ func TestCARSADefault(t *testing.T) {
 	r.run("init")
 	r.run("issue", "alice", "--ip", "10.9.0.1", "--rsa")
 	r.want(r.run("show", "alice"), "RSA, 3072 bits")
-}
-
-// list returns what "list --json" prints.
-func (r *caRun) list() []caRecord {
-	r.t.Helper()
-	var list []caRecord
-	if err := json.Unmarshal([]byte(r.run("list", "--json")), &list); err != nil {
-		r.t.Fatal(err)
-	}
-	return list
-}
-
-func TestCAList(t *testing.T) {
-	r := newCARun(t)
-	r.run("init")
-	r.want(r.run("list"), "has issued no certificate yet")
-	if got := strings.TrimSpace(r.run("list", "--json")); got != "[]" {
-		t.Errorf("empty list = %s, want []", got)
-	}
-	r.run("issue", "a-long-name-for-a-host", "--ip", "10.9.0.1")
-	r.run("issue", "bob", "--ip", "10.9.0.200,fd00::1")
-	r.run("issue", "carl", "--ip", "10.9.0.3", "--days", "1")
-	r.run("issue", "lost", "--ip", "10.9.0.4")
-	r.run("revoke", "bob", "--reason", "keyCompromise")
-	records := r.list()
-	if err := os.Remove(records[3].File); err != nil {
-		t.Fatal(err)
-	}
-	r.now = r.now.Add(48 * time.Hour)
-	out := r.run("list")
-	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if len(lines) != 5 {
-		t.Fatalf("output = %q, want 5 lines", out)
-	}
-	for i, parts := range [][]string{
-		{"NAME", "ADDRESSES", "STATUS", "EXPIRES", "SERIAL"}, {"a-long-name-for-a-host", "10.9.0.1", "valid", "2028-02-29"},
-		{"bob", "10.9.0.200, fd00::1", "revoked"}, {"carl", "10.9.0.3", "expired", "2026-03-02"}, {"lost", "(file is missing)", "valid"},
-	} {
-		r.want(lines[i], parts...)
-		// The columns stand below each other.
-		if got, want := strings.Index(lines[i], parts[1]), strings.Index(lines[0], "ADDRESSES"); got != want {
-			t.Errorf("line %q: second column at %d, want %d", lines[i], got, want)
-		}
-	}
-	bob := r.list()[1]
-	if bob.Status != ca.Revoked || bob.Reason != "keyCompromise" || bob.Revoked == nil || !bob.Revoked.Equal(r.now.Add(-48*time.Hour)) || bob.NotBefore != nil || bob.Key != "" {
-		t.Errorf("bob = %+v", bob)
-	}
-	if records[0].Revoked != nil || records[0].Status != ca.Valid || records[0].Subject != "/CN=a-long-name-for-a-host" {
-		t.Errorf("first = %+v", records[0])
-	}
-}
-
-func TestCAShow(t *testing.T) {
-	r := newCARun(t)
-	r.run("init")
-	r.run("issue", "alice", "--ip", "10.9.0.1")
-	r.run("revoke", "alice", "--reason", "superseded")
-	r.run("issue", "alice", "--ip", "10.9.0.1")
-	out := r.run("show", "alice")
-	r.want(out, "name:", "revoked on 2026-03-01 (superseded)", "valid:", "2026-03-01 to 2028-02-29", "ECDSA, P-256",
-		"digitalSignature, keyAgreement, clientAuth, serverAuth", "key ID:", "/CN=alice", "CA/certs/")
-	var list []caRecord
-	if err := json.Unmarshal([]byte(r.run("show", "CA/hosts/alice/certificate.pem", "--json")), &list); err != nil {
-		t.Fatal(err)
-	}
-	certs, err := pki.LoadCertificates("CA/hosts/alice/certificate.pem")
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, _ := pki.KeyOf(certs[0]).MarshalText()
-	if len(list) != 1 || list[0].Status != ca.Valid || list[0].NotBefore == nil || list[0].KeyID != string(id) || list[0].Signature != "ECDSA-SHA256" {
-		t.Errorf("show --json = %+v", list)
-	}
-	if err := os.Remove(list[0].File); err != nil {
-		t.Fatal(err)
-	}
-	r.want(r.run("show", list[0].Serial), "file:", "is missing", "alice")
-	var lost []caRecord
-	if err := json.Unmarshal([]byte(r.run("show", list[0].Serial, "--json")), &lost); err != nil || len(lost) != 1 || lost[0].File != "" || lost[0].KeyID != "" {
-		t.Errorf("show --json without file = %+v, %v", lost, err)
-	}
 }
 
 // The directory comes from the option, the environment, or is ./CA.
@@ -427,14 +403,5 @@ func TestCAHelp(t *testing.T) {
 	slices.Sort(names)
 	if got := strings.Join(names, " "); got != "ca crl init issue list revoke show sign" {
 		t.Errorf("commands = %s", got)
-	}
-}
-
-func TestCANames(t *testing.T) {
-	if got := caName("a\x1b[2Jb\nc é"); got != "a?[2Jb?c é" {
-		t.Errorf("caName = %q", got)
-	}
-	if got := caCount(1) + ", " + caCount(2); got != "1 certificate, 2 certificates" {
-		t.Errorf("caCount = %q", got)
 	}
 }

@@ -1,0 +1,105 @@
+package client
+
+import (
+	"time"
+
+	"campagnol/rdv/wire"
+	"campagnol/tunnel"
+)
+
+// Whether a peer is still there. While we send to it and hear nothing, it is
+// asked; when it does not answer, a new way to it is tried beside the session,
+// which stays until that has succeeded or the peer has been silent for long. An
+// original cannot be asked: it may be a mere listener, so it gets more time.
+const (
+	// pulsePause is after how long without a packet for a peer the data path
+	// tells control that one is sent.
+	pulsePause = tunnel.Stamp(time.Second)
+
+	pulseInterval = 500 * time.Millisecond // between two looks at a session in use
+	probeInterval = 250 * time.Millisecond // between two probes
+	probeCount    = 3                      // without an answer, then the peer is missing
+	listenTime    = 5 * time.Second        // of an original
+
+	reviveMin = time.Second      // between two tries to reach a missing peer
+	reviveMax = 15 * time.Second // growing with the time that it is missing
+	deadTime  = 45 * time.Second // after which a missing peer's session is closed
+)
+
+// A pulse is what is known of a session's peer being there.
+type pulse struct {
+	at      time.Time // when to look again; zero: when it is used again
+	probes  int       // sent since it was heard
+	missing time.Time // since when; zero: it is there
+	next    time.Time // try to reach it
+}
+
+// wake begins to watch p's session, which is used after a pause.
+func (c *Client) wake(now time.Time, p *peer) {
+	if p.session != nil && p.pulse.at.IsZero() {
+		p.pulse.at = now.Add(pulseInterval)
+		c.due.set(p, c.peerTimeout(p))
+	}
+}
+
+// feelPulse looks at a session that is used.
+func (c *Client) feelPulse(now time.Time, p *peer) {
+	pl := &p.pulse
+	if pl.at.IsZero() || now.Before(pl.at) {
+		return
+	}
+	s := p.session
+	sent, heard := c.clock.Time(s.LastOut()), c.clock.Time(s.Heard())
+	if heard.IsZero() {
+		heard = s.Opened()
+	}
+	if !sent.After(heard) || now.Sub(heard) < pulseInterval {
+		*pl = pulse{at: now.Add(pulseInterval)}
+		if now.Sub(sent) > time.Duration(pulsePause) {
+			pl.at = time.Time{} // not used; the data path will say when it is
+		}
+		return
+	}
+	switch {
+	case s.IsOurs() && pl.probes < probeCount:
+		pl.probes++
+		pl.at = now.Add(probeInterval)
+		c.probe(p)
+	case !s.IsOurs() && now.Sub(heard) < listenTime:
+		pl.at = heard.Add(listenTime)
+	default:
+		c.miss(now, p)
+	}
+}
+
+// probe asks p whether it is there.
+func (c *Client) probe(p *peer) {
+	for _, b := range p.session.Probe(nil) {
+		c.send(p.addr, b)
+	}
+}
+
+// miss does what can be done for a peer that does not answer.
+func (c *Client) miss(now time.Time, p *peer) {
+	pl := &p.pulse
+	if pl.missing.IsZero() {
+		pl.missing, pl.next = now, now
+		c.log.Info("Peer no longer answers; trying to reach it anew", "peer", p.vpn, "addr", p.addr)
+	}
+	if p.session.IsOurs() && now.Sub(pl.missing) > deadTime {
+		c.log.Info("Closing DTLS connection with peer", "peer", p.vpn, "reason", "no answer")
+		c.sendMessage(c.cfg.Server, wire.Message{Type: wire.Close, IP1: p.vpn})
+		c.refused.note(now, p.vpn)
+		c.dropSession(p)
+		return
+	}
+	if !now.Before(pl.next) && p.try == nil {
+		pl.next = now.Add(min(max(reviveMin, now.Sub(pl.missing)/4), reviveMax))
+		p.try = &try{asked: true, began: now, until: now.Add(askPatience)}
+		c.ask(now, p)
+	}
+	pl.at = now.Add(pulseInterval)
+	if p.session.IsOurs() {
+		c.probe(p)
+	}
+}
