@@ -270,7 +270,7 @@ func (a *assignment) override(c *Client) {
 		a.fail("has no space between address and port")
 		return
 	}
-	ip, _, isAddr := parseAddr(host)
+	ip, tail, isAddr := parseAddr(host)
 	if !isAddr && !isHostName(host) {
 		a.fail("does not start with an address or a host name")
 		return
@@ -280,7 +280,7 @@ func (a *assignment) override(c *Client) {
 		a.fail("has no port number")
 		return
 	}
-	a.rest(fmt.Sprintf("%s with port %d", host, port), rest)
+	a.rest(fmt.Sprintf("%s with port %d", strings.TrimSuffix(host, tail), port), rest)
 	switch {
 	case !exact:
 		a.warn(fmt.Sprintf("has a number that is no port and is taken as port %d", port),
