@@ -15,7 +15,7 @@ import (
 // order is bottom up. Tests are exempt. A new package has to be added here,
 // which is the moment to think about where it belongs.
 var layers = map[string][]string{
-	"conf":             {},
+	"conf":             {"tunnel/packet"},
 	"internal/cli":     {},
 	"internal/daemon":  {},
 	"internal/logging": {},
@@ -25,7 +25,7 @@ var layers = map[string][]string{
 
 	"pki":          {"pki/safefile"},
 	"pki/ca":       {"pki", "pki/safefile"},
-	"pki/pkitest":  {"internal/testenv", "pki"},
+	"pki/pkitest":  {"internal/testenv"},
 	"pki/safefile": {},
 
 	"rdv/wire":     {},
@@ -34,19 +34,19 @@ var layers = map[string][]string{
 	"punch/simnet": {"punch", "rdv/wire"},
 
 	"tunnel/packet":    {},
-	"tunnel/device": {"tunnel/packet"},
+	"tunnel/device":    {"tunnel/packet"},
 	"tunnel/record":    {},
 	"tunnel/handshake": {"tunnel/record"},
 	"tunnel":           {"tunnel/handshake", "tunnel/packet", "tunnel/record"},
 
 	"rdv":    {"internal/logging", "punch", "rdv/wire"},
-	"client": {"pki", "punch", "rdv/wire", "tunnel", "tunnel/device", "tunnel/handshake", "tunnel/packet", "tunnel/record"},
+	"client": {"punch", "rdv/wire", "tunnel", "tunnel/device", "tunnel/handshake", "tunnel/packet", "tunnel/record"},
 
 	"internal/lab": {},
 
 	"client/campagnol": {
 		"client", "conf", "internal/cli", "internal/lab", "internal/logging", "internal/service", "internal/version",
-		"pki", "pki/ca", "pki/safefile", "punch", "punch/udp", "tunnel/device",
+		"pki", "pki/ca", "pki/safefile", "punch/udp", "tunnel/device",
 	},
 	"rdv/campagnol_rdv": {
 		"conf", "internal/cli", "internal/logging", "internal/service", "internal/version", "punch/udp", "rdv",

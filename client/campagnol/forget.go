@@ -62,8 +62,7 @@ func forget(cmd *cobra.Command, file, arg string) error {
 		return err
 	}
 	if !known {
-		return cli.WithHint(fmt.Errorf("forget: no key is known for %v in %s", addr, path),
-			"a certificate that names its address is never in there")
+		return fmt.Errorf("forget: no key is known for %v in %s", addr, path)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "The key of %v is forgotten; the next one that is seen there keeps the address.\n", addr)
 	return nil

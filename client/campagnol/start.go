@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"campagnol/client"
@@ -28,7 +30,7 @@ func (o *options) start(ctx context.Context, s *service.Starting) (func(context.
 	if err != nil {
 		return nil, err
 	}
-	t, err := loadTrust(cfg, time.Now(), s.Warn)
+	t, err := loadTrust(cfg, time.Now(), s.Log, s.Warn)
 	if err != nil {
 		return nil, err
 	}
@@ -102,9 +104,10 @@ type trust struct {
 	policy     *pki.Policy
 	pins       *pki.Pins
 	requireSAN bool
+	log        *slog.Logger
 }
 
-func loadTrust(cfg *conf.Client, now time.Time, warn func(msg, hint string)) (*trust, error) {
+func loadTrust(cfg *conf.Client, now time.Time, log *slog.Logger, warn func(msg, hint string)) (*trust, error) {
 	id, err := pki.LoadIdentity(cfg.Certificate, cfg.Key)
 	if err != nil {
 		return nil, err
@@ -130,7 +133,7 @@ func loadTrust(cfg *conf.Client, now time.Time, warn func(msg, hint string)) (*t
 			warn(w, "")
 		}
 	}
-	t := &trust{identity: id, policy: policy, pins: pins, requireSAN: cfg.RequireIPSAN}
+	t := &trust{identity: id, policy: policy, pins: pins, requireSAN: cfg.RequireIPSAN, log: log}
 	if err := policy.VerifyOwn(now, id); err != nil {
 		warn("peers that trust the same authorities will refuse our own certificate: "+err.Error(), "")
 	}
@@ -151,5 +154,9 @@ func (t *trust) verify(now time.Time, vpn netip.Addr, chain [][]byte, server boo
 	if err != nil {
 		return err
 	}
-	return t.pins.Check(now, vpn, peer, t.requireSAN)
+	err = t.pins.Check(now, vpn, peer, t.requireSAN)
+	for _, w := range slices.Concat(peer.Warnings, t.pins.Warnings()) {
+		t.log.Warn(w, "peer", vpn)
+	}
+	return err
 }

@@ -1,0 +1,344 @@
+package pki
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"campagnol/pki/safefile"
+)
+
+// Pins bind peers to VPN addresses.
+//
+// A certificate that names IP addresses settles the matter: the peer has these
+// and no others. A certificate that names none, as all of Campagnol 0.3.5's,
+// says nothing about addresses, and every member of the VPN could take that of
+// another. For these the key that is seen first at an address keeps it.
+//
+// Pins live in a file that several processes may use at once: the running
+// client, and "campagnol forget". The file is read again when it has changed.
+// When it cannot be written, pins last as long as the process.
+//
+// Pins are safe for concurrent use. They do file I/O under a lock, and are
+// meant to be asked once per handshake, not per packet.
+type Pins struct {
+	path string // empty: memory only
+
+	mu       sync.Mutex
+	lines    []pinLine
+	byAddr   map[netip.Addr]*Pin
+	perKey   map[KeyID]int
+	unsaved  map[netip.Addr]Pin // pins that could not be written
+	stat     fs.FileInfo        // of the file when it was read; nil if there was none
+	warned   bool               // that the file cannot be written
+	warnings []string
+}
+
+// OpenPins reads the pin file at path; one that does not exist is empty and is
+// made with the first pin. With an empty path pins are kept in memory.
+// [Pins.Warnings] tells about lines that are broken.
+func OpenPins(path string) (*Pins, error) {
+	p := &Pins{path: path, unsaved: map[netip.Addr]Pin{}}
+	p.index(nil)
+	if path == "" {
+		return p, nil
+	}
+	if err := p.readLocked(); err != nil {
+		return nil, fmt.Errorf("pki: pin file: %w", err)
+	}
+	return p, nil
+}
+
+// Check decides whether a peer may have the VPN address addr. It returns nil or
+// a [*Refusal]. With requireSAN only addresses that the certificate names count.
+//
+// It may set a pin, so ask only when the peer has proved that it has the key of
+// its certificate: anybody can show the certificate of somebody else.
+func (p *Pins) Check(now time.Time, addr netip.Addr, peer *Peer, requireSAN bool) error {
+	addr = addr.Unmap()
+	if !addr.IsValid() || addr.Zone() != "" {
+		return peer.refuse(AddressMismatch, fmt.Sprintf("%v is not an address of a VPN", addr), "")
+	}
+	if len(peer.Addrs) > 0 && !slices.Contains(peer.Addrs, addr) {
+		return peer.refuse(AddressMismatch, fmt.Sprintf("it is for %s, not for %v", joinAddrs(peer.Addrs), addr),
+			"if that is the address of this host, issue a certificate with it: campagnol ca issue NAME --ip "+addr.String())
+	}
+	if requireSAN {
+		if len(peer.Addrs) > 0 {
+			return nil // no pin can be of use
+		}
+		return peer.refuse(NoAddress, fmt.Sprintf("it names no VPN address, so that it cannot be told whether %v is that of its holder, and require_ip_san is set", addr),
+			"issue a certificate with the address: campagnol ca issue NAME --renew --ip "+addr.String())
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refreshLocked()
+	pin := Pin{Addr: addr, Key: peer.Key, Since: now.UTC().Truncate(time.Second), Name: peer.Name}
+	if r := p.decideLocked(pin, peer); r != nil {
+		return r
+	}
+	if have := p.byAddr[addr]; have == nil || have.Key != pin.Key {
+		return p.addLocked(pin, peer)
+	}
+	return nil
+}
+
+func joinAddrs(addrs []netip.Addr) string {
+	const most = 4
+	var s []string
+	for _, a := range addrs[:min(len(addrs), most)] {
+		s = append(s, a.String())
+	}
+	if len(addrs) > most {
+		s = append(s, fmt.Sprintf("%d more", len(addrs)-most))
+	}
+	return strings.Join(s, ", ")
+}
+
+// decideLocked returns why the pin cannot be set, or nil. A certificate that
+// names the address (Check has made sure that it is this one) always wins: the
+// CA outranks what was seen first. Its key replaces the pin, so that nobody
+// without such a certificate takes the address later.
+func (p *Pins) decideLocked(pin Pin, peer *Peer) error {
+	if len(peer.Addrs) > 0 {
+		return nil
+	}
+	have := p.byAddr[pin.Addr]
+	switch {
+	case have != nil && have.Key == pin.Key:
+		return nil
+	case have != nil:
+		return peer.refuse(OtherKey, fmt.Sprintf("%v belongs to the key %v of %q since %s, and this is key %v", pin.Addr, have.Key, have.Name, stamp(have.Since), pin.Key),
+			fmt.Sprintf(`if this host has a new certificate, accept it with "campagnol forget %v"; better, give certificates an address: campagnol ca issue NAME --ip %v`, pin.Addr, pin.Addr))
+	case p.perKey[pin.Key] >= maxPinsPerKey:
+		return peer.refuse(OtherKey, fmt.Sprintf("its key holds %d VPN addresses already, and it names none", maxPinsPerKey),
+			"give every host a certificate of its own: campagnol ca issue NAME --ip "+pin.Addr.String())
+	case len(p.byAddr) >= maxPins:
+		return peer.refuse(OtherKey, fmt.Sprintf("there are %d pinned addresses already", maxPins),
+			"give hosts certificates with addresses: campagnol ca issue NAME --ip "+pin.Addr.String())
+	}
+	return nil
+}
+
+// addLocked sets a pin, in the file if possible. Another process may have set
+// one in the meantime, so the decision is made again on what the file says
+// while it is locked.
+func (p *Pins) addLocked(pin Pin, peer *Peer) error {
+	var refusal error
+	_, err := p.updateLocked(func(lines []pinLine) []pinLine {
+		if refusal = p.decideLocked(pin, peer); refusal != nil {
+			return nil
+		}
+		if have := p.byAddr[pin.Addr]; have == nil && len(p.byAddr) >= maxPins {
+			return nil // a certificate with the address needs no pin
+		}
+		delete(p.unsaved, pin.Addr)
+		return append(without(lines, pin.Addr), pinLine{pin: &pin})
+	})
+	if err != nil {
+		p.unsaved[pin.Addr] = pin
+		p.index(p.lines)
+		p.diskWarning(err)
+	}
+	return refusal
+}
+
+// Forget removes the pin of a VPN address, so that the next key seen there gets
+// it. It reports whether there was one.
+func (p *Pins) Forget(addr netip.Addr) (bool, error) {
+	addr = addr.Unmap()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refreshLocked()
+	if _, ok := p.unsaved[addr]; ok {
+		delete(p.unsaved, addr)
+		p.index(p.lines)
+		if !hasPin(p.lines, addr) {
+			return true, nil
+		}
+	}
+	changed, err := p.updateLocked(func(lines []pinLine) []pinLine {
+		if !hasPin(lines, addr) {
+			return nil
+		}
+		return without(lines, addr)
+	})
+	if err != nil {
+		return false, fmt.Errorf("pki: pin file: %w", err)
+	}
+	return changed, nil
+}
+
+// List returns all pins, sorted by address.
+func (p *Pins) List() []Pin {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refreshLocked()
+	list := make([]Pin, 0, len(p.byAddr))
+	for _, pin := range p.byAddr {
+		list = append(list, *pin)
+	}
+	slices.SortFunc(list, func(a, b Pin) int { return a.Addr.Compare(b.Addr) })
+	return list
+}
+
+// Warnings returns what went wrong with the file since the last call: broken
+// lines, a disk that cannot be written.
+func (p *Pins) Warnings() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.warnings
+	p.warnings = nil
+	return w
+}
+
+func (p *Pins) warn(format string, args ...any) {
+	const most = 100 // somebody may not ask for them
+	if len(p.warnings) < most {
+		p.warnings = append(p.warnings, p.path+": "+fmt.Sprintf(format, args...))
+	}
+}
+
+// diskWarning says once that the file is of no use, until it is again.
+func (p *Pins) diskWarning(err error) {
+	if !p.warned {
+		p.warned = true
+		p.warn("pins are kept in memory only, and forgotten at exit: %v", err)
+	}
+}
+
+// refreshLocked reads the file again if it has changed. A file that cannot be
+// read any more leaves us with what we have.
+func (p *Pins) refreshLocked() {
+	if p.path == "" {
+		return
+	}
+	stat, err := os.Stat(p.path)
+	if errors.Is(err, fs.ErrNotExist) && p.stat == nil {
+		return
+	}
+	if err == nil && p.stat != nil && os.SameFile(stat, p.stat) &&
+		stat.Size() == p.stat.Size() && stat.ModTime().Equal(p.stat.ModTime()) {
+		return
+	}
+	if err := p.readLocked(); err != nil {
+		p.diskWarning(err)
+	}
+}
+
+// readLocked reads the file.
+func (p *Pins) readLocked() error {
+	// The state before the content: if the file changes in between, it is
+	// read once more than needed and not once less.
+	stat, err := os.Stat(p.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		p.stat = nil
+		p.index(nil)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	data, err := safefile.Read(p.path, maxPinFile)
+	if err != nil {
+		return err
+	}
+	lines, errs := parsePins(data)
+	for _, err := range errs {
+		p.warn("%v; the line is not used", err)
+	}
+	p.stat = stat
+	p.index(lines)
+	return nil
+}
+
+// index makes lines the current ones. Pins that could not be written replace
+// those of the file: they are what was decided last.
+func (p *Pins) index(lines []pinLine) {
+	p.lines = lines
+	p.byAddr = make(map[netip.Addr]*Pin, len(lines))
+	for _, l := range lines {
+		if l.pin != nil {
+			p.byAddr[l.pin.Addr] = l.pin
+		}
+	}
+	for addr, pin := range p.unsaved {
+		p.byAddr[addr] = &pin
+	}
+	p.perKey = map[KeyID]int{}
+	for _, pin := range p.byAddr {
+		p.perKey[pin.Key]++
+	}
+}
+
+// updateLocked replaces the lines by what change makes of them, in the file and
+// in memory; nil means no change. It reports whether there was one.
+func (p *Pins) updateLocked(change func([]pinLine) []pinLine) (bool, error) {
+	if p.path == "" {
+		return p.applyLocked(change)
+	}
+	if err := os.MkdirAll(filepath.Dir(p.path), 0o700); err != nil {
+		return false, err
+	}
+	unlock, err := safefile.Lock(p.path + ".lock")
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	safefile.Sweep(p.path)
+	p.refreshLocked()
+	return p.applyLocked(change)
+}
+
+// applyLocked is updateLocked with the file locked.
+func (p *Pins) applyLocked(change func([]pinLine) []pinLine) (bool, error) {
+	lines := change(slices.Clone(p.lines))
+	if lines == nil {
+		return false, nil
+	}
+	if p.path == "" {
+		p.index(lines)
+		return true, nil
+	}
+	lines = p.withUnsaved(lines)
+	if len(p.lines) == 0 {
+		header, _ := parsePins([]byte(pinHeader))
+		lines = append(header, lines...)
+	}
+	if err := safefile.Write(p.path, appendPins(nil, lines), 0o600); err != nil {
+		return false, err
+	}
+	clear(p.unsaved)
+	p.warned = false
+	p.index(lines)
+	if stat, err := os.Stat(p.path); err == nil {
+		p.stat = stat
+	}
+	return true, nil
+}
+
+// withUnsaved adds the pins that could not be written before.
+func (p *Pins) withUnsaved(lines []pinLine) []pinLine {
+	for _, addr := range slices.SortedFunc(maps.Keys(p.unsaved), netip.Addr.Compare) {
+		pin := p.unsaved[addr]
+		lines = append(without(lines, addr), pinLine{pin: &pin})
+	}
+	return lines
+}
+
+// without returns lines without the pin of addr.
+func without(lines []pinLine, addr netip.Addr) []pinLine {
+	return slices.DeleteFunc(lines, func(l pinLine) bool { return l.pin != nil && l.pin.Addr == addr })
+}
+
+func hasPin(lines []pinLine, addr netip.Addr) bool {
+	return slices.ContainsFunc(lines, func(l pinLine) bool { return l.pin != nil && l.pin.Addr == addr })
+}

@@ -1,0 +1,104 @@
+package pki
+
+import (
+	"crypto/x509"
+	"fmt"
+	"time"
+)
+
+// A Reason is why a peer is refused.
+type Reason uint8
+
+// The reasons.
+const (
+	Malformed       Reason = iota + 1 // not a certificate that can be read, or too many of them
+	Expired                           // a certificate of the chain has expired
+	NotYetValid                       // a certificate of the chain is not valid yet
+	UnknownCA                         // no chain to a root that we trust
+	BadCA                             // a CA of the chain may not issue what it issued
+	Revoked                           // the issuer has revoked the certificate
+	WrongUsage                        // the certificate is not for this role
+	TooDeep                           // the chain is longer than verify_depth allows
+	WeakSignature                     // signed with MD5, SHA-1 or something unknown
+	WeakKey                           // a key too small, too large or of an unknown kind
+	NoCRL                             // crl_file is set, and there is no usable list of the issuer
+	AddressMismatch                   // the certificate names other VPN addresses
+	NoAddress                         // the certificate names no VPN address, and has to
+	OtherKey                          // the VPN address belongs to another key
+	reasonCount
+)
+
+var reasonNames = [reasonCount]string{
+	"", "malformed", "expired", "not_yet_valid", "unknown_ca", "bad_ca", "revoked",
+	"wrong_usage", "too_deep", "weak_signature", "weak_key", "no_crl",
+	"address_mismatch", "no_address", "other_key",
+}
+
+// String returns a short name in snake case, fit for a counter.
+func (r Reason) String() string {
+	if 0 < r && r < reasonCount {
+		return reasonNames[r]
+	}
+	return fmt.Sprintf("reason_%d", uint8(r))
+}
+
+// A Refusal says why a peer is not let in. Its fields are safe to print, even
+// though parts of them come from the peer.
+type Refusal struct {
+	Reason  Reason
+	Subject string // of the certificate that is to blame, which may be a CA's; empty if it could not be read
+	Serial  string // of the same, in hexadecimal
+	Detail  string // what is wrong
+	Remedy  string // what an administrator can do; may be empty
+}
+
+// Error says all of it in a sentence.
+func (r *Refusal) Error() string {
+	s := "certificate"
+	if r.Subject != "" {
+		s += " " + r.Subject
+	}
+	if r.Serial != "" {
+		s += " (serial " + r.Serial + ")"
+	}
+	s += " refused: " + r.Detail
+	if r.Remedy != "" {
+		s += "; " + r.Remedy
+	}
+	return s
+}
+
+// refuse returns a Refusal because of c.
+func refuse(reason Reason, c *x509.Certificate, detail, remedy string) *Refusal {
+	return &Refusal{
+		Reason:  reason,
+		Subject: subjectOf(c),
+		Serial:  serialOf(c),
+		Detail:  detail,
+		Remedy:  remedy,
+	}
+}
+
+// refuse returns a Refusal of the peer.
+func (p *Peer) refuse(reason Reason, detail, remedy string) *Refusal {
+	if p.Leaf != nil {
+		return refuse(reason, p.Leaf, detail, remedy)
+	}
+	return &Refusal{Reason: reason, Subject: printable(p.Name), Detail: detail, Remedy: remedy}
+}
+
+// malformed returns a Refusal of something that is not even a certificate.
+func malformed(format string, args ...any) *Refusal {
+	return &Refusal{Reason: Malformed, Detail: fmt.Sprintf(format, args...)}
+}
+
+// What can be done about it, in words that several refusals share.
+const (
+	remedyNew   = `issue a new one: "campagnol ca issue NAME --ip VPNIP --renew"`
+	remedySign  = `sign its key again: "campagnol ca sign CERTIFICATE --ip VPNIP" in the directory of the CA`
+	remedyClock = "check the clocks of both computers"
+)
+
+// stamp formats times in messages: UTC, since administrator and peer may live
+// in different time zones.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
