@@ -122,7 +122,7 @@ func (m *mesh) startServer() {
 	m.t.Helper()
 	m.starts++
 	var err error
-	if m.rdv, err = m.server.Start(fmt.Sprintf("campagnol_rdv-%d", m.starts), filepath.Join(binaries, "campagnol_rdv"), meshServerArgs...); err != nil {
+	if m.rdv, err = m.server.Start(fmt.Sprintf("campagnol_rdv.%d", m.starts), filepath.Join(binaries, "campagnol_rdv"), meshServerArgs...); err != nil {
 		m.t.Fatal(err)
 	}
 	m.await(m.rdv, "Server listening")
@@ -135,7 +135,7 @@ func (p *meshPeer) start(args ...string) {
 	since := time.Now()
 	p.m.starts++
 	var err error
-	if p.process, err = p.Start(fmt.Sprintf("campagnol-%d", p.m.starts), filepath.Join(binaries, "campagnol"), args...); err != nil {
+	if p.process, err = p.Start(fmt.Sprintf("campagnol.%d", p.m.starts), filepath.Join(binaries, "campagnol"), args...); err != nil {
 		p.m.t.Fatal(err)
 	}
 	p.m.awaitSince(p.process, since, "Registration complete")
@@ -177,5 +177,7 @@ func (m *mesh) dumpLogs() {
 			m.t.Logf("the end of the log of %v:\n%s", p.process, p.process.Tail())
 		}
 	}
-	m.t.Logf("the end of the log of %v:\n%s", m.rdv, m.rdv.Tail())
+	if m.rdv != nil {
+		m.t.Logf("the end of the log of %v:\n%s", m.rdv, m.rdv.Tail())
+	}
 }
