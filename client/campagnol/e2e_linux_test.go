@@ -4,11 +4,18 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
+	"campagnol/internal/lab"
 	"campagnol/internal/testenv"
 )
 
@@ -76,5 +83,82 @@ func TestFirstLight(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestKilledPeer: a client that is killed and started again is reached while the
+// other side still holds its session and keeps sending.
+func TestKilledPeer(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, lab.PortRestricted, lab.PortRestricted)
+	a, b := m.peers[0], m.peers[1]
+	a.start()
+	b.start()
+	a.ping(b, 5)
+	if err := b.process.Signal(os.Kill); err != nil {
+		t.Fatal(err)
+	}
+	<-b.process.Exited()
+	since := time.Now()
+	b.start()
+	registered := time.Now()
+	took, err := a.PingUntil(t.Context(), b.vpn, 50*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("registered after %v, reached %v later", registered.Sub(since), took)
+	if took > 3*time.Second {
+		t.Errorf("reached %v after it was registered, want at most 3 s", took)
+	}
+	a.ping(b, 5)
+	b.ping(a, 5)
+}
+
+// TestHostileDatagrams: clients and the server are sent garbage at their ports
+// while they work.
+func TestHostileDatagrams(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, lab.None, lab.None)
+	a, b := m.peers[0], m.peers[1]
+	for _, p := range m.peers {
+		p.configure("[NETWORK]\nlocal_port = 5000\n")
+		p.start()
+	}
+	a.ping(b, 5)
+	attacker, err := m.lab.AddHost("attacker", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := attacker.ListenUDP(netip.AddrPortFrom(attacker.Addr(), 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := range 20000 {
+		to := []netip.AddrPort{
+			netip.AddrPortFrom(m.server.Addr(), 57888),
+			netip.AddrPortFrom(a.Addr(), 5000), netip.AddrPortFrom(b.Addr(), 5000),
+		}[i%3]
+		size := []int{0, 1, 10, 11, 11, 11, 12, 13, 40, 200, 1400, 9000}[rng.IntN(12)]
+		d := make([]byte, size)
+		for j := range d {
+			d[j] = byte(rng.Uint32())
+		}
+		if size > 0 && rng.IntN(2) == 0 {
+			d[0] = []byte{0, 2, 6, 9, 11, 12, 20, 21, 22, 23, 25, 64}[rng.IntN(12)]
+		}
+		if _, err := conn.WriteToUDPAddrPort(d, to); err != nil && !errors.Is(err, syscall.EMSGSIZE) {
+			t.Fatal(err)
+		}
+	}
+	a.ping(b, 5)
+	b.ping(a, 5)
+	for _, p := range []*lab.Process{a.process, b.process, m.rdv} {
+		select {
+		case <-p.Exited():
+			t.Errorf("%v has ended", p)
+		default:
+		}
 	}
 }
