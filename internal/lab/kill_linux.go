@@ -22,7 +22,7 @@ func inodeOf(path string) (inode, error) {
 	if err := unix.Stat(path, &st); err != nil {
 		return inode{}, err
 	}
-	return inode{dev: st.Dev, ino: st.Ino}, nil
+	return inode{dev: uint64(st.Dev), ino: st.Ino}, nil
 }
 
 // killProcessesIn ends every process whose network namespace is one of those
