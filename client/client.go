@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -28,9 +29,18 @@ type Config struct {
 	// means that there is none.
 	Broadcast netip.Addr
 
-	Server netip.AddrPort // the RDV
-	Conn   punch.Conn     // the primary socket: the RDV's and the peers'
+	Conn   punch.Conn // the primary socket: the RDV's and the peers'
 	Device device.Device
+
+	Settings
+
+	Log    *slog.Logger   // nil: none
+	Jitter func() float64 // 0 to 1; nil: random
+}
+
+// Settings are the part of a Config that may change while the Client runs.
+type Settings struct {
+	Server netip.AddrPort // the RDV
 
 	// LocalAddr is the address that the RDV tells to peers behind the same
 	// NAT. The zero value publishes none.
@@ -50,8 +60,24 @@ type Config struct {
 	Timeout    time.Duration // idle time of a session; 0: 120 s. The DTLS server adds 10 s
 	KeepAlive  time.Duration // between two messages on an idle path; 0: 10 s
 
-	Log    *slog.Logger   // nil: none
-	Jitter func() float64 // 0 to 1; nil: random
+	Multicast bool // multicast goes over every open tunnel, as broadcast does
+}
+
+// withDefaults returns s with the original's defaults for what is zero.
+func (s Settings) withDefaults() Settings {
+	s.FIFOSize = cmp.Or(s.FIFOSize, defaultFIFOSize)
+	s.MaxClients = cmp.Or(s.MaxClients, defaultMaxClients)
+	s.Timeout = cmp.Or(s.Timeout, defaultTimeout)
+	s.KeepAlive = cmp.Or(s.KeepAlive, defaultKeepAlive)
+	return s
+}
+
+// check reports what s lacks.
+func (s *Settings) check() error {
+	if !s.Server.IsValid() || s.Verify == nil {
+		return errors.New("client: incomplete settings")
+	}
+	return nil
 }
 
 // The original's defaults.
@@ -99,6 +125,8 @@ type Client struct {
 type control struct {
 	ctx      context.Context // of Run
 	wg       *sync.WaitGroup // its goroutines
+	set      Settings
+	changes  int // of set
 	reg      *registration
 	peers    map[netip.Addr]*peer     // by VPN address
 	ends     map[netip.AddrPort]*peer // by UDP address: of sessions and candidates
@@ -130,20 +158,11 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("client: VPN address %v is not an IPv4 address", cfg.VPNAddr)
 	case !cfg.Network.Contains(cfg.VPNAddr):
 		return nil, fmt.Errorf("client: VPN address %v is not in the network %v", cfg.VPNAddr, cfg.Network)
-	case !cfg.Server.IsValid(), cfg.Conn == nil, cfg.Device == nil, cfg.Verify == nil:
+	case cfg.Conn == nil, cfg.Device == nil:
 		return nil, errors.New("client: incomplete configuration")
 	}
-	if cfg.FIFOSize == 0 {
-		cfg.FIFOSize = defaultFIFOSize
-	}
-	if cfg.MaxClients == 0 {
-		cfg.MaxClients = defaultMaxClients
-	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = defaultTimeout
-	}
-	if cfg.KeepAlive == 0 {
-		cfg.KeepAlive = defaultKeepAlive
+	if err := cfg.check(); err != nil {
+		return nil, err
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -163,7 +182,8 @@ func New(cfg Config) (*Client, error) {
 		calls:    make(chan func(time.Time)),
 		done:     make(chan struct{}),
 	}
-	c.table.Store(&table{})
+	c.set = cfg.Settings.withDefaults()
+	c.table.Store(c.newTable())
 	c.peers = map[netip.Addr]*peer{}
 	c.ends = map[netip.AddrPort]*peer{}
 	return c, nil
@@ -181,7 +201,7 @@ func (c *Client) Run(ctx context.Context) error {
 	c.clock = tunnel.NewClock(now)
 	c.ctx = ctx
 	c.wg = new(sync.WaitGroup)
-	c.reg = newRegistration(now, c.cfg.Server, c.hello(), c.cfg.Jitter)
+	c.reg = newRegistration(now, c.set.Server, c.hello(), c.cfg.Jitter)
 
 	c.wg.Go(func() { fail(c.fromNet()) })
 	c.wg.Go(func() { fail(c.fromDev()) })
@@ -200,9 +220,9 @@ func (c *Client) Run(ctx context.Context) error {
 func (c *Client) hello() wire.Message {
 	return wire.Message{
 		Type: wire.Hello,
-		Port: c.cfg.LocalAddr.Port(),
+		Port: c.set.LocalAddr.Port(),
 		IP1:  c.cfg.VPNAddr,
-		IP2:  c.cfg.LocalAddr.Addr(),
+		IP2:  c.set.LocalAddr.Addr(),
 	}
 }
 
@@ -273,6 +293,11 @@ func (c *Client) sendMessage(to netip.AddrPort, m wire.Message) {
 	c.send(to, m.Append(nil))
 }
 
+// tell sends the RDV a message about a VPN address.
+func (c *Client) tell(t wire.Type, vpn netip.Addr) {
+	c.sendMessage(c.set.Server, wire.Message{Type: t, IP1: vpn})
+}
+
 // send puts a datagram into the outbox, which keeps it.
 func (c *Client) send(to netip.AddrPort, b []byte) {
 	c.outbox = append(c.outbox, punch.Datagram{Addr: to, Data: b})
@@ -304,13 +329,14 @@ func (c *Client) goodbye(now time.Time) {
 			c.log.Info("Closing DTLS connection with peer", "peer", p.vpn)
 			c.closeSession(now, p)
 		}
+		c.settle(p)
 	}
 	c.flush()
 }
 
 // reportRegistration logs what registration has to say.
 func (c *Client) reportRegistration(ev regEvent) {
-	server := c.cfg.Server
+	server := c.set.Server
 	switch ev {
 	case regTrying:
 		c.log.Info("Registering with the RDV server...", "server", server)

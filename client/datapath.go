@@ -76,10 +76,10 @@ func (in *inbound) message(t *table, from netip.AddrPort, b []byte) {
 	switch {
 	case err != nil:
 		in.c.drops.Add(tunnel.DropInvalid)
-	case from == in.c.cfg.Server:
-		in.c.tell(in.c.fromRDV, event{msg: m})
+	case from == t.server:
+		in.c.hand(in.c.fromRDV, event{msg: m})
 	case m.Type == wire.Punch && t.isPunching(m.IP1):
-		in.c.tell(in.c.punches, event{addr: from, msg: m})
+		in.c.hand(in.c.punches, event{addr: from, msg: m})
 	case m.Type == wire.Punch || m.Type == wire.KeepAlive:
 		// Late, or to keep a NAT's mapping: nothing to do.
 	default:
@@ -95,7 +95,7 @@ func (in *inbound) records(t *table, from netip.AddrPort, b []byte) {
 		return
 	}
 	if len(src.sessions) == 0 {
-		in.c.tell(in.c.records, event{addr: from, data: bytes.Clone(b)})
+		in.c.hand(in.c.records, event{addr: from, data: bytes.Clone(b)})
 		return
 	}
 	for len(b) > 0 {
@@ -107,7 +107,7 @@ func (in *inbound) records(t *table, from netip.AddrPort, b []byte) {
 		if h.Epoch == 0 {
 			// A handshake in clear: a new one, or the end of the last. It is
 			// not authentic; control looks at it, if it has the time.
-			in.c.tell(in.c.records, event{addr: from, data: bytes.Clone(b)})
+			in.c.hand(in.c.records, event{addr: from, data: bytes.Clone(b)})
 			return
 		}
 		in.record(src, from, h, rec)
@@ -139,7 +139,7 @@ func (in *inbound) record(src *source, from netip.AddrPort, h record.Header, rec
 		copy(rec, in.spare)
 	}
 	if src.handshaking { // perhaps of the session that is about to begin
-		in.c.tell(in.c.records, event{addr: from, data: bytes.Clone(rec)})
+		in.c.hand(in.c.records, event{addr: from, data: bytes.Clone(rec)})
 		return
 	}
 	in.drop(src, first)
@@ -152,10 +152,10 @@ func (in *inbound) received(s *tunnel.Session, h record.Header, payload []byte, 
 		in.c.drops.Add(d)
 		s.Stats().Drops.Add(d)
 		if (d == tunnel.DropNotIP || d == tunnel.DropSource) && s.FirstTime(d) {
-			in.c.tell(in.c.inner, event{session: s, drop: d})
+			in.c.hand(in.c.inner, event{session: s, drop: d})
 		}
 	case control:
-		in.c.tell(in.c.inner, event{session: s, typ: h.Type, data: bytes.Clone(payload)})
+		in.c.hand(in.c.inner, event{session: s, typ: h.Type, data: bytes.Clone(payload)})
 	default:
 		in.packets = append(in.packets, device.Packet{Data: payload})
 	}
@@ -216,19 +216,19 @@ func (o *outbound) packet(t *table, pkt []byte) {
 	}
 	if r, ok := t.route(info.Dst); ok {
 		if o.now-r.session.LastOut() > pulsePause { // control is to see whether the peer is there
-			o.c.tell(o.c.inner, event{session: r.session, woken: true})
+			o.c.hand(o.c.inner, event{session: r.session, woken: true})
 		}
 		o.seal(r, o.now, pkt[:info.Len])
 		return
 	}
 	switch {
-	case info.Dst == o.c.cfg.Broadcast || info.Dst == limitedBroadcast:
+	case info.Dst == o.c.cfg.Broadcast, info.Dst == limitedBroadcast, t.multicast && info.Dst.Is4() && info.Dst.IsMulticast():
 		o.everywhere(t, pkt[:info.Len])
 	case !o.c.cfg.Network.Contains(info.Dst) || info.Dst == o.c.cfg.VPNAddr:
 		// IPv6, multicast and what is routed here by mistake: no peer has it.
 		o.c.drops.Add(tunnel.DropDest)
 	default:
-		o.c.tell(o.c.packets, event{dst: info.Dst, data: bytes.Clone(pkt[:info.Len])})
+		o.c.hand(o.c.packets, event{dst: info.Dst, data: bytes.Clone(pkt[:info.Len])})
 	}
 }
 
@@ -272,9 +272,9 @@ func (o *outbound) flush() {
 	o.arena, o.ds = o.arena[:0], o.ds[:0]
 }
 
-// tell hands e to control, or drops and counts it when control is behind: the
+// hand hands e to control, or drops and counts it when control is behind: the
 // data path never waits.
-func (c *Client) tell(to chan<- event, e event) {
+func (c *Client) hand(to chan<- event, e event) {
 	select {
 	case to <- e:
 	default:

@@ -41,6 +41,9 @@ func (s *sink) Write(ps []device.Packet) error {
 	return nil
 }
 
+// believe is a Verify that believes everybody.
+func believe(time.Time, netip.Addr, [][]byte, bool) error { return nil }
+
 // A path is both directions of the data path of one client that talks to itself:
 // what it seals for a peer, it opens as that peer's.
 type path struct {
@@ -59,8 +62,8 @@ func newPath(t testing.TB, n int) *path {
 	p := &path{conn: &catchConn{}, dev: &sink{}, tab: &table{}}
 	c, err := New(Config{
 		VPNAddr: netip.MustParseAddr("10.0.0.1"), Network: netip.MustParsePrefix("10.0.0.0/8"),
-		Broadcast: netip.MustParseAddr("10.255.255.255"), Server: rdvAddr, Conn: p.conn, Device: p.dev,
-		Verify: func(time.Time, netip.Addr, [][]byte, bool) error { return nil },
+		Broadcast: netip.MustParseAddr("10.255.255.255"), Conn: p.conn, Device: p.dev,
+		Settings: Settings{Server: rdvAddr, Verify: believe},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -213,8 +216,8 @@ func TestEstablishLeavesNoGap(t *testing.T) {
 	conn := &probeConn{look: func() {}}
 	c, err := New(Config{
 		VPNAddr: netip.MustParseAddr("10.0.0.1"), Network: netip.MustParsePrefix("10.0.0.0/8"),
-		Server: rdvAddr, Conn: conn, Device: &sink{}, Certificate: testCertificate(t),
-		Verify: func(time.Time, netip.Addr, [][]byte, bool) error { return nil },
+		Conn: conn, Device: &sink{},
+		Settings: Settings{Server: rdvAddr, Certificate: testCertificate(t), Verify: believe},
 	})
 	if err != nil {
 		t.Fatal(err)

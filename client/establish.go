@@ -31,6 +31,7 @@ type running struct {
 	to     *atomic.Pointer[netip.AddrPort] // addr, for the handshake's goroutine
 	server bool
 	began  time.Time
+	under  int      // which settings it began under: Client.changes
 	random [32]byte // of the ClientHello that we serve
 	cancel context.CancelFunc
 
@@ -50,16 +51,16 @@ type handshakeEnd struct {
 // startHandshake begins a handshake with p at addr, with the first datagram if
 // the peer has spoken already.
 func (c *Client) startHandshake(now time.Time, p *peer, addr netip.AddrPort, server bool, first []byte) {
-	vpn := p.vpn
+	vpn, verify := p.vpn, c.set.Verify
 	to := new(atomic.Pointer[netip.AddrPort])
 	to.Store(&addr)
 	hs, err := handshake.New(handshake.Config{
 		Server:      server,
-		Certificate: c.cfg.Certificate,
+		Certificate: c.set.Certificate,
 		Verify: func(chain [][]byte) error {
-			return c.cfg.Verify(time.Now(), vpn, chain, !server)
+			return verify(time.Now(), vpn, chain, !server)
 		},
-		Suites:    c.cfg.Suites,
+		Suites:    c.set.Suites,
 		Protocols: []string{tunnel.ProtocolName},
 		Log:       c.log,
 	}, func(b []byte) {
@@ -71,7 +72,7 @@ func (c *Client) startHandshake(now time.Time, p *peer, addr netip.AddrPort, ser
 		return
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
-	r := &running{hs: hs, addr: addr, to: to, server: server, began: now, cancel: cancel}
+	r := &running{hs: hs, addr: addr, to: to, server: server, began: now, under: c.changes, cancel: cancel}
 	if !server {
 		r.silent = now.Add(silentLife)
 	}
@@ -231,6 +232,9 @@ func (c *Client) handleFinished(now time.Time, e handshakeEnd) {
 		return // abandoned meanwhile
 	}
 	c.remove(p, e.run)
+	if e.err == nil && e.run.under != c.changes { // the peer was accepted under other settings
+		e.err = c.set.Verify(now, p.vpn, e.result.Certificates, !e.run.server)
+	}
 	if e.err == nil {
 		c.establish(now, p, e.run, e.result)
 	} else {

@@ -29,7 +29,7 @@ func (c *Client) handlePacket(now time.Time, dst netip.Addr, pkt []byte) {
 		p.try = &try{asked: true, began: now, until: now.Add(askPatience)}
 		c.ask(now, p)
 	}
-	if len(p.staged) < c.cfg.FIFOSize { // the first ones survive
+	if len(p.staged) < c.set.FIFOSize { // the first ones survive
 		p.staged = append(p.staged, pkt)
 	} else {
 		c.drops.Add(tunnel.DropQueue)
@@ -51,7 +51,7 @@ func (c *Client) sendPacket(p *peer, pkt []byte) {
 // address on a datagram, a message may start something only where we wait for it
 // or as often as costs nothing.
 func (c *Client) handleRDV(now time.Time, m wire.Message) {
-	c.log.Debug("<< "+m.Type.String(), "from", c.cfg.Server)
+	c.log.Debug("<< "+m.Type.String(), "from", c.set.Server)
 	switch m.Type {
 	case wire.Answer:
 		c.handleAnswer(now, m)
@@ -127,7 +127,7 @@ func (c *Client) roomForAskers() bool {
 			waiting++
 		}
 	}
-	return waiting < max(1, c.cfg.MaxClients/2)
+	return waiting < max(1, c.set.MaxClients/2)
 }
 
 // handleReject: the RDV does not know the peer that we asked for.
@@ -175,10 +175,10 @@ func (c *Client) usable(a netip.AddrPort) bool {
 	switch {
 	case !a.IsValid(), a.Port() == 0, ip.IsUnspecified(), ip.IsMulticast():
 		return false
-	case ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}), a == c.cfg.Server:
+	case ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}), a == c.set.Server:
 		return false
 	case ip.IsLoopback(): // only where everything is on one host
-		return c.cfg.Server.Addr().IsLoopback()
+		return c.set.Server.Addr().IsLoopback()
 	}
 	return true
 }

@@ -130,12 +130,16 @@ func (v *vpn) nodeOn(conn *simnet.Conn, vpnAddr string, edit func(*Config)) *nod
 		v.t.Fatal(err)
 	}
 	cfg := Config{
-		VPNAddr:     n.vpn,
-		Network:     netip.MustParsePrefix("10.9.0.0/24"),
-		Broadcast:   netip.MustParseAddr("10.9.0.255"),
+		VPNAddr:   n.vpn,
+		Network:   netip.MustParsePrefix("10.9.0.0/24"),
+		Broadcast: netip.MustParseAddr("10.9.0.255"),
+		Conn:      conn,
+		Device:    n.dev,
+		Log:       slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Jitter:    func() float64 { return 0.5 },
+	}
+	cfg.Settings = Settings{
 		Server:      v.server,
-		Conn:        conn,
-		Device:      n.dev,
 		LocalAddr:   conn.LocalAddr(),
 		Certificate: tls.Certificate{Certificate: leaf.Raw(), PrivateKey: leaf.Key},
 		Verify: func(now time.Time, vpn netip.Addr, chain [][]byte, server bool) error {
@@ -149,8 +153,6 @@ func (v *vpn) nodeOn(conn *simnet.Conn, vpnAddr string, edit func(*Config)) *nod
 			}
 			return pins.Check(now, vpn, peer, false)
 		},
-		Log:    slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Jitter: func() float64 { return 0.5 },
 	}
 	if edit != nil {
 		edit(&cfg)
@@ -606,8 +608,7 @@ func TestDeviceFails(t *testing.T) {
 		dev := device.NewMemory("tun0")
 		c, err := New(Config{
 			VPNAddr: netip.MustParseAddr("10.9.0.1"), Network: netip.MustParsePrefix("10.9.0.0/24"),
-			Server: v.server, Conn: conn, Device: dev,
-			Verify: func(time.Time, netip.Addr, [][]byte, bool) error { return nil },
+			Conn: conn, Device: dev, Settings: Settings{Server: v.server, Verify: believe},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -625,8 +626,8 @@ func TestDeviceFails(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	good := Config{
 		VPNAddr: netip.MustParseAddr("10.9.0.1"), Network: netip.MustParsePrefix("10.9.0.0/24"),
-		Server: rdvAddr, Conn: new(simnet.Conn), Device: new(device.Memory),
-		Verify: func(time.Time, netip.Addr, [][]byte, bool) error { return nil },
+		Conn: new(simnet.Conn), Device: new(device.Memory),
+		Settings: Settings{Server: rdvAddr, Verify: believe},
 	}
 	if _, err := New(good); err != nil {
 		t.Fatal(err)

@@ -84,7 +84,7 @@ func (c *Client) peersInOrder() []*peer {
 
 // addPeer returns a new entry for a peer, or nil if there are too many.
 func (c *Client) addPeer(vpn netip.Addr) *peer {
-	if len(c.peers) >= c.cfg.MaxClients {
+	if len(c.peers) >= c.set.MaxClients {
 		c.log.Debug("Cannot open a new connection: maximum number of connections reached", "peer", vpn)
 		return nil
 	}
@@ -144,7 +144,7 @@ func (c *Client) idleAt(p *peer) time.Time {
 	if t := c.clock.Time(max(p.session.LastIn(), p.session.LastOut())); t.After(last) {
 		last = t
 	}
-	limit := c.cfg.Timeout
+	limit := c.set.Timeout
 	if p.server {
 		limit += serverIdle
 	}
@@ -158,7 +158,7 @@ func (c *Client) keepAliveAt(p *peer) time.Time {
 	if t := c.clock.Time(p.session.LastOut()); t.After(last) {
 		last = t
 	}
-	return last.Add(c.cfg.KeepAlive)
+	return last.Add(c.set.KeepAlive)
 }
 
 // advancePeer does what is due for p.
@@ -179,7 +179,7 @@ func (c *Client) advanceSession(now time.Time, p *peer) {
 	if !now.Before(c.idleAt(p)) {
 		c.log.Debug("Session timeout:", "peer", p.vpn)
 		c.log.Info("Closing DTLS connection with peer", "peer", p.vpn)
-		c.sendMessage(c.cfg.Server, wire.Message{Type: wire.Close, IP1: p.vpn})
+		c.tell(wire.Close, p.vpn)
 		c.closeSession(now, p)
 		return
 	}
@@ -253,7 +253,7 @@ func (t *try) speaking() bool {
 // ask asks the RDV for p, again while there is no answer.
 func (c *Client) ask(now time.Time, p *peer) {
 	c.log.Debug("Asking the RDV server for peer", "peer", p.vpn)
-	c.sendMessage(c.cfg.Server, wire.Message{Type: wire.Ask, IP1: p.vpn})
+	c.tell(wire.Ask, p.vpn)
 	p.try.ask = now.Add(askAgain)
 }
 
@@ -302,7 +302,7 @@ func (c *Client) failTry(now time.Time, p *peer, why string) {
 	}
 	c.log.Info("No connection with peer", "peer", p.vpn, "reason", why)
 	if p.try.attempt != nil { // the RDV has introduced us
-		c.sendMessage(c.cfg.Server, wire.Message{Type: wire.Close, IP1: p.vpn})
+		c.tell(wire.Close, p.vpn)
 	}
 	c.refused.note(now, p.vpn)
 	c.stopTry(p)

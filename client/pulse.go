@@ -88,7 +88,7 @@ func (c *Client) miss(now time.Time, p *peer) {
 	}
 	if p.session.IsOurs() && now.Sub(pl.missing) > deadTime {
 		c.log.Info("Closing DTLS connection with peer", "peer", p.vpn, "reason", "no answer")
-		c.sendMessage(c.cfg.Server, wire.Message{Type: wire.Close, IP1: p.vpn})
+		c.tell(wire.Close, p.vpn)
 		c.refused.note(now, p.vpn)
 		c.dropSession(p)
 		return

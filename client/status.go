@@ -39,24 +39,16 @@ type PeerStatus struct {
 var ErrStopped = errors.New("client: not running")
 
 // Status returns a snapshot, taken by the control goroutine.
-func (c *Client) Status(ctx context.Context) (Status, error) {
-	res := make(chan Status, 1)
-	call := func(time.Time) { res <- c.status() }
-	select {
-	case c.calls <- call:
-		return <-res, nil
-	case <-c.done:
-		return Status{}, ErrStopped
-	case <-ctx.Done():
-		return Status{}, ctx.Err()
-	}
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	err = c.do(ctx, func(time.Time) { s = c.status() })
+	return s, err
 }
 
 // status must run on the control goroutine.
 func (c *Client) status() Status {
 	s := Status{
 		VPNAddr:    c.cfg.VPNAddr,
-		Server:     c.cfg.Server,
+		Server:     c.set.Server,
 		Registered: c.reg.registered(),
 		Drops:      c.drops.Snapshot(),
 	}

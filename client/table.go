@@ -12,6 +12,14 @@ type table struct {
 	routes   cow[netip.Addr, *route]      // by VPN address
 	sources  cow[netip.AddrPort, *source] // by UDP address
 	punching cow[netip.Addr, struct{}]    // VPN addresses whose punches control waits for
+
+	server    netip.AddrPort // the RDV
+	multicast bool           // goes over every open tunnel
+}
+
+// newTable returns a table without peers.
+func (c *Client) newTable() *table {
+	return &table{server: c.set.Server, multicast: c.set.Multicast}
 }
 
 // A route is where packets for a VPN address go. It is immutable.

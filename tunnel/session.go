@@ -26,6 +26,7 @@ const (
 type Session struct {
 	peer     netip.Addr
 	suite    record.Suite
+	chain    [][]byte // the peer's certificates
 	protocol string
 	ours     bool // the peer understands signals
 	seal     *record.Sealer
@@ -78,6 +79,7 @@ func NewSession(now time.Time, peer netip.Addr, r *handshake.Result) *Session {
 	return &Session{
 		peer:       peer,
 		suite:      r.Suite,
+		chain:      r.Certificates,
 		protocol:   r.Protocol,
 		ours:       r.Protocol == ProtocolName,
 		seal:       r.Seal,
@@ -92,6 +94,9 @@ func (s *Session) Peer() netip.Addr { return s.peer }
 
 // Suite returns the cipher suite.
 func (s *Session) Suite() record.Suite { return s.suite }
+
+// Certificates returns the peer's chain, in DER, leaf first.
+func (s *Session) Certificates() [][]byte { return s.chain }
 
 // Protocol returns what ALPN agreed on; "" for an original peer.
 func (s *Session) Protocol() string { return s.protocol }

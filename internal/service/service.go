@@ -31,10 +31,19 @@ type Service struct {
 	Format     logging.Format // of the log in the foreground
 	PProf      string         // loopback address of the profiles; "": none
 
-	// Start makes everything ready and returns the function that serves until
-	// its context is done. Its error is one of starting: in the background,
-	// too, the user is told, and the exit status says so.
-	Start func(ctx context.Context, s *Starting) (serve func(context.Context) error, err error)
+	// Start makes everything ready. Its error is one of starting: in the
+	// background, too, the user is told, and the exit status says so.
+	Start func(ctx context.Context, s *Starting) (*Running, error)
+}
+
+// A Running is what Start has made.
+type Running struct {
+	// Serve does the program's work until its context is done.
+	Serve func(context.Context) error
+
+	// Signals are called, one at a time, while Serve runs, when their signal
+	// arrives. SIGHUP without a function is ignored.
+	Signals map[syscall.Signal]func(context.Context)
 }
 
 // A Starting is what Start gets.
@@ -121,10 +130,11 @@ func (s *Service) startAndServe(ctx context.Context, st *Starting, child *daemon
 	})
 	ctx, stop := untilSignal(ctx, st.Log, removePidfile)
 	defer stop()
-	serve, err := s.Start(ctx, st)
+	running, err := s.Start(ctx, st)
 	if err != nil {
 		return err
 	}
+	defer running.listen(ctx)()
 	if s.Background {
 		// The original goes on without a word: so may those who have relied
 		// on the default file without the right to write it.
@@ -135,9 +145,33 @@ func (s *Service) startAndServe(ctx context.Context, st *Starting, child *daemon
 	defer removePidfile()
 	child.Ready(nil)
 	notify(st.Log, daemon.Ready)
-	err = serve(ctx)
+	err = running.Serve(ctx)
 	notify(st.Log, daemon.Stopping)
 	return err
+}
+
+// listen calls the functions of r's signals until stop is called.
+func (r *Running) listen(ctx context.Context) (stop func()) {
+	if len(r.Signals) == 0 {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 8)
+	for s := range r.Signals {
+		signal.Notify(signals, s)
+	}
+	var caller sync.WaitGroup
+	caller.Go(func() {
+		for s := range signals {
+			r.Signals[s.(syscall.Signal)](ctx)
+		}
+	})
+	return func() {
+		signal.Stop(signals)
+		cancel()
+		close(signals)
+		caller.Wait()
+	}
 }
 
 // notify tells the service manager our state. That it does not listen is no

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -42,21 +43,21 @@ func captured(t *testing.T, f func()) string {
 func TestRun(t *testing.T) {
 	var steps []string
 	out := captured(t, func() {
-		s := Service{Name: "x", Level: slog.LevelInfo, Start: func(_ context.Context, st *Starting) (func(context.Context) error, error) {
+		s := Service{Name: "x", Level: slog.LevelInfo, Start: func(_ context.Context, st *Starting) (*Running, error) {
 			st.Warn("something is odd", "turn it off and on again")
 			st.Warn("something else", "")
 			if got := st.Level.Level(); got != slog.LevelInfo {
 				t.Errorf("level %v", got)
 			}
 			steps = append(steps, "started")
-			return func(ctx context.Context) error {
+			return &Running{Serve: func(ctx context.Context) error {
 				st.Log.Info("serving")
 				st.Log.Debug("not shown")
 				st.Level.Set(slog.LevelDebug)
 				st.Log.Debug("shown now")
 				steps = append(steps, "served")
 				return nil
-			}, nil
+			}}, nil
 		}}
 		if err := s.Run(t.Context()); err != nil {
 			t.Error(err)
@@ -77,7 +78,7 @@ func TestRun(t *testing.T) {
 
 func TestStartFails(t *testing.T) {
 	failure := errors.New("no")
-	s := Service{Name: "x", PIDFile: filepath.Join(t.TempDir(), "x.pid"), Start: func(context.Context, *Starting) (func(context.Context) error, error) {
+	s := Service{Name: "x", PIDFile: filepath.Join(t.TempDir(), "x.pid"), Start: func(context.Context, *Starting) (*Running, error) {
 		return nil, failure
 	}}
 	if err := s.Run(t.Context()); !errors.Is(err, failure) {
@@ -90,8 +91,8 @@ func TestStartFails(t *testing.T) {
 
 func TestServeFails(t *testing.T) {
 	failure := errors.New("broken")
-	s := Service{Name: "x", Start: func(context.Context, *Starting) (func(context.Context) error, error) {
-		return func(context.Context) error { return failure }, nil
+	s := Service{Name: "x", Start: func(context.Context, *Starting) (*Running, error) {
+		return &Running{Serve: func(context.Context) error { return failure }}, nil
 	}}
 	if err := s.Run(t.Context()); !errors.Is(err, failure) {
 		t.Errorf("Run = %v, want the error of serving", err)
@@ -102,8 +103,8 @@ func TestServeFails(t *testing.T) {
 func TestSignal(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT} {
 		out := captured(t, func() {
-			s := Service{Name: "x", Level: logging.LevelNotice, Start: func(context.Context, *Starting) (func(context.Context) error, error) {
-				return func(ctx context.Context) error {
+			s := Service{Name: "x", Level: logging.LevelNotice, Start: func(context.Context, *Starting) (*Running, error) {
+				return &Running{Serve: func(ctx context.Context) error {
 					syscall.Kill(os.Getpid(), syscall.SIGHUP)
 					select {
 					case <-ctx.Done():
@@ -113,7 +114,7 @@ func TestSignal(t *testing.T) {
 					syscall.Kill(os.Getpid(), sig)
 					<-ctx.Done()
 					return nil
-				}, nil
+				}}, nil
 			}}
 			if err := s.Run(t.Context()); err != nil {
 				t.Errorf("%v: %v", sig, err)
@@ -122,6 +123,48 @@ func TestSignal(t *testing.T) {
 		if !strings.HasPrefix(out, "Received signal ") || strings.Count(out, "\n") != 1 {
 			t.Errorf("%v: output %q", sig, out)
 		}
+	}
+}
+
+// TestSignals: a program's own signals are handed to it, one at a time, while it
+// serves.
+func TestSignals(t *testing.T) {
+	got := make(chan syscall.Signal, 10)
+	var running atomic.Int32
+	handle := func(sig syscall.Signal) func(context.Context) {
+		return func(context.Context) {
+			if running.Add(1) != 1 {
+				t.Error("two at a time")
+			}
+			time.Sleep(5 * time.Millisecond) // longer than a signal takes
+			running.Add(-1)
+			got <- sig
+		}
+	}
+	s := Service{Name: "x", Start: func(context.Context, *Starting) (*Running, error) {
+		return &Running{
+			Serve: func(context.Context) error {
+				for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2} {
+					syscall.Kill(os.Getpid(), sig)
+				}
+				seen := map[syscall.Signal]bool{}
+				for range 3 {
+					seen[<-got] = true
+				}
+				if len(seen) != 3 {
+					t.Errorf("signals %v", seen)
+				}
+				return nil
+			},
+			Signals: map[syscall.Signal]func(context.Context){
+				syscall.SIGHUP:  handle(syscall.SIGHUP),
+				syscall.SIGUSR1: handle(syscall.SIGUSR1),
+				syscall.SIGUSR2: handle(syscall.SIGUSR2),
+			},
+		}, nil
+	}}
+	if err := s.Run(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -144,13 +187,13 @@ func TestNotify(t *testing.T) {
 		}
 		return string(b[:n])
 	}
-	s := Service{Name: "x", Start: func(context.Context, *Starting) (func(context.Context) error, error) {
-		return func(context.Context) error {
+	s := Service{Name: "x", Start: func(context.Context, *Starting) (*Running, error) {
+		return &Running{Serve: func(context.Context) error {
 			if got := read(); got != "READY=1" {
 				t.Errorf("while serving: %q", got)
 			}
 			return nil
-		}, nil
+		}}, nil
 	}}
 	if err := s.Run(t.Context()); err != nil {
 		t.Error(err)
@@ -172,8 +215,8 @@ func TestProfiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := free.Addr().String()
-	s := Service{Name: "x", PProf: addr, Start: func(context.Context, *Starting) (func(context.Context) error, error) {
-		return func(context.Context) error {
+	s := Service{Name: "x", PProf: addr, Start: func(context.Context, *Starting) (*Running, error) {
+		return &Running{Serve: func(context.Context) error {
 			resp, err := http.Get("http://" + addr + "/debug/pprof/goroutine?debug=1")
 			if err != nil {
 				return err
@@ -184,7 +227,7 @@ func TestProfiles(t *testing.T) {
 				t.Errorf("%.60q, %v", b, err)
 			}
 			return nil
-		}, nil
+		}}, nil
 	}}
 	if err := s.Run(t.Context()); err == nil {
 		t.Error("it started on a port that is taken")

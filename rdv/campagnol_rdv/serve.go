@@ -9,8 +9,8 @@ import (
 	"campagnol/rdv"
 )
 
-// start opens the socket and returns the server's Run.
-func (o *options) start(_ context.Context, s *service.Starting) (func(context.Context) error, error) {
+// start opens the socket and makes the server.
+func (o *options) start(_ context.Context, s *service.Starting) (*service.Running, error) {
 	for _, w := range o.Warnings() {
 		s.Warn(w, "")
 	}
@@ -18,12 +18,13 @@ func (o *options) start(_ context.Context, s *service.Starting) (func(context.Co
 	if err != nil {
 		return nil, err
 	}
-	return rdv.New(rdv.Config{
+	server := rdv.New(rdv.Config{
 		Conn:       conn,
 		MaxClients: o.MaxClients,
 		Log:        s.Log,
 		// The original keeps its messages out of syslog, and so do we: a
 		// daemon with -d would fill it.
 		LogMessages: o.debug > 0 && !o.Daemon,
-	}).Run, nil
+	})
+	return &service.Running{Serve: server.Run}, nil
 }

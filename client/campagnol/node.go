@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"campagnol/client"
+	"campagnol/conf"
+	"campagnol/internal/logging"
+	"campagnol/internal/service"
+	"campagnol/punch/udp"
+	"campagnol/tunnel/device"
+)
+
+// A node is a client with what it is made of, from a configuration file that is
+// read again on request.
+//
+//	SIGHUP   the file, keys and certificates are read again; sessions that the
+//	         change does not touch stay
+//	SIGUSR1  keys and certificates are read again, every session is closed, and
+//	         the client registers anew
+//	SIGUSR2  keys and certificates are read again, for new sessions
+//
+// What cannot be read leaves everything as it was, and the log says why.
+type node struct {
+	file  string
+	log   *slog.Logger
+	level *slog.LevelVar
+
+	mu      sync.Mutex // guards the following; locked from start until serve
+	cfg     *conf.Client
+	parts   *parts
+	replace context.CancelCauseFunc // ends the Run of parts, for others
+}
+
+// parts are what a change of the configuration may replace as a whole.
+type parts struct {
+	cfg    *conf.Client
+	where  *addresses
+	port   uint16 // of the socket
+	client *client.Client
+}
+
+// errReplaced ends the Run of parts for which others take over.
+var errReplaced = errors.New("the configuration has changed")
+
+// start makes a node from its configuration file.
+func (o *options) start(ctx context.Context, s *service.Starting) (*service.Running, error) {
+	cfg, problems, err := conf.LoadClient(o.file)
+	for _, p := range problems {
+		hint := p.Hint
+		p.Hint = ""
+		s.Warn(p.String(), hint)
+	}
+	if err != nil {
+		return nil, err
+	}
+	n := &node{file: o.file, log: s.Log, level: s.Level, cfg: cfg}
+	if n.parts, err = n.build(ctx, cfg, s.Warn); err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	return &service.Running{
+		Serve: n.serve,
+		Signals: map[syscall.Signal]func(context.Context){
+			syscall.SIGHUP:  n.reload,
+			syscall.SIGUSR1: n.restart,
+			syscall.SIGUSR2: n.renew,
+		},
+	}, nil
+}
+
+// build opens socket and device for a configuration, and makes the client.
+func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint string)) (*parts, error) {
+	p := &parts{cfg: cfg}
+	t, err := loadTrust(cfg, time.Now(), n.log, warn)
+	if err != nil {
+		return nil, err
+	}
+	if p.where, err = findAddresses(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if n.level.Level() <= slog.LevelInfo {
+		fmt.Print(p.where.describe(cfg)) // as the original: not for syslog
+	}
+	conn, err := udp.Listen(udp.Config{Addr: p.where.bind, Device: cfg.Interface, Log: n.log})
+	if err != nil {
+		return nil, err
+	}
+	n.log.Info("Socket opened")
+	p.port = conn.LocalAddr().Port()
+	dev, err := n.openDevice(cfg)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	p.client, err = client.New(client.Config{
+		VPNAddr:   cfg.VPNIP,
+		Network:   cfg.Network,
+		Broadcast: cfg.Broadcast(),
+		Conn:      conn,
+		Device:    dev,
+		Settings:  p.settings(cfg, t),
+		Log:       n.log,
+	})
+	if err != nil {
+		conn.Close()
+		dev.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// settings returns what a configuration says of what can change.
+func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
+	return client.Settings{
+		Server:      p.where.server,
+		LocalAddr:   p.where.published(cfg, p.port),
+		Certificate: t.identity.TLS(),
+		Verify:      t.verify,
+		FIFOSize:    cfg.FIFOSize,
+		MaxClients:  cfg.MaxClients,
+		Timeout:     cfg.Timeout,
+		KeepAlive:   cfg.KeepAlive,
+	}
+}
+
+// openDevice opens the TUN device and makes it part of the VPN.
+func (n *node) openDevice(cfg *conf.Client) (*device.Kernel, error) {
+	n.log.Info("TUN interface initialization")
+	dev, err := device.Open(device.Config{
+		Name:    cfg.TunDevice,
+		TxQueue: cfg.TxQueue,
+		Address: netip.PrefixFrom(cfg.VPNIP, cfg.Network.Bits()),
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.log.Info("TUN interface configuration ({device} MTU {mtu})", "device", dev.Name(), "mtu", cfg.TunMTU)
+	err = dev.Configure(device.Settings{Addr: cfg.VPNIP, Network: cfg.Network, MTU: cfg.TunMTU})
+	if err != nil {
+		dev.Close()
+		return nil, err
+	}
+	return dev, nil
+}
+
+// serve runs the client, and after a change of the configuration the one that
+// takes over. n.mu is locked when it begins.
+func (n *node) serve(ctx context.Context) error {
+	for {
+		running, replace := context.WithCancelCause(ctx)
+		p := n.parts
+		n.replace = replace
+		n.mu.Unlock()
+
+		n.log.Log(ctx, logging.LevelNotice, "Starting VPN")
+		err := p.client.Run(running)
+		n.mu.Lock()
+		replaced := errors.Is(context.Cause(running), errReplaced)
+		replace(nil)
+		if replaced {
+			err = n.takeOver(ctx)
+		}
+		if !replaced || err != nil {
+			n.mu.Unlock()
+			return err
+		}
+	}
+}
+
+// takeOver builds the parts of the new configuration; the old ones have ended,
+// since both may need the same port and device. Should that fail, the old
+// configuration is used again. n.mu is locked.
+func (n *node) takeOver(ctx context.Context) error {
+	next, err := n.build(ctx, n.cfg, n.warn)
+	if err != nil {
+		n.log.Error("The new configuration cannot be used; going on with the old one", "err", err)
+		n.cfg = n.parts.cfg
+		if next, err = n.build(ctx, n.cfg, n.warn); err != nil {
+			return err
+		}
+	}
+	n.parts = next
+	return nil
+}
+
+func (n *node) warn(msg, hint string) {
+	if hint == "" {
+		n.log.Warn(msg)
+	} else {
+		n.log.Warn(msg, "hint", hint)
+	}
+}
+
+// reload reads everything again.
+func (n *node) reload(ctx context.Context) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.log.Log(ctx, logging.LevelNotice, "reloading the configuration...")
+	cfg, problems, err := conf.LoadClient(n.file)
+	for _, p := range problems {
+		n.warn(p.String(), "")
+	}
+	if err != nil {
+		n.log.Error("The configuration cannot be used; nothing was changed", "err", err)
+		return
+	}
+	if n.parts.mustBeReplaced(cfg) {
+		if _, err := loadTrust(cfg, time.Now(), n.log, n.warn); err != nil {
+			n.log.Error("The configuration cannot be used; nothing was changed", "err", err)
+			return
+		}
+		n.cfg = cfg
+		n.replace(errReplaced)
+		return
+	}
+	n.apply(ctx, cfg, n.parts.client.Apply)
+}
+
+// mustBeReplaced reports whether a configuration differs in something that
+// sessions cannot outlive: our address, the socket, the device.
+func (p *parts) mustBeReplaced(cfg *conf.Client) bool {
+	old := p.cfg
+	return old.VPNIP != cfg.VPNIP || old.Network != cfg.Network ||
+		old.LocalHost != cfg.LocalHost || old.LocalPort != cfg.LocalPort || old.Interface != cfg.Interface ||
+		old.TunDevice != cfg.TunDevice || old.TunMTU != cfg.TunMTU || old.TxQueue != cfg.TxQueue
+}
+
+// renew reads keys and certificates again.
+func (n *node) renew(ctx context.Context) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.log.Log(ctx, logging.LevelNotice, "recreating DTLS contexts...")
+	n.apply(ctx, n.cfg, n.parts.client.Apply)
+}
+
+// restart closes all sessions and begins anew.
+func (n *node) restart(ctx context.Context) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.log.Log(ctx, logging.LevelNotice, "reloading client...")
+	n.apply(ctx, n.cfg, n.parts.client.Restart)
+}
+
+// apply gives the client what a configuration, and the files that it names, say
+// now.
+func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Context, client.Settings) error) {
+	t, err := loadTrust(cfg, time.Now(), n.log, n.warn)
+	if err == nil {
+		var where *addresses
+		if where, err = findAddresses(ctx, cfg); err == nil {
+			n.cfg, n.parts.cfg, n.parts.where = cfg, cfg, where
+			err = give(ctx, n.parts.settings(cfg, t))
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		n.log.Error("Cannot be used; nothing was changed", "err", err)
+	}
+}

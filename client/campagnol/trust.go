@@ -1,0 +1,75 @@
+package main
+
+import (
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"campagnol/conf"
+	"campagnol/pki"
+)
+
+// A trust is our identity and whom we believe.
+type trust struct {
+	identity   *pki.Identity
+	policy     *pki.Policy
+	pins       *pki.Pins
+	requireSAN bool
+	log        *slog.Logger
+}
+
+func loadTrust(cfg *conf.Client, now time.Time, log *slog.Logger, warn func(msg, hint string)) (*trust, error) {
+	id, err := pki.LoadIdentity(cfg.Certificate, cfg.Key)
+	if err != nil {
+		return nil, err
+	}
+	if err := id.Check(now); err != nil {
+		return nil, err
+	}
+	policy, err := pki.LoadPolicy(pki.PolicyConfig{
+		CAFile:      cfg.CACertificates,
+		CADir:       cfg.CACertificatesDir,
+		CRLFile:     cfg.CRLFile,
+		VerifyDepth: cfg.VerifyDepth,
+	}, now)
+	if err != nil {
+		return nil, err
+	}
+	pins, err := pki.OpenPins(pinFile(cfg.StateDir))
+	if err != nil {
+		return nil, err
+	}
+	for _, ws := range [][]string{id.Warnings(now), policy.Warnings(), pins.Warnings()} {
+		for _, w := range ws {
+			warn(w, "")
+		}
+	}
+	t := &trust{identity: id, policy: policy, pins: pins, requireSAN: cfg.RequireIPSAN, log: log}
+	if err := policy.VerifyOwn(now, id); err != nil {
+		warn("peers that trust the same authorities will refuse our own certificate: "+err.Error(), "")
+	}
+	return t, nil
+}
+
+// pinFile returns the file with the keys of peers whose certificates name no
+// address.
+func pinFile(stateDir string) string { return filepath.Join(stateDir, "pins") }
+
+// verify decides whether a chain is that of the peer with a VPN address.
+func (t *trust) verify(now time.Time, vpn netip.Addr, chain [][]byte, server bool) error {
+	role := pki.Client
+	if server {
+		role = pki.Server
+	}
+	peer, err := t.policy.Verify(now, chain, role)
+	if err != nil {
+		return err
+	}
+	err = t.pins.Check(now, vpn, peer, t.requireSAN)
+	for _, w := range slices.Concat(peer.Warnings, t.pins.Warnings()) {
+		t.log.Warn(w, "peer", vpn)
+	}
+	return err
+}

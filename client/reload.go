@@ -1,0 +1,86 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	"campagnol/rdv/wire"
+)
+
+// Apply changes the settings of a running client. Sessions that the change does
+// not touch stay open; those of peers whose certificates the new Verify refuses
+// are closed. If the RDV or the published address has changed, the client
+// registers anew.
+func (c *Client) Apply(ctx context.Context, s Settings) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	return c.do(ctx, func(now time.Time) { c.apply(now, s) })
+}
+
+// Restart closes every session and registers anew, with new settings, on the same
+// socket and device.
+func (c *Client) Restart(ctx context.Context, s Settings) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	return c.do(ctx, func(now time.Time) {
+		c.goodbye(now)
+		c.change(s)
+		c.reg = newRegistration(now, c.set.Server, c.hello(), c.cfg.Jitter)
+	})
+}
+
+// do runs f on the control goroutine and waits for its end.
+func (c *Client) do(ctx context.Context, f func(now time.Time)) error {
+	done := make(chan struct{})
+	select {
+	case c.calls <- func(now time.Time) { f(now); close(done) }:
+		<-done
+		return nil
+	case <-c.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c *Client) apply(now time.Time, s Settings) {
+	server, local := c.set.Server, c.set.LocalAddr
+	if server != s.Server || local != s.LocalAddr {
+		// An original server refuses a second HELLO with another address.
+		bye := c.reg.bye()
+		c.sendMessage(bye.To, bye.Msg)
+	}
+	c.change(s)
+	if server != c.set.Server || local != c.set.LocalAddr {
+		c.reg = newRegistration(now, c.set.Server, c.hello(), c.cfg.Jitter)
+	}
+	for _, p := range c.peersInOrder() {
+		if p.session != nil {
+			c.verifyAgain(now, p)
+		}
+		c.settle(p)
+	}
+}
+
+// change makes s the settings, for control and for the data path.
+func (c *Client) change(s Settings) {
+	c.set = s.withDefaults()
+	c.changes++
+	tab := *c.table.Load()
+	fresh := c.newTable()
+	tab.server, tab.multicast = fresh.server, fresh.multicast
+	c.publish(&tab)
+}
+
+// verifyAgain closes p's session if its certificate is no longer good.
+func (c *Client) verifyAgain(now time.Time, p *peer) {
+	err := c.set.Verify(now, p.vpn, p.session.Certificates(), !p.server)
+	if err == nil {
+		return
+	}
+	c.log.Warn("Closing DTLS connection with peer", "peer", p.vpn, "err", err)
+	c.tell(wire.Close, p.vpn)
+	c.closeSession(now, p)
+}

@@ -1,0 +1,5 @@
+//go:build !long
+
+package load
+
+const long = false
