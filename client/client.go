@@ -60,6 +60,11 @@ type Settings struct {
 	Timeout    time.Duration // idle time of a session; 0: 120 s. The DTLS server adds 10 s
 	KeepAlive  time.Duration // between two messages on an idle path; 0: 10 s
 
+	// MaxRate limits what is sent to all peers together, PeerRate what is sent
+	// to each. MTU is that of the device, in bytes; it sizes their bursts.
+	MaxRate, PeerRate Rate
+	MTU               int
+
 	Multicast bool // multicast goes over every open tunnel, as broadcast does
 }
 
@@ -126,7 +131,9 @@ type control struct {
 	ctx      context.Context // of Run
 	wg       *sync.WaitGroup // its goroutines
 	set      Settings
-	changes  int // of set
+	changes  int     // of set
+	shaper   *shaper // nil: no limits
+	unshape  func()  // ends the shaper's goroutine
 	reg      *registration
 	peers    map[netip.Addr]*peer     // by VPN address
 	ends     map[netip.AddrPort]*peer // by UDP address: of sessions and candidates
@@ -203,6 +210,7 @@ func (c *Client) Run(ctx context.Context) error {
 	c.wg = new(sync.WaitGroup)
 	c.reg = newRegistration(now, c.set.Server, c.hello(), c.cfg.Jitter)
 
+	c.shape(now)
 	c.wg.Go(func() { fail(c.fromNet()) })
 	c.wg.Go(func() { fail(c.fromDev()) })
 	c.loop()
@@ -301,6 +309,12 @@ func (c *Client) tell(t wire.Type, vpn netip.Addr) {
 // send puts a datagram into the outbox, which keeps it.
 func (c *Client) send(to netip.AddrPort, b []byte) {
 	c.outbox = append(c.outbox, punch.Datagram{Addr: to, Data: b})
+}
+
+// sendRecord is send for a DTLS record, which counts for the rate limits.
+func (c *Client) sendRecord(now time.Time, to netip.AddrPort, b []byte) {
+	c.shaper.charge(now, b)
+	c.send(to, b)
 }
 
 // flush sends what is in the outbox, in order.

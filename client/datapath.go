@@ -175,6 +175,7 @@ const arenaSize = 1 << 18
 // An outbound is the state of fromDev.
 type outbound struct {
 	c     *Client
+	when  time.Time // of the batch
 	now   tunnel.Stamp
 	tmp   record.Scratch
 	arena []byte           // the records of a batch, one after the other
@@ -200,7 +201,7 @@ func (c *Client) fromDev() error {
 
 // batch handles the packets of one read.
 func (o *outbound) batch(now time.Time, t *table, ps []device.Packet) {
-	o.now = o.c.clock.Stamp(now)
+	o.when, o.now = now, o.c.clock.Stamp(now)
 	for i := range ps {
 		o.packet(t, ps[i].Data)
 	}
@@ -257,6 +258,10 @@ func (o *outbound) seal(r *route, now tunnel.Stamp, pkt []byte) {
 	o.arena, d = r.session.Seal(now, o.arena, pkt, &o.tmp)
 	if d != tunnel.Kept {
 		o.c.drops.Add(d)
+		return
+	}
+	if !r.pass(o.when, o.arena[start:]) {
+		o.arena = o.arena[:start]
 		return
 	}
 	o.ds = append(o.ds, punch.Datagram{Addr: r.addr, Data: o.arena[start:]})

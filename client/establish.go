@@ -51,7 +51,7 @@ type handshakeEnd struct {
 // startHandshake begins a handshake with p at addr, with the first datagram if
 // the peer has spoken already.
 func (c *Client) startHandshake(now time.Time, p *peer, addr netip.AddrPort, server bool, first []byte) {
-	vpn, verify := p.vpn, c.set.Verify
+	vpn, verify, shaper := p.vpn, c.set.Verify, c.shaper
 	to := new(atomic.Pointer[netip.AddrPort])
 	to.Store(&addr)
 	hs, err := handshake.New(handshake.Config{
@@ -64,6 +64,7 @@ func (c *Client) startHandshake(now time.Time, p *peer, addr netip.AddrPort, ser
 		Protocols: []string{tunnel.ProtocolName},
 		Log:       c.log,
 	}, func(b []byte) {
+		shaper.charge(time.Now(), b)
 		// Straight to the socket: control may be the one that waits for this.
 		c.cfg.Conn.Send([]punch.Datagram{{Addr: *to.Load(), Data: b}})
 	})
@@ -271,15 +272,16 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	p.session, p.addr, p.server, p.kept = s, r.addr, r.server, now
 	p.pulse = pulse{at: now.Add(pulseInterval)}
 	c.refused.forget(p.vpn)
+	way := c.newRoute(now, s, r.addr)
 	for _, pkt := range p.staged { // before the data path can overtake them
-		c.sendPacket(p, pkt)
+		c.sendPacket(now, way, pkt)
 	}
 	p.staged = nil
 	c.flush()
 
 	// One change for the data path: in between, it would drop what comes.
 	c.ends[r.addr] = p
-	tab := c.table.Load().withRoute(p.vpn, &route{session: s, addr: r.addr})
+	tab := c.table.Load().withRoute(p.vpn, way)
 	src := &source{sessions: []*tunnel.Session{s}}
 	if old, ok := tab.source(r.addr); ok {
 		src.sessions = append(src.sessions, old.sessions...)
@@ -323,7 +325,7 @@ func (c *Client) withoutSession(tab *table, s *tunnel.Session, addr netip.AddrPo
 // closeSession tells the peer that the session is over, and ends it.
 func (c *Client) closeSession(now time.Time, p *peer) {
 	for _, b := range p.session.CloseNotify(nil) {
-		c.send(p.addr, b)
+		c.sendRecord(now, p.addr, b)
 	}
 	c.dropSession(p)
 }
@@ -387,7 +389,7 @@ func (c *Client) handleInner(now time.Time, e event) {
 	}
 	out, ev := e.session.Handle(now, e.typ, e.data, nil)
 	for _, b := range out {
-		c.send(addr, b)
+		c.sendRecord(now, addr, b)
 	}
 	if !ev.Closed {
 		return

@@ -14,7 +14,9 @@ import (
 func (c *Client) handlePacket(now time.Time, dst netip.Addr, pkt []byte) {
 	p := c.peers[dst]
 	if p != nil && p.session != nil { // it was opened meanwhile
-		c.sendPacket(p, pkt)
+		if r, ok := c.table.Load().route(dst); ok {
+			c.sendPacket(now, r, pkt)
+		}
 		return
 	}
 	if p == nil {
@@ -37,14 +39,16 @@ func (c *Client) handlePacket(now time.Time, dst netip.Addr, pkt []byte) {
 	c.settle(p)
 }
 
-// sendPacket seals a packet for p's session.
-func (c *Client) sendPacket(p *peer, pkt []byte) {
-	rec, d := p.session.Seal(c.clock.Stamp(time.Now()), nil, pkt, &c.tmp)
+// sendPacket seals a packet for a session.
+func (c *Client) sendPacket(now time.Time, r *route, pkt []byte) {
+	rec, d := r.session.Seal(c.clock.Stamp(now), nil, pkt, &c.tmp)
 	if d != tunnel.Kept {
 		c.drops.Add(d)
 		return
 	}
-	c.send(p.addr, rec)
+	if r.pass(now, rec) {
+		c.send(r.addr, rec)
+	}
 }
 
 // handleRDV takes a message from the RDV's address. Since anybody can write that

@@ -648,3 +648,23 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestMulticast: with the setting, multicast goes over every open tunnel.
+func TestMulticast(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		alice, bob := v.pair(func(c *Config) { c.Multicast = true })
+		alice.ping(bob, 5*time.Second)
+		alice.send(netip.MustParseAddr("224.0.0.251"), "mDNS")
+		bob.wants("mDNS", time.Second)
+		s := alice.client.set
+		s.Multicast = false
+		if err := alice.client.Apply(v.t.Context(), s); err != nil {
+			v.t.Fatal(err)
+		}
+		alice.send(netip.MustParseAddr("224.0.0.251"), "mDNS")
+		pass(time.Second)
+		if got := bob.texts(); len(got) != 0 {
+			v.t.Errorf("received %q without the setting", got)
+		}
+	})
+}

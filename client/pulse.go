@@ -64,7 +64,7 @@ func (c *Client) feelPulse(now time.Time, p *peer) {
 	case s.IsOurs() && pl.probes < probeCount:
 		pl.probes++
 		pl.at = now.Add(probeInterval)
-		c.probe(p)
+		c.probe(now, p)
 	case !s.IsOurs() && now.Sub(heard) < listenTime:
 		pl.at = heard.Add(listenTime)
 	default:
@@ -73,9 +73,9 @@ func (c *Client) feelPulse(now time.Time, p *peer) {
 }
 
 // probe asks p whether it is there.
-func (c *Client) probe(p *peer) {
+func (c *Client) probe(now time.Time, p *peer) {
 	for _, b := range p.session.Probe(nil) {
-		c.send(p.addr, b)
+		c.sendRecord(now, p.addr, b)
 	}
 }
 
@@ -100,6 +100,6 @@ func (c *Client) miss(now time.Time, p *peer) {
 	}
 	pl.at = now.Add(pulseInterval)
 	if p.session.IsOurs() {
-		c.probe(p)
+		c.probe(now, p)
 	}
 }

@@ -26,7 +26,7 @@ func (c *Client) Restart(ctx context.Context, s Settings) error {
 	}
 	return c.do(ctx, func(now time.Time) {
 		c.goodbye(now)
-		c.change(s)
+		c.change(now, s)
 		c.reg = newRegistration(now, c.set.Server, c.hello(), c.cfg.Jitter)
 	})
 }
@@ -52,7 +52,7 @@ func (c *Client) apply(now time.Time, s Settings) {
 		bye := c.reg.bye()
 		c.sendMessage(bye.To, bye.Msg)
 	}
-	c.change(s)
+	c.change(now, s)
 	if server != c.set.Server || local != c.set.LocalAddr {
 		c.reg = newRegistration(now, c.set.Server, c.hello(), c.cfg.Jitter)
 	}
@@ -65,13 +65,36 @@ func (c *Client) apply(now time.Time, s Settings) {
 }
 
 // change makes s the settings, for control and for the data path.
-func (c *Client) change(s Settings) {
+func (c *Client) change(now time.Time, s Settings) {
+	old := c.set
 	c.set = s.withDefaults()
 	c.changes++
 	tab := *c.table.Load()
-	fresh := c.newTable()
-	tab.server, tab.multicast = fresh.server, fresh.multicast
-	c.publish(&tab)
+	tab.server, tab.multicast = c.set.Server, c.set.Multicast
+	next := &tab
+	if old.MaxRate != c.set.MaxRate || old.PeerRate != c.set.PeerRate || old.MTU != c.set.MTU {
+		c.shape(now)
+		for _, p := range c.peers {
+			if p.session != nil {
+				next = next.withRoute(p.vpn, c.newRoute(now, p.session, p.addr))
+			}
+		}
+	}
+	c.publish(next)
+}
+
+// shape makes a shaper for the rates in the settings, in place of the last one.
+func (c *Client) shape(now time.Time) {
+	if c.unshape != nil {
+		c.unshape()
+		c.unshape = nil
+	}
+	c.shaper = newShaper(now, c.cfg.Conn, &c.drops, c.set.MaxRate, c.set.PeerRate, c.set.MTU)
+	if s := c.shaper; s != nil {
+		var ctx context.Context
+		ctx, c.unshape = context.WithCancel(c.ctx)
+		c.wg.Go(func() { s.run(ctx) })
+	}
 }
 
 // verifyAgain closes p's session if its certificate is no longer good.

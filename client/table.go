@@ -2,6 +2,7 @@ package client
 
 import (
 	"net/netip"
+	"time"
 
 	"campagnol/tunnel"
 )
@@ -26,6 +27,18 @@ func (c *Client) newTable() *table {
 type route struct {
 	session *tunnel.Session
 	addr    netip.AddrPort
+	shaper  *shaper // nil: no limits
+	lane    *lane   // the session's queue in shaper
+}
+
+// newRoute returns the way over a session.
+func (c *Client) newRoute(now time.Time, s *tunnel.Session, addr netip.AddrPort) *route {
+	return &route{session: s, addr: addr, shaper: c.shaper, lane: c.shaper.lane(now)}
+}
+
+// pass reports whether a datagram may be sent now; if not, the shaper has it.
+func (r *route) pass(now time.Time, b []byte) bool {
+	return r.shaper == nil || r.shaper.pass(now, r.lane, r.addr, b)
 }
 
 // A source is what may come from a UDP address. It is immutable.

@@ -71,6 +71,7 @@ type Client struct {
 	Timeout           time.Duration // of a connection without traffic, at least 5 s; default 120 s
 	KeepAlive         time.Duration // silence on a connection before a keepalive, at least 1 s; default 10 s
 	MaxClients        int           // connections to peers, at least 1; default 100
+	Multicast         bool          // send multicast over every open tunnel
 	StateDir          string        // directory for pinned keys; default /var/lib/campagnol
 
 	// [COMMANDS]

@@ -156,6 +156,7 @@ connection_max_rate = 1e2
 timeout = 60
 keepalive = 4294967295
 max_clients = 3
+multicast = yes
 state_dir = /tmp/state
 [COMMANDS]
 default_up = no
@@ -202,6 +203,7 @@ func TestEverything(t *testing.T) {
 		Timeout:           60 * time.Second,
 		KeepAlive:         math.MaxUint32 * time.Second,
 		MaxClients:        3,
+		Multicast:         true,
 		StateDir:          "/tmp/state",
 		Up:                []string{"ip link set %D up # shell", "ip route add %N dev tun9; true ${HOME}"},
 		Down:              []string{"echo down"},

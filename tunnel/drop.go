@@ -19,6 +19,7 @@ const (
 	DropDest         // packet from our own host for an address outside the VPN
 	DropQueue        // a bounded queue was full
 	DropRefused      // the peer is not there, or was asked for too often
+	DropRate         // waited too long behind a rate limit
 	DropSize         // packet larger than a record can be
 	DropSend         // the socket did not take it
 	DropDevice       // the device did not take it
@@ -27,7 +28,7 @@ const (
 
 var dropNames = [dropCount]string{
 	"none", "invalid", "short", "epoch", "replay", "auth", "no_peer", "not_ip",
-	"source", "dest", "queue", "refused", "size", "send", "device",
+	"source", "dest", "queue", "refused", "rate", "size", "send", "device",
 }
 
 func (d Drop) String() string {

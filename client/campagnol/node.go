@@ -128,6 +128,10 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 		MaxClients:  cfg.MaxClients,
 		Timeout:     cfg.Timeout,
 		KeepAlive:   cfg.KeepAlive,
+		MaxRate:     client.Rate(cfg.ClientMaxRate),
+		PeerRate:    client.Rate(cfg.ConnectionMaxRate),
+		MTU:         cfg.TunMTU,
+		Multicast:   cfg.Multicast,
 	}
 }
 
