@@ -3,6 +3,7 @@ package device
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 func TestTraffic(t *testing.T) {
@@ -55,6 +57,41 @@ func TestBroadcastTraffic(t *testing.T) {
 	sendTo(t, program, netip.AddrPortFrom(everybody, 600), "to everybody")
 	if got, want := readOne(t, k), `10.9.0.1 > 10.9.0.255 "to everybody"`; got != want {
 		t.Errorf("read %s, want %s", got, want)
+	}
+}
+
+// TestAcceptBroadcast has an interface that somebody else has configured as the
+// original's default commands do: without a broadcast address.
+func TestAcceptBroadcast(t *testing.T) {
+	t.Parallel()
+	nl := enter(t)
+	k := mustOpen(t, Config{})
+	if err := nl.AddrAdd(k.link(), &netlink.Addr{IPNet: ipNet(single(vpnAddr)), Broadcast: net.IPv4zero}); err != nil {
+		t.Fatal(err)
+	}
+	everybody := usual.Broadcast()
+	if err := k.AcceptBroadcast(everybody); err == nil {
+		t.Error("it worked on an interface that is down")
+	}
+	if err := nl.LinkSetUp(k.link()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // again does no harm
+		if err := k.AcceptBroadcast(everybody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := listen(t, "0.0.0.0:500")
+	in := udpPacket(netip.AddrPortFrom(vpnAddr.Next(), 600), netip.AddrPortFrom(everybody, 500), "from a peer")
+	route := &netlink.Route{LinkIndex: k.index, Dst: ipNet(usual.Network), Scope: unix.RT_SCOPE_LINK}
+	if err := nl.RouteAdd(route); err != nil { // who sends must be reachable this way
+		t.Fatal(err)
+	}
+	if err := k.Write([]Packet{{in}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := datagram(t, program); got != "from a peer" {
+		t.Errorf("the program got %q", got)
 	}
 }
 
