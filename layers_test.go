@@ -33,11 +33,13 @@ var layers = map[string][]string{
 	"punch/udp":    {"punch"},
 	"punch/simnet": {"punch", "rdv/wire"},
 
-	"tunnel/packet":    {},
-	"tunnel/device":    {"tunnel/packet"},
-	"tunnel/record":    {},
-	"tunnel/handshake": {"tunnel/record"},
-	"tunnel":           {"tunnel/handshake", "tunnel/packet", "tunnel/record"},
+	"tunnel/packet":     {},
+	"tunnel/device":     {"tunnel/packet"},
+	"tunnel/record":     {},
+	"tunnel/cipherlist": {"tunnel/record"},
+	"tunnel/segment":    {},
+	"tunnel/handshake":  {"tunnel/record"},
+	"tunnel":            {"tunnel/handshake", "tunnel/packet", "tunnel/record"},
 
 	"rdv":    {"internal/logging", "punch", "rdv/wire"},
 	"client": {"punch", "rdv/wire", "tunnel", "tunnel/device", "tunnel/handshake", "tunnel/packet", "tunnel/record"},
@@ -46,7 +48,7 @@ var layers = map[string][]string{
 
 	"client/campagnol": {
 		"client", "conf", "internal/cli", "internal/lab", "internal/logging", "internal/service", "internal/version",
-		"pki", "pki/ca", "pki/safefile", "punch/udp", "tunnel/device",
+		"pki", "pki/ca", "pki/safefile", "punch/udp", "tunnel/cipherlist", "tunnel/device", "tunnel/record",
 	},
 	"rdv/campagnol_rdv": {
 		"conf", "internal/cli", "internal/logging", "internal/service", "internal/version", "punch/udp", "rdv",

@@ -224,18 +224,19 @@ func (t *tail) write(p []byte) {
 	}
 }
 
-// lines returns the lines so far. If not all was kept, the first of them says so
-// in place of one that may have lost its beginning.
+// lines returns the lines so far, without empty ones. If not all was kept, the
+// first says so, and the second may lack its beginning.
 func (t *tail) lines() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	text := strings.TrimRight(string(t.kept), "\r\n")
-	if text == "" {
-		return nil
-	}
-	lines := strings.Split(text, "\n")
+	var lines []string
 	if t.lost > 0 {
-		lines[0] = fmt.Sprintf("... (%d bytes)", t.lost+int64(len(lines[0])))
+		lines = append(lines, fmt.Sprintf("... (%d bytes)", t.lost))
+	}
+	for line := range strings.Lines(string(t.kept)) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			lines = append(lines, line)
+		}
 	}
 	return lines
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
-	"syscall"
 	"time"
 
 	"campagnol/client"
@@ -67,12 +66,8 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 	}
 	n.mu.Lock()
 	return &service.Running{
-		Serve: n.serve,
-		Signals: map[syscall.Signal]func(context.Context){
-			syscall.SIGHUP:  n.reload,
-			syscall.SIGUSR1: n.restart,
-			syscall.SIGUSR2: n.renew,
-		},
+		Serve:   n.serve,
+		Signals: n.signals(),
 	}, nil
 }
 
@@ -95,7 +90,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 	}
 	n.log.Info("Socket opened")
 	p.port = conn.LocalAddr().Port()
-	dev, err := n.openDevice(cfg)
+	dev, err := n.openDevice(ctx, p, warn)
 	if err != nil {
 		conn.Close()
 		return nil, err
@@ -124,6 +119,7 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 		LocalAddr:   p.where.published(cfg, p.port),
 		Certificate: t.identity.TLS(),
 		Verify:      t.verify,
+		Suites:      t.suites,
 		FIFOSize:    cfg.FIFOSize,
 		MaxClients:  cfg.MaxClients,
 		Timeout:     cfg.Timeout,
@@ -135,8 +131,10 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 	}
 }
 
-// openDevice opens the TUN device and makes it part of the VPN.
-func (n *node) openDevice(cfg *conf.Client) (*device.Kernel, error) {
+// openDevice opens the TUN device and makes it part of the VPN: by itself, or by
+// the commands of the configuration.
+func (n *node) openDevice(ctx context.Context, p *parts, warn func(msg, hint string)) (device.Device, error) {
+	cfg := p.cfg
 	n.log.Info("TUN interface initialization")
 	dev, err := device.Open(device.Config{
 		Name:    cfg.TunDevice,
@@ -146,13 +144,43 @@ func (n *node) openDevice(cfg *conf.Client) (*device.Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.log.Info("TUN interface configuration ({device} MTU {mtu})", "device", dev.Name(), "mtu", cfg.TunMTU)
-	err = dev.Configure(device.Settings{Addr: cfg.VPNIP, Network: cfg.Network, MTU: cfg.TunMTU})
-	if err != nil {
-		dev.Close()
-		return nil, err
+	v := variables{
+		device: dev.Name(), vpnIP: cfg.VPNIP, mtu: cfg.TunMTU, network: cfg.NetworkText,
+		prefix: cfg.Network, localPort: p.port, localIP: p.where.local,
 	}
-	return dev, nil
+	n.log.Info("TUN interface configuration ({device} MTU {mtu})", "device", dev.Name(), "mtu", cfg.TunMTU)
+	if cfg.TunOneQueue {
+		warn(cfg.File+": tun_one_queue has no effect: kernels have had only one queue since 2012", "take the line out")
+	}
+	if cfg.DefaultUp {
+		if err := dev.Configure(device.Settings{Addr: cfg.VPNIP, Network: cfg.Network, MTU: cfg.TunMTU}); err != nil {
+			dev.Close()
+			return nil, err
+		}
+	} else {
+		runCommands(ctx, n.log, v, cfg.Up)
+		if err := dev.AcceptBroadcast(cfg.Broadcast()); err != nil {
+			n.log.Info("Broadcasts of peers may not be delivered", "err", err)
+		}
+	}
+	if cfg.DefaultDown || len(cfg.Down) == 0 {
+		return dev, nil
+	}
+	return &commandedDevice{Device: dev, down: func() {
+		runCommands(context.WithoutCancel(ctx), n.log, v, cfg.Down)
+	}}, nil
+}
+
+// A commandedDevice is a device that is closed after the commands for it.
+type commandedDevice struct {
+	device.Device
+	down func()
+	once sync.Once
+}
+
+func (d *commandedDevice) Close() error {
+	d.once.Do(d.down)
+	return d.Device.Close()
 }
 
 // serve runs the client, and after a change of the configuration the one that

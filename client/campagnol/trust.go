@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/rsa"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -9,6 +11,8 @@ import (
 
 	"campagnol/conf"
 	"campagnol/pki"
+	"campagnol/tunnel/cipherlist"
+	"campagnol/tunnel/record"
 )
 
 // A trust is our identity and whom we believe.
@@ -17,6 +21,7 @@ type trust struct {
 	policy     *pki.Policy
 	pins       *pki.Pins
 	requireSAN bool
+	suites     []record.Suite // nil: all
 	log        *slog.Logger
 }
 
@@ -47,10 +52,34 @@ func loadTrust(cfg *conf.Client, now time.Time, log *slog.Logger, warn func(msg,
 		}
 	}
 	t := &trust{identity: id, policy: policy, pins: pins, requireSAN: cfg.RequireIPSAN, log: log}
+	if err := t.chooseSuites(cfg, warn); err != nil {
+		return nil, err
+	}
 	if err := policy.VerifyOwn(now, id); err != nil {
 		warn("peers that trust the same authorities will refuse our own certificate: "+err.Error(), "")
 	}
 	return t, nil
+}
+
+// chooseSuites obeys cipher_list.
+func (t *trust) chooseSuites(cfg *conf.Client, warn func(msg, hint string)) error {
+	if cfg.CipherList == "" {
+		return nil
+	}
+	suites, warnings, err := cipherlist.Parse(cfg.CipherList)
+	if err != nil {
+		return fmt.Errorf("%s: %w", cfg.File, err)
+	}
+	for _, w := range warnings {
+		warn(cfg.File+": "+w, "")
+	}
+	_, isRSA := t.identity.Key.Public().(*rsa.PublicKey)
+	if !slices.ContainsFunc(suites, func(s record.Suite) bool { return s.RSA() == isRSA }) {
+		warn(fmt.Sprintf("%s: cipher_list leaves no suite for the kind of our key; peers that ask for us will not get a tunnel", cfg.File),
+			"add ECDHE+AESGCM to the list")
+	}
+	t.suites = suites
+	return nil
 }
 
 // pinFile returns the file with the keys of peers whose certificates name no

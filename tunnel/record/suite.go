@@ -55,6 +55,11 @@ func Suites() []Suite {
 // Known reports whether this record layer speaks s.
 func (s Suite) Known() bool { _, ok := suites[s]; return ok }
 
+// RSA reports whether a server needs an RSA key for s, and else an ECDSA key.
+func (s Suite) RSA() bool {
+	return s == ECDHE_RSA_AES128_GCM || s == ECDHE_RSA_AES256_GCM || s == ECDHE_RSA_CHACHA20_POLY1305
+}
+
 // String returns OpenSSL's name of the suite.
 func (s Suite) String() string {
 	if i, ok := suites[s]; ok {
