@@ -34,7 +34,7 @@ var layers = map[string][]string{
 	"punch/simnet": {"punch", "rdv/wire"},
 
 	"tunnel/packet":     {},
-	"tunnel/device":     {"tunnel/packet"},
+	"tunnel/device":     {"tunnel/packet", "tunnel/segment"},
 	"tunnel/record":     {},
 	"tunnel/cipherlist": {"tunnel/record"},
 	"tunnel/segment":    {},

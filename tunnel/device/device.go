@@ -11,11 +11,18 @@ import (
 	"net/netip"
 
 	"campagnol/tunnel/packet"
+	"campagnol/tunnel/segment"
 )
 
-// A Packet is what a Device carries: an IP packet, without link header.
-type Packet struct {
-	Data []byte
+// A Packet is what a Device carries: an IP packet, without link header, or a
+// large one, which is to be cut into those that travel.
+type Packet = segment.Packet
+
+// Offloads are what the operating system does for us, beside exchanging single
+// packets.
+type Offloads struct {
+	Large bool // Read and Write have large packets of TCP
+	UDP   bool // and of UDP
 }
 
 // A Device exchanges packets with the operating system.
@@ -33,6 +40,9 @@ type Device interface {
 	// returns ErrRefused then. ErrDown and ErrGone concern all packets, the
 	// former until the interface is up again; os.ErrClosed comes after Close.
 	Write(ps []Packet) error
+
+	// Offloads returns what Write may be given. It does not change.
+	Offloads() Offloads
 
 	// Name returns the name of the interface.
 	Name() string
@@ -69,6 +79,9 @@ type Config struct {
 	// Address is the VPN address with the length of its network. Only
 	// Windows' driver wants it at this point.
 	Address netip.Prefix
+
+	// Plain does without offloads, where there would be any.
+	Plain bool
 }
 
 // Settings are what makes an interface a part of the VPN.
@@ -125,6 +138,8 @@ type Stats struct {
 	Written uint64 // packets that the operating system took
 	Refused uint64 // packets that it did not take: ErrRefused
 	Down    uint64 // packets lost because the interface was down or gone
+
+	Malformed uint64 // packets from the operating system that make no sense
 }
 
 // valid reports whether p looks like an IP packet, as far as Linux looks at

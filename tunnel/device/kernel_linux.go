@@ -22,9 +22,13 @@ const (
 	// messages that one system call of a socket takes.
 	maxPackets = 64
 
-	// arenaSize has room for 63 packets of 1,500 bytes and a last one of any
-	// size.
-	arenaSize = maxPackets*1536 + maxPacket
+	// batchSize is after how many bytes Read returns what it has: what one
+	// datagram of a socket, with its segments, takes.
+	batchSize = 64 << 10
+
+	// arenaSize has room for a batch that lacks a byte, and a last packet of
+	// any size, with its header.
+	arenaSize = batchSize + maxPackets*64 + vnetLen + maxPacket
 )
 
 // A Kernel is a TUN device of the kernel. Read belongs to one goroutine; all
@@ -35,10 +39,13 @@ type Kernel struct {
 	file  *os.File
 	raw   syscall.RawConn
 
+	offloads Offloads
+	vnet     int // length of the header before each packet; 0: there is none
+
 	in  reader
 	out writer
 
-	read, reads, written, refused, down atomic.Uint64
+	read, reads, written, refused, down, malformed atomic.Uint64
 
 	closed atomic.Bool
 
@@ -66,6 +73,8 @@ type writer struct {
 	packets []Packet
 	err     error
 	fn      func(fd uintptr) bool
+	header  [vnetLen]byte
+	pieces  []unix.Iovec
 }
 
 // Read waits for packets; see [Device]. It returns all that wait, up to 64,
@@ -85,17 +94,19 @@ func (k *Kernel) Read() ([]Packet, error) {
 	return r.packets, nil
 }
 
+// Offloads returns what the kernel does for us.
+func (k *Kernel) Offloads() Offloads { return k.offloads }
+
 // readReady is called with the device's descriptor whenever there may be
 // packets. It returns false to wait for them.
 func (k *Kernel) readReady(fd uintptr) bool {
 	r := &k.in
-	for len(r.packets) < maxPackets && len(r.arena)-r.used >= maxPacket {
-		n, err := unix.Read(int(fd), r.arena[r.used:r.used+maxPacket])
+	for len(r.packets) < maxPackets && r.used < batchSize {
+		n, err := unix.Read(int(fd), r.arena[r.used:r.used+k.vnet+maxPacket])
 		switch {
-		case err == nil && n > 0:
-			end := r.used + n
-			r.packets = append(r.packets, Packet{Data: r.arena[r.used:end:end]})
-			r.used = (end + 63) &^ 63 // packets do not share cache lines
+		case err == nil && n > k.vnet:
+			k.take(r.arena[r.used : r.used+n : r.used+n])
+			r.used = (r.used + n + 63) &^ 63 // packets do not share cache lines
 		case err == unix.EINTR:
 		case err == unix.EAGAIN:
 			return len(r.packets) > 0
@@ -111,6 +122,19 @@ func (k *Kernel) readReady(fd uintptr) bool {
 		}
 	}
 	return true
+}
+
+// take adds what was read in one call to the batch.
+func (k *Kernel) take(b []byte) {
+	p := Packet{Data: b}
+	if k.vnet > 0 {
+		var ok bool
+		if p, ok = parseVnet(b); !ok {
+			k.malformed.Add(1)
+			return
+		}
+	}
+	k.in.packets = append(k.in.packets, p)
 }
 
 // Write hands ps to the kernel; see [Device].
@@ -134,7 +158,7 @@ func (k *Kernel) writeReady(fd uintptr) bool {
 	var written uint64
 	defer func() { k.written.Add(written) }()
 	for ; len(w.packets) > 0; w.packets = w.packets[1:] {
-		err := writePacket(fd, w.packets[0].Data)
+		err := k.writePacket(fd, &w.packets[0])
 		switch {
 		case err == nil:
 			written++
@@ -161,12 +185,18 @@ func (k *Kernel) lose(err error) bool {
 	return true
 }
 
-func writePacket(fd uintptr, p []byte) error {
-	if len(p) == 0 {
+// writePacket writes one packet, large or not.
+func (k *Kernel) writePacket(fd uintptr, p *Packet) error {
+	if len(p.Data) == 0 {
 		return unix.EINVAL
 	}
 	for {
-		_, err := unix.Write(int(fd), p)
+		var err error
+		if k.vnet == 0 {
+			_, err = unix.Write(int(fd), p.Data)
+		} else {
+			err = k.out.writeVnet(fd, p)
+		}
 		if err != unix.EINTR {
 			return err
 		}
@@ -210,6 +240,8 @@ func (k *Kernel) Stats() Stats {
 		Written: k.written.Load(),
 		Refused: k.refused.Load(),
 		Down:    k.down.Load(),
+
+		Malformed: k.malformed.Load(),
 	}
 }
 

@@ -97,6 +97,9 @@ func (k *Kernel) Write(ps []Packet) error {
 	return first
 }
 
+// Offloads returns that there are none.
+func (k *Kernel) Offloads() Offloads { return Offloads{} }
+
 // Name returns the name of the interface.
 func (k *Kernel) Name() string { return k.ifce.Name() }
 

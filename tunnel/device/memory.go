@@ -156,6 +156,9 @@ func (m *Memory) Write(ps []Packet) error {
 	return first
 }
 
+// Offloads returns that there are none.
+func (m *Memory) Offloads() Offloads { return Offloads{} }
+
 // Name returns the name given to NewMemory.
 func (m *Memory) Name() string { return m.name }
 

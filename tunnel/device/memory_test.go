@@ -48,7 +48,7 @@ func TestMemory(t *testing.T) {
 		}
 
 		out := v4("d")
-		if err := m.Write([]Packet{{out}, {v4("e")}}); err != nil {
+		if err := m.Write([]Packet{{Data: out}, {Data: v4("e")}}); err != nil {
 			t.Errorf("Write: %v", err)
 		}
 		out[1] = 'x'
@@ -68,7 +68,7 @@ func TestMemoryRefuses(t *testing.T) {
 	m := NewMemory("tun0")
 	bad := [][]byte{nil, {}, {0x00}, {0x55, 1, 2}, []byte("refused")}
 	for _, b := range bad {
-		err := m.Write([]Packet{{v4("before")}, {b}, {v4("after")}})
+		err := m.Write([]Packet{{Data: v4("before")}, {Data: b}, {Data: v4("after")}})
 		if err != ErrRefused {
 			t.Errorf("% x: %v, want ErrRefused", b, err)
 		}
@@ -89,7 +89,7 @@ func TestMemoryBounds(t *testing.T) {
 		if got, want := m.Inject(v4("x")), i < memoryQueue; got != want {
 			t.Fatalf("packet %d: Inject = %v, want %v", i, got, want)
 		}
-		if err := m.Write([]Packet{{v4("y")}}); err != nil {
+		if err := m.Write([]Packet{{Data: v4("y")}}); err != nil {
 			t.Fatalf("packet %d: Write: %v", i, err)
 		}
 	}
@@ -110,7 +110,7 @@ func TestMemoryBounds(t *testing.T) {
 func TestMemoryStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewMemory("tun0")
-		one := []Packet{{v4("x")}, {v4("y")}}
+		one := []Packet{{Data: v4("x")}, {Data: v4("y")}}
 		m.SetUp(false)
 		if err := m.Write(one); err != ErrDown {
 			t.Errorf("down: %v, want ErrDown", err)
@@ -172,7 +172,7 @@ func TestMemoryClose(t *testing.T) {
 		if _, err := m.Read(); err != os.ErrClosed {
 			t.Errorf("Read after Close: %v, want os.ErrClosed", err)
 		}
-		if err := m.Write([]Packet{{v4("x")}}); err != os.ErrClosed {
+		if err := m.Write([]Packet{{Data: v4("x")}}); err != os.ErrClosed {
 			t.Errorf("Write after Close: %v, want os.ErrClosed", err)
 		}
 		if m.Inject(v4("x")) {
@@ -189,7 +189,7 @@ func TestMemoryConcurrent(t *testing.T) {
 		for range writers {
 			wg.Go(func() {
 				for range each {
-					if err := m.Write([]Packet{{v4("out")}}); err != nil {
+					if err := m.Write([]Packet{{Data: v4("out")}}); err != nil {
 						t.Errorf("Write: %v", err)
 					}
 					m.Inject(v4("in"))

@@ -27,22 +27,88 @@ func Open(cfg Config) (*Kernel, error) {
 		return nil, fmt.Errorf("device: talk to the kernel about interfaces (netlink): %w", err)
 	}
 	p := params(nl, name)
-	ifce, err := openWater(p)
+	t, err := openTUN(p, cfg.Plain)
 	if err != nil {
 		nl.Close()
 		return nil, explainOpen(name, err)
 	}
-	k, err := newKernel(nl, ifce)
+	k, err := newKernel(nl, t)
 	if err == nil {
 		k.persist = p.Persist
 		err = k.prepare(cfg)
 	}
 	if err != nil {
-		ifce.Close()
+		t.file.Close()
 		nl.Close()
-		return nil, fmt.Errorf("device: open %s: %w", ifce.Name(), err)
+		return nil, fmt.Errorf("device: open %s: %w", t.name, err)
 	}
 	return k, nil
+}
+
+// A tun is an open TUN device.
+type tun struct {
+	name     string
+	file     *os.File
+	offloads Offloads
+	vnet     int
+}
+
+// openTUN opens the device with offloads if the kernel has them, and else, or if
+// plain is asked for, by the library.
+func openTUN(p water.PlatformSpecificParams, plain bool) (*tun, error) {
+	if !plain {
+		if t, err := openOffloading(p); err == nil {
+			return t, nil
+		}
+	}
+	ifce, err := openWater(p)
+	if err != nil {
+		return nil, err
+	}
+	file, ok := ifce.ReadWriteCloser.(*os.File)
+	if !ok {
+		return nil, fmt.Errorf("the device is a %T, not a file", ifce.ReadWriteCloser)
+	}
+	return &tun{name: ifce.Name(), file: file}, nil
+}
+
+// openOffloading opens the device so that it exchanges large packets.
+func openOffloading(p water.PlatformSpecificParams) (*tun, error) {
+	req, err := unix.NewIfreq(p.Name)
+	if err != nil {
+		return nil, err
+	}
+	flags := uint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+	if p.MultiQueue {
+		flags |= unix.IFF_MULTI_QUEUE
+	}
+	req.SetUint16(flags)
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	t := &tun{vnet: vnetLen, offloads: Offloads{Large: true}}
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, req); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	const tcp = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6 | unix.TUN_F_TSO_ECN
+	const udp = unix.TUN_F_USO4 | unix.TUN_F_USO6 // since Linux 6.2
+	// A device that was made before may have been used with another header.
+	err = unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, vnetLen)
+	if err == nil {
+		t.offloads.UDP = unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tcp|udp) == nil
+		if !t.offloads.UDP {
+			err = unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tcp)
+		}
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	t.name = req.Name()
+	t.file = os.NewFile(uintptr(fd), "/dev/net/tun")
+	return t, nil
 }
 
 // params returns what to ask the kernel for. A device that exists keeps its
@@ -130,13 +196,9 @@ func explainOpen(name string, err error) error {
 	return fmt.Errorf("%s: %w", where, err)
 }
 
-// newKernel returns the device that ifce has opened.
-func newKernel(nl *netlink.Handle, ifce *water.Interface) (*Kernel, error) {
-	file, ok := ifce.ReadWriteCloser.(*os.File)
-	if !ok {
-		return nil, fmt.Errorf("the device is a %T, not a file", ifce.ReadWriteCloser)
-	}
-	raw, err := file.SyscallConn()
+// newKernel returns the device that was opened as t.
+func newKernel(nl *netlink.Handle, t *tun) (*Kernel, error) {
+	raw, err := t.file.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
@@ -144,11 +206,14 @@ func newKernel(nl *netlink.Handle, ifce *water.Interface) (*Kernel, error) {
 	if err := raw.Control(func(fd uintptr) { unix.CloseOnExec(int(fd)) }); err != nil {
 		return nil, err
 	}
-	link, err := nl.LinkByName(ifce.Name())
+	link, err := nl.LinkByName(t.name)
 	if err != nil {
 		return nil, fmt.Errorf("find the interface: %w", err)
 	}
-	k := &Kernel{name: ifce.Name(), index: link.Attrs().Index, file: file, raw: raw, nl: nl}
+	k := &Kernel{
+		name: t.name, index: link.Attrs().Index, file: t.file, raw: raw, nl: nl,
+		offloads: t.offloads, vnet: t.vnet,
+	}
 	k.in.arena = make([]byte, arenaSize)
 	k.in.packets = make([]Packet, 0, maxPackets)
 	k.in.fn, k.out.fn = k.readReady, k.writeReady // method values allocate: once

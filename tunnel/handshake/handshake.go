@@ -22,6 +22,9 @@
 // so a server keeps the datagrams of its last flight: a client that has not got
 // them repeats its own, and must be answered byte for byte, since the same
 // ciphertext reuses no nonce (see [Result.LastFlight]).
+//
+// A peer with which no handshake is possible, as the original as released, is
+// recognised by its first datagrams, and the error says so (see [LegacyError]).
 package handshake
 
 import (
@@ -50,10 +53,11 @@ const (
 	// open, and a person waits for the first packet.
 	flightInterval = 400 * time.Millisecond
 
-	// alertGrace is how long a handshake goes on after a fatal alert in clear.
-	// Anybody who can spoof the peer's address can send one; the true peer has
-	// this long to prove that it goes on.
-	alertGrace = 500 * time.Millisecond
+	// doubtGrace is how long a handshake goes on after a fatal alert in clear, or
+	// a hello with which we have nothing in common. Anybody who can spoof the
+	// peer's address can send one; the true peer has this long to prove that it
+	// goes on.
+	doubtGrace = 500 * time.Millisecond
 
 	// defaultMTU is the size of the largest datagram of a handshake, in bytes.
 	// It fits every path that carries IPv6 (RFC 8200 section 5: 1280).
@@ -96,8 +100,8 @@ type Result struct {
 	LastFlight [][]byte
 }
 
-// Errors of [Handshake.Run], beside those of Verify, *AlertError and those of
-// pion.
+// Errors of [Handshake.Run], beside those of Verify, *LegacyError, *AlertError
+// and those of pion.
 var (
 	ErrTimeout  = errors.New("the handshake took too long")
 	ErrTakeOver = errors.New("handshake: the keys that pion/dtls exported do not open the peer's Finished; this build uses a version of pion/dtls that it does not fit")
@@ -135,7 +139,7 @@ func New(cfg Config, send func(datagram []byte)) (*Handshake, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Handshake{cfg: cfg, pipe: newPipe(send)}
+	h := &Handshake{cfg: cfg, pipe: newPipe(cfg.Server, cfg.Suites, send)}
 	conn, err := h.newConn()
 	if err != nil {
 		return nil, fmt.Errorf("handshake: %w", err)
@@ -212,6 +216,7 @@ func (h *Handshake) Run(ctx context.Context) (*Result, error) {
 	err := h.wait(done, cancel)
 	if err != nil {
 		err = h.reason(ctx, err)
+		h.pipe.refuse()
 		h.pipe.swallow()
 		h.conn.Close()
 		return nil, err
@@ -219,18 +224,18 @@ func (h *Handshake) Run(ctx context.Context) (*Result, error) {
 	return h.takeOver()
 }
 
-// wait waits for the end of pion's handshake. A fatal alert in clear shortens
-// the time that is left for it.
+// wait waits for the end of pion's handshake. Doubts about the peer shorten the
+// time that is left for it.
 func (h *Handshake) wait(done <-chan error, cancel func()) error {
-	alerted := h.pipe.alerted
+	doubted := h.pipe.doubted
 	var grace <-chan time.Time
 	for {
 		select {
 		case err := <-done:
 			return err
-		case <-alerted:
-			alerted = nil
-			timer := time.NewTimer(alertGrace)
+		case <-doubted:
+			doubted = nil
+			timer := time.NewTimer(doubtGrace)
 			defer timer.Stop()
 			grace = timer.C
 		case <-grace:
@@ -244,8 +249,8 @@ func (h *Handshake) reason(ctx context.Context, err error) error {
 	if h.verifyErr != nil {
 		return h.verifyErr
 	}
-	if d, ok := h.pipe.fatalAlert(); ok {
-		return &AlertError{d}
+	if why := h.pipe.reason(); why != nil {
+		return why
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return ErrTimeout

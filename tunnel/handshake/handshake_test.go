@@ -3,19 +3,9 @@ package handshake
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"math/big"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -25,155 +15,6 @@ import (
 
 	"github.com/pion/dtls/v3/pkg/protocol/alert"
 )
-
-// selfSigned returns a certificate for tests of the protocol; who trusts whom
-// is package pki's business.
-func selfSigned(t testing.TB, key crypto.Signer, extra int) tls.Certificate {
-	t.Helper()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: "test", OrganizationalUnit: []string{strings.Repeat("x", extra)}},
-		NotBefore:    time.Unix(0, 0),
-		NotAfter:     time.Unix(1<<33, 0),
-		KeyUsage:     x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment | x509.KeyUsageKeyAgreement,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-// identities are made once: RSA keys take their time.
-var identities = sync.OnceValue(func() map[string]crypto.Signer {
-	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	rs, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err)
-	}
-	return map[string]crypto.Signer{"ECDSA": ec, "RSA": rs}
-})
-
-func identity(t testing.TB, kind string) tls.Certificate {
-	return selfSigned(t, identities()[kind], 0)
-}
-
-// kindOf returns the kind of server certificate that a suite needs.
-func kindOf(s record.Suite) string {
-	if strings.Contains(s.String(), "ECDSA") {
-		return "ECDSA"
-	}
-	return "RSA"
-}
-
-// A datagram on its way between the two ends of a link.
-type datagram struct {
-	toServer bool
-	n        int // how many went that way before it
-	data     []byte
-}
-
-// A link connects a client's and a server's handshake. filter may drop (return
-// nil), change or multiply datagrams; delivery takes a millisecond.
-type link struct {
-	t              *testing.T
-	client, server *Handshake
-	filter         func(d datagram) [][]byte
-	delay          func(d datagram) time.Duration // more than a millisecond
-
-	mu   sync.Mutex   // also held while filter runs
-	sent map[bool]int // by direction
-	log  []datagram
-	wg   sync.WaitGroup
-}
-
-func newLink(t *testing.T, client, server Config) *link {
-	t.Helper()
-	l := &link{t: t, sent: map[bool]int{}}
-	server.Server = true
-	for _, c := range []*Config{&client, &server} {
-		if c.Certificate.Certificate == nil {
-			c.Certificate = identity(t, "ECDSA")
-		}
-	}
-	var err error
-	if l.client, err = New(client, func(b []byte) { l.carry(true, b) }); err != nil {
-		t.Fatal(err)
-	}
-	if l.server, err = New(server, func(b []byte) { l.carry(false, b) }); err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
-func (l *link) carry(toServer bool, b []byte) {
-	l.mu.Lock()
-	d := datagram{toServer, l.sent[toServer], bytes.Clone(b)}
-	l.sent[toServer]++
-	l.log = append(l.log, d)
-	out := [][]byte{d.data}
-	if l.filter != nil {
-		out = l.filter(d)
-	}
-	l.mu.Unlock()
-	to := l.client
-	if toServer {
-		to = l.server
-	}
-	l.wg.Go(func() {
-		time.Sleep(time.Millisecond)
-		if l.delay != nil {
-			time.Sleep(l.delay(d))
-		}
-		for _, b := range out {
-			to.Handle(b)
-		}
-	})
-}
-
-// run runs both handshakes and returns what they ended with.
-func (l *link) run() (client, server *Result, clientErr, serverErr error) {
-	var wg sync.WaitGroup
-	wg.Go(func() { client, clientErr = l.client.Run(l.t.Context()) })
-	wg.Go(func() { server, serverErr = l.server.Run(l.t.Context()) })
-	wg.Wait()
-	l.wg.Wait()
-	return
-}
-
-// mustRun is run for handshakes that succeed.
-func (l *link) mustRun() (client, server *Result) {
-	l.t.Helper()
-	client, server, cerr, serr := l.run()
-	if cerr != nil || serr != nil {
-		l.t.Fatalf("client: %v; server: %v", cerr, serr)
-	}
-	return client, server
-}
-
-// exchange seals a message on one side and opens it on the other.
-func exchange(t *testing.T, from, to *Result, text string) {
-	t.Helper()
-	rec, err := from.Seal.Seal(nil, []byte(text), record.ApplicationData, new(record.Scratch))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := openRecord(to.Open, rec)
-	if err != nil || string(got) != text {
-		t.Fatalf("opened %q, %v, want %q", got, err, text)
-	}
-}
-
-func openRecord(o *record.Opener, rec []byte) ([]byte, error) {
-	h, rec, _, err := record.Split(rec)
-	if err != nil {
-		return nil, err
-	}
-	return o.Open(h, rec, new(record.Scratch))
-}
 
 func TestSuites(t *testing.T) {
 	for _, suite := range record.Suites() {
@@ -515,56 +356,6 @@ func TestCancel(t *testing.T) {
 	})
 }
 
-// TestSpoofedAlert: a fatal alert in clear from somebody else does not end a
-// handshake that goes on.
-func TestSpoofedAlert(t *testing.T) {
-	spoofed := []byte{21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40}
-	synctest.Test(t, func(t *testing.T) {
-		l := newLink(t, Config{}, Config{})
-		l.filter = func(d datagram) [][]byte { return [][]byte{spoofed, d.data, spoofed} }
-		c, s := l.mustRun()
-		exchange(t, c, s, "works")
-	})
-	synctest.Test(t, func(t *testing.T) { // one that does not go on ends soon, with the reason
-		h, err := New(Config{Certificate: identity(t, "ECDSA")}, func([]byte) {})
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.Handle(spoofed)
-		start := time.Now()
-		_, err = h.Run(t.Context())
-		var a *AlertError
-		if !errors.As(err, &a) || a.Description != alert.HandshakeFailure {
-			t.Errorf("Run = %v, want handshake_failure", err)
-		}
-		if got := time.Since(start); got != alertGrace {
-			t.Errorf("took %v, want %v", got, alertGrace)
-		}
-	})
-}
-
-// TestNoise mixes garbage into a handshake.
-func TestNoise(t *testing.T) {
-	noise := [][]byte{
-		{}, {22}, bytes.Repeat([]byte{0xff}, 1400),
-		{23, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 'x'},                                               // data in clear
-		{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0xff, 0xff, 1},                                           // longer than it is
-		{22, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 4, 1, 2, 3, 4},                                        // epoch 1, not authentic
-		{25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 4, 1, 2, 3, 4},                                        // connection ID that we have not
-		{22, 0xfe, 0xfd, 0, 7, 0, 0, 0, 0, 0, 9, 0, 4, 1, 2, 3, 4},                                        // epoch 7
-		append([]byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 99, 0, 40}, bytes.Repeat([]byte{0xee}, 40)...), // no such handshake message
-	}
-	synctest.Test(t, func(t *testing.T) {
-		l := newLink(t, Config{}, Config{})
-		l.filter = func(d datagram) [][]byte {
-			return append(slices.Clone(noise[:len(noise)-1]), d.data)
-		}
-		c, s := l.mustRun()
-		exchange(t, c, s, "works")
-		exchange(t, s, c, "works")
-	})
-}
-
 // TestDuplicatesAndReordering delivers every datagram of long flights twice, in
 // disorder.
 func TestDuplicatesAndReordering(t *testing.T) {
@@ -640,7 +431,7 @@ func TestExportedState(t *testing.T) {
 		}
 	}
 	// What check cannot see, the peer's Finished shows.
-	h := &Handshake{pipe: newPipe(nil)}
+	h := &Handshake{pipe: newPipe(false, nil, nil)}
 	h.pipe.finished = [][]byte{append([]byte{22, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 0, 0, 40}, make([]byte, 40)...)}
 	if _, err := h.result(&good); !errors.Is(err, ErrTakeOver) {
 		t.Errorf("keys that do not open the Finished: %v, want ErrTakeOver", err)
@@ -654,24 +445,4 @@ func TestExportedState(t *testing.T) {
 	if _, _, err := keys(&bad, record.Suite(bad.CipherSuiteID)); err == nil {
 		t.Error("keys for no suite")
 	}
-}
-
-// FuzzDeliver throws datagrams at a pipe: what it keeps is bounded.
-func FuzzDeliver(f *testing.F) {
-	f.Add([]byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 1})
-	f.Add([]byte{23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 1, 1})
-	f.Add([]byte{21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		p := newPipe(func([]byte) {})
-		for range 2 * maxEarly {
-			p.deliver(b)
-			p.watch(b)
-		}
-		if len(p.early) > maxEarly || len(p.finished) > maxFinished || len(p.in) > maxQueued {
-			t.Errorf("kept %d, %d, %d", len(p.early), len(p.finished), len(p.in))
-		}
-		p.swallow()
-		p.deliver(b)
-		p.takeEarly()
-	})
 }

@@ -26,26 +26,29 @@ const (
 type pipe struct {
 	send    func([]byte)
 	in      chan []byte
-	alerted chan struct{} // closed at the first fatal alert in clear
+	doubted chan struct{} // closed when the peer seems to refuse the handshake, or not to be able to do it
 	closed  chan struct{}
 	expired *deadline.Deadline // of reads
 
 	mu         sync.Mutex
 	swallowing bool
 	shut       bool
-	fatal      alert.Description
-	isFatal    bool
+	doubt      error // why doubted is closed: a *LegacyError or an *AlertError
+	refused    bool  // doubt is about a hello that pion has not seen
+	peer       diagnosis
 	early      [][]byte // whole records of epoch 1 that are not handshake records
 	finished   [][]byte // copies of epoch-1 handshake records from the peer
 	lastFlight [][]byte // datagrams since our last ChangeCipherSpec
 	nextSeq    uint64   // one more than the highest epoch-1 number that left
+	nextClear  uint64   // the same of epoch 0
 }
 
-func newPipe(send func([]byte)) *pipe {
+func newPipe(server bool, suites []record.Suite, send func([]byte)) *pipe {
 	return &pipe{
 		send:    send,
+		peer:    diagnosis{server: server, suites: suites},
 		in:      make(chan []byte, maxQueued),
-		alerted: make(chan struct{}),
+		doubted: make(chan struct{}),
 		closed:  make(chan struct{}),
 		expired: deadline.New(),
 	}
@@ -79,10 +82,12 @@ func (p *pipe) deliver(datagram []byte) {
 // it. p.mu is held.
 func (p *pipe) sort(h record.Header, rec []byte) (forPion bool) {
 	switch {
-	case h.Epoch == 0 && (h.Type == record.Handshake || h.Type == record.ChangeCipherSpec):
+	case h.Epoch == 0 && h.Type == record.Handshake:
+		return p.showHandshake(h, rec[record.HeaderLen:])
+	case h.Epoch == 0 && h.Type == record.ChangeCipherSpec:
 		return true
 	case h.Epoch == 0 && h.Type == record.Alert:
-		p.noteAlert(rec[record.HeaderLen:])
+		p.noteAlert(h, rec[record.HeaderLen:])
 	case h.Epoch == 1 && h.Type == record.Handshake:
 		if len(p.finished) < maxFinished && len(rec) <= maxRecordLen {
 			p.finished = append(p.finished, bytes.Clone(rec))
@@ -104,22 +109,58 @@ func (p *pipe) keepEarly(rec []byte) {
 	}
 }
 
-// noteAlert keeps the first fatal alert that came in clear. It is a hint, not
-// proof: see alertGrace. pion never sees alerts in clear, since a spoofed one
-// would end its handshake.
-func (p *pipe) noteAlert(body []byte) {
-	var a alert.Alert
-	if err := a.Unmarshal(body); err != nil || a.Level != alert.Fatal || p.isFatal {
-		return
+// showHandshake reports whether pion may see a handshake record in clear. It
+// does not see the hello of a peer who is out of reach: its handshake would end
+// there, and anybody who can spoof the peer's address can send one.
+func (p *pipe) showHandshake(h record.Header, body []byte) bool {
+	if e := p.peer.record(h, body); e != nil {
+		if p.doubt == nil {
+			p.refused = true
+		}
+		p.doubtPeer(e)
+		return false
 	}
-	p.fatal, p.isFatal = a.Description, true
-	close(p.alerted)
+	return true
 }
 
-func (p *pipe) fatalAlert() (alert.Description, bool) {
+// noteAlert keeps the first fatal alert that came in clear. pion never sees
+// alerts in clear, since a spoofed one would end its handshake.
+func (p *pipe) noteAlert(h record.Header, body []byte) {
+	var a alert.Alert
+	if a.Unmarshal(body) != nil || a.Level != alert.Fatal {
+		return
+	}
+	if e := p.peer.record(h, body); e != nil {
+		p.doubtPeer(e)
+	} else {
+		p.doubtPeer(&AlertError{a.Description})
+	}
+}
+
+// doubtPeer notes why the handshake will fail. It is a hint, not proof: see
+// doubtGrace. p.mu is held.
+func (p *pipe) doubtPeer(why error) {
+	if p.doubt == nil {
+		p.doubt = why
+		close(p.doubted)
+	}
+}
+
+// reason returns why the peer was doubted, if it was.
+func (p *pipe) reason() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.fatal, p.isFatal
+	return p.doubt
+}
+
+// refuse tells a peer that is out of reach that we do not go on. Else it would
+// repeat its hello for minutes; the original does for eight.
+func (p *pipe) refuse() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e, ok := p.doubt.(*LegacyError); ok && p.refused && !p.swallowing {
+		p.send(e.Legacy.refusal(p.nextClear))
+	}
 }
 
 func (p *pipe) takeEarly() [][]byte {
@@ -150,14 +191,17 @@ func (p *pipe) WriteTo(b []byte, _ net.Addr) (int, error) {
 	return len(b), nil
 }
 
-// watch notes the highest epoch-1 sequence number of datagram b, and keeps b if
-// it belongs to the last flight: the ChangeCipherSpec and what follows it.
+// watch notes the highest sequence numbers of datagram b, and keeps b if it
+// belongs to the last flight: the ChangeCipherSpec and what follows it.
 func (p *pipe) watch(b []byte) {
 	last := len(p.lastFlight) > 0
 	for rest := b; len(rest) > 0; {
 		h, _, r, err := record.Split(rest)
 		if err != nil {
 			break
+		}
+		if h.Epoch == 0 {
+			p.nextClear = max(p.nextClear, h.Seq+1)
 		}
 		switch {
 		case h.Epoch == 0 && h.Type == record.ChangeCipherSpec:

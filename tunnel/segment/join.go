@@ -12,18 +12,6 @@ const maxJoined = 65535
 // takes up to 1024 pieces of memory in one call.
 const maxTails = 200
 
-// A Joined is what a Joiner makes: one packet as it came, or a large one in
-// pieces.
-type Joined struct {
-	Head []byte   // a whole packet, whose header is that of the large one
-	Tail [][]byte // the payloads that follow
-	GSO  GSO
-
-	// SumStart and SumOffset say where the kernel has to complete the
-	// transport checksum of a large packet; see Complete.
-	SumStart, SumOffset int
-}
-
 // A Joiner joins packets of one flow that follow each other: TCP segments without
 // a gap, UDP datagrams of one size. The packets of a flow stay in order. It keeps
 // the packets until Flush, and changes their headers. It is a value to be reused;
@@ -32,7 +20,7 @@ type Joiner struct {
 	runs   []run
 	pieces []piece
 	tails  [][]byte
-	out    []Joined
+	out    []Packet
 	recent [recentSlots]int32 // the last run of a flow, by its hash; one more than the index
 
 	UDP bool // join UDP datagrams, too: the kernel must take them
@@ -178,7 +166,7 @@ func (j *Joiner) join(r *run, b []byte, l layout) {
 
 // Flush returns what has been made of the packets, in order, and forgets them.
 // What it returns is valid until the next Add.
-func (j *Joiner) Flush() []Joined {
+func (j *Joiner) Flush() []Packet {
 	j.out, j.tails = j.out[:0], j.tails[:0]
 	for i := range j.runs { // first all tails: the slice may move while it grows
 		for p := j.runs[i].first; p >= 0; p = j.pieces[p].next {
@@ -188,7 +176,7 @@ func (j *Joiner) Flush() []Joined {
 	used := 0
 	for i := range j.runs {
 		r := &j.runs[i]
-		out := Joined{Head: r.head}
+		out := Packet{Data: r.head}
 		if r.count > 0 {
 			out.Tail = j.tails[used : used+int(r.count) : used+int(r.count)]
 			used += int(r.count)
@@ -204,7 +192,7 @@ func (j *Joiner) Flush() []Joined {
 }
 
 // finish makes the head of a large packet of r's.
-func (r *run) finish(out *Joined) {
+func (r *run) finish(out *Packet) {
 	h := r.head
 	out.GSO.Size = r.size
 	switch {

@@ -30,6 +30,20 @@ type GSO struct {
 	Size int // payload of each segment but the last, in bytes
 }
 
+// A Packet is an IP packet, or a large one.
+type Packet struct {
+	Data []byte // all of it, or what comes before Tail
+
+	// Tail are the payloads that a Joiner has joined to the first packet, in
+	// Data, whose header is that of the large one.
+	Tail [][]byte
+	GSO  GSO // of a large packet; zero: it is none
+
+	// SumStart and SumOffset say where the transport checksum of a large packet
+	// has to be completed, if it has a Tail: see Complete.
+	SumStart, SumOffset int
+}
+
 // ErrMalformed says that a large packet does not hold what its GSO says.
 var ErrMalformed = errors.New("segment: malformed packet")
 

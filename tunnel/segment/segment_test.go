@@ -274,7 +274,7 @@ func TestCutRefuses(t *testing.T) {
 }
 
 // joinAll gives packets to a Joiner and returns what comes out.
-func joinAll(packets [][]byte, udp bool) []Joined {
+func joinAll(packets [][]byte, udp bool) []Packet {
 	j := Joiner{UDP: udp}
 	for _, p := range packets {
 		j.Add(p)
@@ -283,9 +283,9 @@ func joinAll(packets [][]byte, udp bool) []Joined {
 }
 
 // whole returns a joined packet in one piece, its checksum completed.
-func (j Joined) whole(t testing.TB) []byte {
+func (j Packet) whole(t testing.TB) []byte {
 	t.Helper()
-	b := bytes.Clone(j.Head)
+	b := bytes.Clone(j.Data)
 	for _, tail := range j.Tail {
 		b = append(b, tail...)
 	}
@@ -376,7 +376,7 @@ func clones(in [][]byte) [][]byte {
 	return out
 }
 
-func shape(js []Joined) string {
+func shape(js []Packet) string {
 	s := ""
 	for i, j := range js {
 		if i > 0 {
@@ -398,7 +398,7 @@ func checkJoin(t testing.TB, in [][]byte, udp bool) {
 	got := map[string][]string{}
 	for _, j := range joinAll(clones(in), udp) {
 		if j.GSO.Kind == None {
-			got[flow(j.Head)] = append(got[flow(j.Head)], comparable(j.Head))
+			got[flow(j.Data)] = append(got[flow(j.Data)], comparable(j.Data))
 			continue
 		}
 		b := j.whole(t)
@@ -454,7 +454,7 @@ func TestJoinDamaged(t *testing.T) {
 		b := s.make()
 		b[at] ^= 1
 		got := joinAll([][]byte{bytes.Clone(a), bytes.Clone(b)}, true)
-		if len(got) != 2 || !bytes.Equal(got[1].Head, b) {
+		if len(got) != 2 || !bytes.Equal(got[1].Data, b) {
 			t.Errorf("byte %d damaged: %s", at, shape(got))
 		}
 	}
