@@ -42,7 +42,7 @@ var layers = map[string][]string{
 	"tunnel":            {"tunnel/handshake", "tunnel/packet", "tunnel/record"},
 
 	"rdv":    {"internal/logging", "punch", "rdv/wire"},
-	"client": {"punch", "rdv/wire", "tunnel", "tunnel/device", "tunnel/handshake", "tunnel/packet", "tunnel/record"},
+	"client": {"punch", "rdv/wire", "tunnel", "tunnel/device", "tunnel/handshake", "tunnel/packet", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab": {},
 

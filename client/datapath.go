@@ -11,6 +11,7 @@ import (
 	"campagnol/tunnel/device"
 	"campagnol/tunnel/packet"
 	"campagnol/tunnel/record"
+	"campagnol/tunnel/segment"
 )
 
 // An inbound is the state of fromNet. Its slices are emptied, not freed, after
@@ -19,14 +20,21 @@ type inbound struct {
 	c       *Client
 	now     tunnel.Stamp
 	tmp     record.Scratch
-	packets []device.Packet // for the device; they alias the batch from the socket
+	joiner  segment.Joiner  // of packets for the device; they alias the batch from the socket
+	packets []device.Packet // likewise, for a device that takes no large ones
+	large   bool            // the device takes large packets
 	spare   []byte          // a copy of a record that two sessions may have sealed
+}
+
+func newInbound(c *Client) *inbound {
+	o := c.cfg.Device.Offloads()
+	return &inbound{c: c, large: o.Large, joiner: segment.Joiner{UDP: o.UDP}}
 }
 
 // fromNet moves datagrams from the socket to the device until the socket is
 // closed.
 func (c *Client) fromNet() error {
-	in := &inbound{c: c}
+	in := newInbound(c)
 	for {
 		ds, err := c.cfg.Conn.Receive()
 		if err != nil {
@@ -39,32 +47,48 @@ func (c *Client) fromNet() error {
 // batch handles the datagrams of one read.
 func (in *inbound) batch(now time.Time, t *table, ds []punch.Datagram) {
 	in.now = in.c.clock.Stamp(now)
-	in.packets = in.packets[:0]
 	for i := range ds {
 		d := &ds[i]
-		if d.Segment <= 0 || len(d.Data) <= d.Segment {
-			in.datagram(t, d.Addr, d.Data)
-			continue
+		// What came in one datagram, or joined to one, came from one peer.
+		src, known := t.source(d.Addr)
+		size := d.Segment
+		if size <= 0 {
+			size = len(d.Data)
+		}
+		if len(d.Data) == 0 {
+			in.c.drops.Add(tunnel.DropInvalid)
 		}
 		for b := d.Data; len(b) > 0; {
-			n := min(d.Segment, len(b))
-			in.datagram(t, d.Addr, b[:n:n])
+			n := min(size, len(b))
+			in.datagram(t, src, known, d.Addr, b[:n:n])
 			b = b[n:]
 		}
 	}
-	if len(in.packets) > 0 {
-		if err := in.c.cfg.Device.Write(in.packets); err != nil {
+	in.flush()
+}
+
+// flush writes the batch's packets to the device.
+func (in *inbound) flush() {
+	packets := in.packets
+	if in.large {
+		packets = in.joiner.Flush()
+	}
+	if len(packets) > 0 {
+		if err := in.c.cfg.Device.Write(packets); err != nil {
 			in.c.drops.Add(tunnel.DropDevice)
 		}
 	}
+	in.packets = in.packets[:0]
 }
 
 // datagram sorts by protocol.
-func (in *inbound) datagram(t *table, from netip.AddrPort, b []byte) {
-	switch wire.KindOf(b) {
-	case wire.KindDTLS:
-		in.records(t, from, b)
-	case wire.KindRendezvous:
+func (in *inbound) datagram(t *table, src *source, known bool, from netip.AddrPort, b []byte) {
+	switch kind := wire.KindOf(b); {
+	case kind == wire.KindDTLS && known:
+		in.records(src, from, b)
+	case kind == wire.KindDTLS:
+		in.c.drops.Add(tunnel.DropNoPeer)
+	case kind == wire.KindRendezvous:
 		in.message(t, from, b)
 	default:
 		in.c.drops.Add(tunnel.DropInvalid)
@@ -88,12 +112,7 @@ func (in *inbound) message(t *table, from netip.AddrPort, b []byte) {
 }
 
 // records handles a datagram of DTLS records.
-func (in *inbound) records(t *table, from netip.AddrPort, b []byte) {
-	src, ok := t.source(from)
-	if !ok {
-		in.c.drops.Add(tunnel.DropNoPeer)
-		return
-	}
+func (in *inbound) records(src *source, from netip.AddrPort, b []byte) {
 	if len(src.sessions) == 0 {
 		in.c.hand(in.c.records, event{addr: from, data: bytes.Clone(b)})
 		return
@@ -156,6 +175,8 @@ func (in *inbound) received(s *tunnel.Session, h record.Header, payload []byte, 
 		}
 	case control:
 		in.c.hand(in.c.inner, event{session: s, typ: h.Type, data: bytes.Clone(payload)})
+	case in.large:
+		in.joiner.Add(payload)
 	default:
 		in.packets = append(in.packets, device.Packet{Data: payload})
 	}
@@ -172,14 +193,32 @@ func (in *inbound) drop(src *source, d tunnel.Drop) {
 // needs more is sent in several parts.
 const arenaSize = 1 << 18
 
+// Bounds on what one datagram of the socket may hold, in records of one size: what
+// the kernel segments, and the largest UDP payload.
+const (
+	maxSegments = 64
+	maxDatagram = 65507
+)
+
 // An outbound is the state of fromDev.
 type outbound struct {
 	c     *Client
 	when  time.Time // of the batch
 	now   tunnel.Stamp
 	tmp   record.Scratch
+	cut   segment.Cutter
 	arena []byte           // the records of a batch, one after the other
 	ds    []punch.Datagram // pieces of arena
+	group group            // the last of ds
+}
+
+// A group is a datagram to which records may be added: the route's, of one size,
+// of which the last may be shorter.
+type group struct {
+	route *route
+	start int // in the arena
+	size  int // of a record; 0: no more may be added
+	count int
 }
 
 func newOutbound(c *Client) *outbound {
@@ -203,9 +242,52 @@ func (c *Client) fromDev() error {
 func (o *outbound) batch(now time.Time, t *table, ps []device.Packet) {
 	o.when, o.now = now, o.c.clock.Stamp(now)
 	for i := range ps {
-		o.packet(t, ps[i].Data)
+		p := &ps[i]
+		if p.GSO.Kind == segment.None {
+			o.packet(t, p.Data)
+			continue
+		}
+		// Each segment is sealed before the next is cut over it.
+		if err := o.cut.Begin(p.Data, p.GSO); err != nil {
+			o.c.drops.Add(tunnel.DropDest)
+			continue
+		}
+		o.large(t, p)
 	}
 	o.flush()
+}
+
+// large sends the segments of a large packet.
+func (o *outbound) large(t *table, p *device.Packet) {
+	r := o.lookup(t, p.Data)
+	for seg := o.cut.Next(); seg != nil; seg = o.cut.Next() {
+		if r != nil {
+			o.seal(r, o.now, seg)
+		} else {
+			o.packet(t, seg)
+		}
+	}
+}
+
+// lookup returns the route of a packet, or nil.
+func (o *outbound) lookup(t *table, pkt []byte) *route {
+	info, err := packet.Parse(pkt)
+	if err != nil {
+		return nil
+	}
+	r, _ := t.route(info.Dst)
+	if r != nil {
+		o.wake(r)
+	}
+	return r
+}
+
+// wake tells control that a session is used again after a pause, so that it sees
+// whether the peer is still there.
+func (o *outbound) wake(r *route) {
+	if o.now-r.session.LastOut() > pulsePause {
+		o.c.hand(o.c.inner, event{session: r.session, woken: true})
+	}
 }
 
 // packet sends a packet of our own host on its way.
@@ -216,9 +298,7 @@ func (o *outbound) packet(t *table, pkt []byte) {
 		return
 	}
 	if r, ok := t.route(info.Dst); ok {
-		if o.now-r.session.LastOut() > pulsePause { // control is to see whether the peer is there
-			o.c.hand(o.c.inner, event{session: r.session, woken: true})
-		}
+		o.wake(r)
 		o.seal(r, o.now, pkt[:info.Len])
 		return
 	}
@@ -264,7 +344,24 @@ func (o *outbound) seal(r *route, now tunnel.Stamp, pkt []byte) {
 		o.arena = o.arena[:start]
 		return
 	}
+	o.add(r, start)
+}
+
+// add puts the record at the end of the arena into the last datagram, if that is
+// open for it, or into a new one.
+func (o *outbound) add(r *route, start int) {
+	n := len(o.arena) - start
+	if g := &o.group; g.route == r && n <= g.size && g.count < maxSegments && len(o.arena)-g.start <= maxDatagram {
+		d := &o.ds[len(o.ds)-1]
+		d.Data, d.Segment = o.arena[g.start:], g.size
+		g.count++
+		if n < g.size {
+			g.size = 0 // a shorter one is the last
+		}
+		return
+	}
 	o.ds = append(o.ds, punch.Datagram{Addr: r.addr, Data: o.arena[start:]})
+	o.group = group{route: r, start: start, size: n, count: 1}
 }
 
 // flush sends what is in the batch.
@@ -274,7 +371,7 @@ func (o *outbound) flush() {
 			o.c.drops.Add(tunnel.DropSend)
 		}
 	}
-	o.arena, o.ds = o.arena[:0], o.ds[:0]
+	o.arena, o.ds, o.group = o.arena[:0], o.ds[:0], group{}
 }
 
 // hand hands e to control, or drops and counts it when control is behind: the

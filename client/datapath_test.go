@@ -35,6 +35,7 @@ type sink struct {
 	last    []byte
 }
 
+func (s *sink) Offloads() device.Offloads { return device.Offloads{} }
 func (s *sink) Write(ps []device.Packet) error {
 	s.packets += len(ps)
 	s.last = ps[len(ps)-1].Data
@@ -75,7 +76,7 @@ func newPath(t testing.TB, n int) *path {
 		p.tab = p.tab.withRoute(vpn, &route{session: s, addr: addr})
 		p.tab = p.tab.withSource(addr, &source{sessions: []*tunnel.Session{s}})
 	}
-	p.out, p.in = newOutbound(c), &inbound{c: c}
+	p.out, p.in = newOutbound(c), newInbound(c)
 	return p
 }
 

@@ -18,7 +18,7 @@ import (
 // arrive makes a datagram arrive at a node from any address, as whoever can
 // write that address on a datagram would.
 func (n *node) arrive(from netip.AddrPort, b []byte) {
-	in := &inbound{c: n.client}
+	in := newInbound(n.client)
 	in.batch(time.Now(), n.client.table.Load(), []punch.Datagram{{Addr: from, Data: b}})
 }
 
