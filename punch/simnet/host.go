@@ -36,9 +36,9 @@ func (s *Site) newHost(addrs []netip.Addr) *Host {
 		opened:  map[netip.AddrPort]int{},
 	}
 	h.out.key = mix(key, 2)
-	h.out.set(Link{}, 0)
+	h.out.set(Link{}, false)
 	h.in.key = mix(key, 3)
-	h.in.set(Link{}, 0)
+	h.in.set(Link{}, false)
 	h.settle(s, addrs)
 	return h
 }
@@ -100,8 +100,8 @@ func (h *Host) Addrs() []netip.Addr {
 func (h *Host) SetLinks(out, in Link) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	h.out.set(out, 0)
-	h.in.set(in, 0)
+	h.out.set(out, false)
+	h.in.set(in, false)
 }
 
 // SetDown pulls the cable of h, or plugs it in again. Send does not notice.

@@ -62,14 +62,16 @@ type link struct {
 	free    int64 // when the packets that wait for their turn have passed
 }
 
-// set changes what l does. The jitter is at least grain.
-func (l *link) set(cfg Link, grain time.Duration) {
+// set changes what l does. What delays at all has a jitter of at least grain.
+func (l *link) set(cfg Link, medium bool) {
 	if err := cfg.check(); err != nil {
 		panic("simnet: " + err.Error())
 	}
-	cfg.Jitter = max(cfg.Jitter, grain)
+	l.perfect = cfg == Link{} && !medium
+	if medium || cfg.Delay > 0 || cfg.Rate > 0 {
+		cfg.Jitter = max(cfg.Jitter, grain)
+	}
 	l.Link = cfg
-	l.perfect = cfg == Link{}
 	l.free = 0
 }
 

@@ -92,7 +92,7 @@ func New(seed uint64, opts ...Option) *Net {
 		stopped:     make(chan struct{}),
 	}
 	n.internet = n.newSite(nil, "internet")
-	n.internet.medium.set(o.internet, grain)
+	n.internet.medium.set(o.internet, true)
 	go n.move()
 	return n
 }

@@ -47,11 +47,11 @@ func (n *Net) newSite(parent *Site, name string) *Site {
 		parent.children = append(parent.children, s)
 	}
 	s.medium.key = mix(s.key, 1)
-	s.medium.set(n.lan, grain)
+	s.medium.set(n.lan, true)
 	s.out.key = mix(s.key, 2)
-	s.out.set(Link{}, 0)
+	s.out.set(Link{}, false)
 	s.in.key = mix(s.key, 3)
-	s.in.set(Link{}, 0)
+	s.in.set(Link{}, false)
 	return s
 }
 
@@ -183,15 +183,15 @@ func (s *Site) translated(what string) {
 // SetMedium sets what lies between the hosts of s, its gate and the gates of
 // the sites in it. Every packet crosses one medium: that of the site where its
 // way turns from up to down. The jitter of a medium is at least 10 µs.
-func (s *Site) SetMedium(l Link) { s.change(func() { s.medium.set(l, grain) }) }
+func (s *Site) SetMedium(l Link) { s.change(func() { s.medium.set(l, true) }) }
 
 // SetLinks sets the links between the gate of s and its parent: out for what
 // leaves s, and in for what comes.
 func (s *Site) SetLinks(out, in Link) {
 	s.gated("SetLinks")
 	s.change(func() {
-		s.out.set(out, 0)
-		s.in.set(in, 0)
+		s.out.set(out, false)
+		s.in.set(in, false)
 	})
 }
 
