@@ -41,8 +41,10 @@ var layers = map[string][]string{
 	"tunnel/handshake":  {"tunnel/record"},
 	"tunnel":            {"tunnel/handshake", "tunnel/packet", "tunnel/record"},
 
-	"rdv":    {"internal/logging", "punch", "rdv/wire"},
-	"client": {"punch", "rdv/wire", "tunnel", "tunnel/device", "tunnel/handshake", "tunnel/packet", "tunnel/record", "tunnel/segment"},
+	"rdv/internal/load":  {"punch", "punch/udp", "rdv/wire"},
+	"rdv/internal/probe": {"punch"},
+	"rdv":                {"internal/logging", "punch", "rdv/wire"},
+	"client":             {"punch", "rdv/wire", "tunnel", "tunnel/device", "tunnel/handshake", "tunnel/packet", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab": {},
 

@@ -13,9 +13,8 @@
 // [Run] puts a fleet on the network. All of it shares one socket that is bound
 // to 0.0.0.0: every address of 127.0.0.0/8 is the host's own, so that each client
 // can have an address of its own, which the socket sends from (IP_PKTINFO) and
-// hears at. 100,000 clients are 100,000 addresses in 127.64.0.0/10, need no
-// privileges and no set-up, and go through a few large system calls: the fleet
-// costs less than the server.
+// hears at. 100,000 clients are 100,000 addresses in 127.64.0.0/10; they
+// need no privileges and no set-up, and share their system calls.
 //
 // [StartServer] runs the real program, if need be pinned to one processor, and
 // reads from /proc what it uses. On the loopback interface, whoever sends a

@@ -87,18 +87,24 @@ func onCPU(cpu int, fn func() error) error {
 	if cpu < 0 {
 		return fn()
 	}
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		var set unix.CPUSet
-		set.Set(cpu)
-		if err := unix.SchedSetaffinity(0, &set); err != nil {
-			done <- fmt.Errorf("run on processor %d: %w", cpu, err)
-			return
+	runtime.LockOSThread()
+	before, err := affinity(0)
+	if err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	defer func() {
+		// A thread that cannot go back ends with its goroutine.
+		if unix.SchedSetaffinity(0, &before) == nil {
+			runtime.UnlockOSThread()
 		}
-		done <- fn()
 	}()
-	return <-done
+	var set unix.CPUSet
+	set.Set(cpu)
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return fmt.Errorf("run on processor %d: %w", cpu, err)
+	}
+	return fn()
 }
 
 // Addr returns where the server is.
