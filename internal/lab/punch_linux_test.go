@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -45,38 +46,54 @@ type puncher struct {
 	seen netip.AddrPort
 }
 
-// How often and how fast punchers send.
+// Times of punchers. Where there is no path they try for as long as patience
+// lasts, so this is how long the test takes, and is far more than a path needs.
 const (
-	punches       = 10
 	punchInterval = 20 * ms
+	punchPatience = 3 * time.Second
 )
 
 // punch lets two hosts send to each other's announced address, and answer
 // wherever something comes from. It reports whether both got an answer.
 func punch(t *testing.T, a, b *puncher) bool {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(testContext(t), (punches+10)*punchInterval)
+	ctx, cancel := context.WithTimeout(testContext(t), punchPatience)
 	defer cancel()
-	done := make(chan bool, 2)
-	go func() { done <- a.run(ctx, b.seen) }()
-	go func() { done <- b.run(ctx, a.seen) }()
-	one, other := <-done, <-done
-	if one != other {
+	answered := make(chan *puncher, 2)
+	ended := make(chan struct{}, 2)
+	for p, to := range map[*puncher]netip.AddrPort{a: b.seen, b: a.seen} {
+		go func() {
+			p.run(ctx, to, func() { answered <- p })
+			ended <- struct{}{}
+		}()
+	}
+	n := 0
+	for n < 2 && ctx.Err() == nil {
+		select {
+		case <-answered:
+			n++
+		case <-ctx.Done():
+		}
+	}
+	cancel()
+	<-ended
+	<-ended
+	if n == 1 {
 		t.Errorf("one side has a path and the other has none")
 	}
-	return one && other
+	return n == 2
 }
 
-// run punches until the context ends, and reports whether there was an answer
-// to a punch. It punches where the other side's punches come from, once there
-// are any. Answers go on until the end: the other side may need them.
-func (p *puncher) run(ctx context.Context, announced netip.AddrPort) (answered bool) {
+// run punches until the context ends, and calls answered at the first answer to
+// a punch. It punches where the other side's punches come from, once there are
+// any. Answers go on until the end: the other side may need them.
+func (p *puncher) run(ctx context.Context, announced netip.AddrPort, answered func()) {
 	var to atomic.Pointer[netip.AddrPort]
 	to.Store(&announced)
 	go func() {
 		ticker := time.NewTicker(punchInterval)
 		defer ticker.Stop()
-		for range punches {
+		for {
 			p.conn.WriteToUDPAddrPort([]byte("punch"), *to.Load())
 			select {
 			case <-ticker.C:
@@ -85,13 +102,16 @@ func (p *puncher) run(ctx context.Context, announced netip.AddrPort) (answered b
 			}
 		}
 	}()
-	deadline, _ := ctx.Deadline()
-	p.conn.SetReadDeadline(deadline)
+	defer context.AfterFunc(ctx, func() { p.conn.SetReadDeadline(time.Unix(1, 0)) })()
+	first := sync.OnceFunc(answered)
 	b := make([]byte, 16)
 	for {
 		n, from, err := p.conn.ReadFromUDPAddrPort(b)
+		if ctx.Err() != nil {
+			return
+		}
 		if err != nil {
-			return answered
+			continue // an ICMP error about a packet that a NAT refused
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		switch {
@@ -99,7 +119,7 @@ func (p *puncher) run(ctx context.Context, announced netip.AddrPort) (answered b
 			to.Store(&from)
 			p.conn.WriteToUDPAddrPort([]byte("answer"), from)
 		case bytes.Equal(b[:n], []byte("answer")):
-			answered = true
+			first()
 		}
 	}
 }

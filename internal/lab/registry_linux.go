@@ -100,7 +100,14 @@ func (e *entry) write() error {
 // unregister removes the entry and gives up its lock.
 func (e *entry) unregister() error {
 	err := os.Remove(e.file.Name())
-	return errors.Join(err, e.file.Close())
+	return errors.Join(err, release(e.file))
+}
+
+// release gives up the lock on f and closes it. Closing alone would not do: a
+// process that another goroutine is just starting has a copy of the descriptor
+// until it executes its program, and the lock lasts as long as any copy.
+func release(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 }
 
 // namespaces returns the names of the lab's namespaces that exist.
@@ -145,9 +152,9 @@ func lockRegistry() (unlock func(), err error) {
 			return nil, fmt.Errorf("lab: lock the registry of labs: %w", err)
 		}
 		if sameFile(f) {
-			return func() { f.Close() }, nil
+			return func() { release(f) }, nil
 		}
-		f.Close() // somebody removed it while we waited
+		release(f) // somebody removed it while we waited
 	}
 }
 
@@ -225,17 +232,17 @@ func (s *Swept) visit(id string, kept bool) error {
 		return f.Close()
 	}
 	if !sameFile(f) {
-		return f.Close() // its program removed it while we waited to look
+		return release(f) // its program removed it while we waited to look
 	}
 	// What cannot be read was being written when its program was killed: there
 	// is nothing more than the namespaces then.
 	_ = json.NewDecoder(f).Decode(&e.record)
 	if e.Kept && !kept {
 		s.Kept = append(s.Kept, id)
-		return f.Close()
+		return release(f)
 	}
 	if err := e.demolish(); err != nil {
-		return errors.Join(err, f.Close()) // the next sweep tries again
+		return errors.Join(err, release(f)) // the next sweep tries again
 	}
 	s.Removed = append(s.Removed, id)
 	return e.unregister()

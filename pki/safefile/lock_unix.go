@@ -20,7 +20,13 @@ func Lock(path string) (unlock func(), err error) {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
 		if err == nil {
-			return func() { f.Close() }, nil
+			// Closing alone would not do: a process that another goroutine is
+			// just starting has a copy of the descriptor until it executes its
+			// program, and the lock lasts as long as any copy.
+			return func() {
+				_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+				f.Close()
+			}, nil
 		}
 		if !errors.Is(err, syscall.EINTR) {
 			f.Close()
