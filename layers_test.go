@@ -46,7 +46,8 @@ var layers = map[string][]string{
 	"rdv":                {"internal/logging", "punch", "rdv/wire"},
 	"client":             {"punch", "rdv/wire", "tunnel", "tunnel/device", "tunnel/handshake", "tunnel/packet", "tunnel/record", "tunnel/segment"},
 
-	"internal/lab": {},
+	"internal/lab":   {},
+	"internal/bench": {"internal/cli", "internal/lab", "internal/version", "pki/ca"},
 
 	"client/campagnol": {
 		"client", "conf", "internal/cli", "internal/lab", "internal/logging", "internal/service", "internal/version",

@@ -48,7 +48,7 @@ func findBinary(ctx context.Context, pkg, dir, exe string) (Binary, error) {
 	if path, err := exec.LookPath(name); err == nil && builtFrom(path, pkg) {
 		return Binary{path, "in PATH"}, nil
 	}
-	root, err := moduleRoot()
+	root, err := ModuleRoot()
 	if err != nil {
 		return Binary{}, &hinted{
 			fmt.Errorf("lab: %s is neither beside this program nor in PATH, and cannot be built here: %w", name, err),
@@ -81,9 +81,9 @@ func builtFrom(path, pkg string) bool {
 	return err == nil && info.Path == pkg
 }
 
-// moduleRoot returns the folder of the project's module that the working
+// ModuleRoot returns the folder of the project's module that the working
 // directory is in.
-func moduleRoot() (string, error) {
+func ModuleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err

@@ -35,7 +35,7 @@ func FuzzModulePath(f *testing.F) {
 }
 
 func TestModuleRoot(t *testing.T) {
-	root, err := moduleRoot() // tests run in the folder of their package
+	root, err := ModuleRoot() // tests run in the folder of their package
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestModuleRoot(t *testing.T) {
 		t.Errorf("the package is in %s, want %s", got, want)
 	}
 	t.Chdir(t.TempDir())
-	if root, err := moduleRoot(); err == nil {
+	if root, err := ModuleRoot(); err == nil {
 		t.Errorf("outside of the source tree the module is in %s", root)
 	}
 }

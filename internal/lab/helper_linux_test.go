@@ -86,6 +86,13 @@ var helpers = map[string]func(args []string) int{
 		fmt.Print(strings.Join(lines, "\n"))
 		return 0
 	},
+	// env prints environment variables, one to a line.
+	"env": func(names []string) int {
+		for _, name := range names {
+			fmt.Println(os.Getenv(name))
+		}
+		return 0
+	},
 	// fail says goodbye on the standard error stream.
 	"fail": func([]string) int {
 		slog.New(slog.NewJSONHandler(os.Stdout, nil)).Info("Starting")

@@ -34,6 +34,7 @@ type Lab struct {
 	entry *entry
 	log   *slog.Logger
 	ipv6  bool
+	env   []string // of processes, beyond our own
 
 	internet *segment
 	world    *Node // the namespace of the Internet
@@ -52,7 +53,7 @@ func New(ctx context.Context, o Options) (*Lab, error) {
 	if err := Preflight(); err != nil {
 		return nil, err
 	}
-	l := &Lab{log: o.Log, ipv6: o.IPv6}
+	l := &Lab{log: o.Log, ipv6: o.IPv6, env: slices.Clone(o.Env)}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
 	}
@@ -218,7 +219,7 @@ func (l *Lab) Keep() error {
 	for _, n := range l.nodes {
 		err = errors.Join(err, n.ns.close())
 	}
-	return errors.Join(err, l.entry.file.Close())
+	return errors.Join(err, release(l.entry.file))
 }
 
 // Close ends everything that runs in the lab, the latest first, and removes

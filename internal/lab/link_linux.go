@@ -17,16 +17,30 @@ type end struct {
 	name string
 }
 
-// A Link is the cable between a node and the network that it is on. It is safe
-// for concurrent use.
+// A Link is the cable between a node and the network that it is on, or another
+// node. It is safe for concurrent use.
 type Link struct {
-	near, far end // the node's interface, and the port of the bridge
-	segment   *segment
+	near, far end      // the node's interface; the port of the bridge, or the other node's interface
+	segment   *segment // nil if the cable joins two nodes
 	addr6     netip.Addr
 
 	mu    sync.Mutex // protects the following, and the rules of the cable
 	addr4 netip.Addr
 	rules int // rules made so far
+}
+
+// make makes the veth pair, both ends in their places: it is never visible
+// anywhere else.
+func (k *Link) make() error {
+	return k.near.ns.netlink(func(h *netlink.Handle) error {
+		veth := netlink.NewVeth(netlink.NewLinkAttrs())
+		veth.Name = k.near.name
+		veth.PeerName = k.far.name
+		return k.far.ns.withFD(func(fd int) error {
+			veth.PeerNamespace = netlink.NsFd(fd)
+			return h.LinkAdd(veth)
+		})
+	})
 }
 
 // Addr returns the IPv4 address of the near end.
@@ -70,7 +84,11 @@ const (
 
 // awaitUp waits until the cable and the bridge carry packets.
 func (k *Link) awaitUp() error {
-	for _, e := range []end{k.near, k.far, {k.segment.ns, k.segment.bridge}} {
+	ends := []end{k.near, k.far}
+	if k.segment != nil {
+		ends = append(ends, end{k.segment.ns, k.segment.bridge})
+	}
+	for _, e := range ends {
 		if err := e.awaitUp(); err != nil {
 			return err
 		}

@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
+	"strings"
+
+	"github.com/vishvananda/netlink"
 )
 
 // A Node is a network namespace with a place in the lab: a host or a NAT. It is
@@ -41,6 +45,28 @@ func (n *Node) Addr6() netip.Addr { return n.link.addr6 }
 // own, and waits for it. Sockets that fn makes stay in the namespace when they
 // are used elsewhere; goroutines that fn starts are outside.
 func (n *Node) Do(fn func() error) error { return n.ns.do(fn) }
+
+// AddAddress gives an interface of the node an address with the network that is
+// reached through it, and brings the interface up. It is for interfaces that a
+// program on the node has made and leaves to others to configure.
+func (n *Node) AddAddress(ifname string, p netip.Prefix) error {
+	return end{n.ns, ifname}.with(func(h *netlink.Handle, link netlink.Link) error {
+		if err := h.AddrAdd(link, &netlink.Addr{IPNet: ipNet(p)}); err != nil {
+			return fmt.Errorf("add %v: %w", p, err)
+		}
+		return h.LinkSetUp(link)
+	})
+}
+
+// SetSysctl sets a kernel parameter of the node's network; key is its path
+// below /proc/sys, such as net/ipv4/tcp_congestion_control. What does not begin
+// with net belongs to the whole machine and is refused.
+func (n *Node) SetSysctl(key, value string) error {
+	if !filepath.IsLocal(key) || !strings.HasPrefix(filepath.Clean(key), "net/") {
+		return fmt.Errorf("lab: kernel parameter %q is not one of a network", key)
+	}
+	return n.ns.sysctl(key, value)
+}
 
 // ListenUDP makes a UDP socket inside the namespace. Port 0 takes any.
 func (n *Node) ListenUDP(addr netip.AddrPort) (conn *net.UDPConn, err error) {

@@ -17,6 +17,10 @@ type Options struct {
 	// addresses exist in any case, as on any Linux.)
 	IPv6 bool
 
+	// Env is added to the environment of every process in the lab, each as
+	// NAME=value.
+	Env []string
+
 	// Log tells what the lab does. nil discards it.
 	Log *slog.Logger
 }

@@ -191,6 +191,9 @@ func (p *pinger) note(seq uint32, now time.Time) {
 		return
 	}
 	p.result.RTT[seq] = now.Sub(p.sent[seq])
+	if p.answered == 0 {
+		p.result.Answer = now
+	}
 	if p.answered++; p.answered == len(p.sent) {
 		close(p.allAnswered)
 	}

@@ -69,6 +69,7 @@ func (n *Node) Start(label, path string, args ...string) (*Process, error) {
 	defer out.Close()
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.Dir = n.lab.Dir()
+	p.cmd.Env = append(p.cmd.Environ(), n.lab.env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := n.ns.do(p.cmd.Start); err != nil {
 		return nil, fmt.Errorf("lab: start %s on %s: %w", label, n.name, err)

@@ -40,6 +40,7 @@ const Lost time.Duration = -1
 type PingResult struct {
 	To         netip.Addr
 	Start      time.Time       // when the first one was sent
+	Answer     time.Time       // when the first answer to any of them came; zero if none did
 	RTT        []time.Duration // by sequence number; Lost if there was no answer
 	Duplicates int             // answers beyond the first to the same request
 }
@@ -54,6 +55,16 @@ func (r PingResult) First() time.Duration {
 		return Lost
 	}
 	return r.RTT[0]
+}
+
+// Reply returns how long it took from the first request to the first answer, to
+// whichever request: a network may lose what comes while it finds a way. It
+// returns Lost if there is none.
+func (r PingResult) Reply() time.Duration {
+	if r.Answer.IsZero() {
+		return Lost
+	}
+	return r.Answer.Sub(r.Start)
 }
 
 // Median returns the median of the round-trip times, or Lost if there is none.

@@ -44,6 +44,16 @@ func TestPingResult(t *testing.T) {
 	}
 }
 
+func TestPingReply(t *testing.T) {
+	start := time.Unix(1000, 0)
+	if got, want := (PingResult{Start: start, Answer: start.Add(7 * ms)}).Reply(), 7*ms; got != want {
+		t.Errorf("Reply = %v, want %v", got, want)
+	}
+	if got := (PingResult{Start: start}).Reply(); got != Lost {
+		t.Errorf("Reply without an answer = %v, want %v", got, Lost)
+	}
+}
+
 func TestPingDefaults(t *testing.T) {
 	if got, want := (PingOptions{}).withDefaults(), (PingOptions{10, 25 * ms, 2 * time.Second, 56}); got != want {
 		t.Errorf("defaults are %+v, want %+v", got, want)

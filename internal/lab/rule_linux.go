@@ -120,7 +120,7 @@ func (k *Link) addRule(d Direction, m Match, cond, verdict exprs) (*Rule, error)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.rules++
-	r := &Rule{link: k, end: k.far, tag: fmt.Sprintf("%s rule %d", k.near.name, k.rules)}
+	r := &Rule{link: k, end: k.far, tag: fmt.Sprintf("%s %s rule %d", k.near.ns.name, k.near.name, k.rules)}
 	if d == ToNode {
 		r.end = k.near
 	}

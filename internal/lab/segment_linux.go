@@ -132,21 +132,10 @@ func (s *segment) connect(n *Node, ifname string) error {
 
 // lay makes the veth pair and configures both ends.
 func (k *Link) lay() error {
-	err := k.near.ns.netlink(func(h *netlink.Handle) error {
-		// Both ends are made in their places: the pair is never visible
-		// anywhere else.
-		veth := netlink.NewVeth(netlink.NewLinkAttrs())
-		veth.Name = k.near.name
-		veth.PeerName = k.far.name
-		return k.far.ns.withFD(func(fd int) error {
-			veth.PeerNamespace = netlink.NsFd(fd)
-			return h.LinkAdd(veth)
-		})
-	})
-	if err != nil {
+	if err := k.make(); err != nil {
 		return err
 	}
-	err = k.far.ns.netlink(func(h *netlink.Handle) error {
+	err := k.far.ns.netlink(func(h *netlink.Handle) error {
 		port, err := h.LinkByName(k.far.name)
 		if err != nil {
 			return err

@@ -67,6 +67,9 @@ func TestPingerNotes(t *testing.T) {
 				c.seq, p.result.Received(), p.result.Duplicates, c.received, c.duplicates)
 		}
 	}
+	if got, want := p.result.Answer, start.Add(15*ms); !got.Equal(want) {
+		t.Errorf("the first answer of all came at %v, want %v", got, want)
+	}
 	if got, want := p.result.RTT[1], 5*ms; got != want {
 		t.Errorf("the first answer to the second request came after %v, want %v", got, want)
 	}
