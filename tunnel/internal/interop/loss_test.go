@@ -33,7 +33,7 @@ func TestOpenSSLLoss(t *testing.T) {
 	t.Parallel()
 	const seeds = 32
 	together(t, 2*seeds, func(t *testing.T, i int) {
-		endures(t, setup{server: i%2 == 0, suite: record.Suites()[i%6], filter: lose(uint64(i / 2))})
+		endures(t, setup{server: i%2 == 0, suite: record.Suites()[i%6], filter: lose(uint64(i/2), 20)})
 	})
 }
 
@@ -42,7 +42,7 @@ func TestOpenSSLLoss(t *testing.T) {
 func TestOpenSSLLossOfFragments(t *testing.T) {
 	t.Parallel()
 	together(t, 8, func(t *testing.T, i int) {
-		endures(t, setup{server: i%2 == 0, cas: 3, mtu: 300, filter: lose(uint64(100 + i/2))})
+		endures(t, setup{server: i%2 == 0, cas: 3, mtu: 300, filter: lose(uint64(100+i/2), 60)})
 	})
 }
 

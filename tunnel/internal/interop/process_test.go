@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -153,6 +154,7 @@ func (p *process) ends() error {
 // that another test is just starting has a copy of our socket until it executes.
 func (p *process) udpPort() int {
 	p.t.Helper()
+	testenv.Require(p.t, runtime.GOOS == "linux", "Linux's /proc")
 	dir := fmt.Sprintf("/proc/%d", p.cmd.Process.Pid)
 	fds, err := filepath.Glob(dir + "/fd/*")
 	if err != nil {

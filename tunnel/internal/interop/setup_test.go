@@ -2,10 +2,12 @@ package interop
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -107,7 +109,18 @@ func (o openSSL) client(t *testing.T, s setup, ours, theirs identity, to *net.UD
 }
 
 func (o openSSL) server(t *testing.T, s setup, ours, theirs identity) command {
-	return o.command(t, s, ours, theirs, "s_server", "-accept", "127.0.0.1:0", "-Verify", "9")
+	return o.command(t, s, ours, theirs, "s_server", "-accept", ownLoopback()+":0", "-Verify", "9")
+}
+
+// ownLoopback returns an address of this host that no other server has. s_server
+// sets SO_REUSEADDR, and to two sockets that do, Linux may give the same port of
+// the same address, whoever asks for any.
+func ownLoopback() string {
+	if runtime.GOOS != "linux" { // where 127.0.0.0/8 is not all ours
+		return "127.0.0.1"
+	}
+	n := rand.N(1 << 22)
+	return fmt.Sprintf("127.%d.%d.%d", 64+n>>16, n>>8&255, n&255)
 }
 
 func (openSSL) command(t *testing.T, s setup, ours, theirs identity, args ...string) command {
