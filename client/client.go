@@ -139,6 +139,7 @@ type control struct {
 	ends     map[netip.AddrPort]*peer // by UDP address: of sessions and candidates
 	due      timers
 	refused  refusals
+	failures failures
 	asks     bucket
 	outbox   []punch.Datagram
 	tmp      record.Scratch

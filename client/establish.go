@@ -253,6 +253,7 @@ func (c *Client) handshakeFailed(now time.Time, p *peer, r *running, err error) 
 	if len(p.try.running) > 0 {
 		return // another address still claims to be the peer
 	}
+	p.try.cause = err
 	p.try.attempt.Reject(now, r.addr)
 	if s, _ := p.try.attempt.State(); s == punch.Open {
 		c.stepTry(now, p)
@@ -272,6 +273,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	p.session, p.addr, p.server, p.kept = s, r.addr, r.server, now
 	p.pulse = pulse{at: now.Add(pulseInterval)}
 	c.refused.forget(p.vpn)
+	c.failures.forget(p.vpn)
 	way := c.newRoute(now, s, r.addr)
 	for _, pkt := range p.staged { // before the data path can overtake them
 		c.sendPacket(now, way, pkt)

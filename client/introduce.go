@@ -142,6 +142,7 @@ func (c *Client) handleReject(now time.Time, m wire.Message) {
 	}
 	c.log.Info("The RDV server does not know the peer", "peer", p.vpn)
 	c.refused.note(now, p.vpn)
+	c.failures.note(now, p.vpn, "the RDV server does not know the peer", nil)
 	c.stopTry(p)
 	c.settle(p)
 }

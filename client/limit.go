@@ -1,8 +1,13 @@
 package client
 
 import (
+	"errors"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
+
+	"campagnol/tunnel/handshake"
 )
 
 // How ASKs are limited. A program that scans the VPN's addresses makes one for
@@ -87,3 +92,44 @@ func (r *refusals) has(now time.Time, a netip.Addr) bool {
 
 // forget forgets a: it was reached, or it has reached us.
 func (r *refusals) forget(a netip.Addr) { delete(r.m, a) }
+
+// maxFailures is how many peers that could not be reached are remembered for
+// people. Any host may knock under any VPN address.
+const maxFailures = 64
+
+// failures remembers why peers could not be reached last. Its zero value is
+// empty.
+type failures struct {
+	m map[netip.Addr]Failure
+}
+
+// note remembers why a was not reached, and forgets the oldest if there are too
+// many.
+func (f *failures) note(now time.Time, a netip.Addr, reason string, cause error) {
+	if f.m == nil {
+		f.m = map[netip.Addr]Failure{}
+	}
+	var legacy *handshake.LegacyError
+	n := Failure{VPNAddr: a, Time: now, Reason: reason, Legacy: errors.As(cause, &legacy)}
+	if cause != nil {
+		n.Reason = cause.Error()
+	}
+	f.m[a] = n
+	if len(f.m) > maxFailures {
+		oldest := n
+		for _, o := range f.m {
+			if o.Time.Before(oldest.Time) {
+				oldest = o
+			}
+		}
+		delete(f.m, oldest.VPNAddr)
+	}
+}
+
+// forget forgets a: it was reached.
+func (f *failures) forget(a netip.Addr) { delete(f.m, a) }
+
+// list returns the failures by VPN address.
+func (f *failures) list() []Failure {
+	return slices.SortedFunc(maps.Values(f.m), func(a, b Failure) int { return a.VPNAddr.Compare(b.VPNAddr) })
+}

@@ -1,9 +1,13 @@
 package client
 
 import (
+	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
+
+	"campagnol/tunnel/handshake"
 )
 
 func TestBucket(t *testing.T) {
@@ -98,5 +102,36 @@ func TestTimers(t *testing.T) {
 	ts.drop(peers[0])
 	if !ts.next().IsZero() || ts.pop(at(100)) != nil {
 		t.Error("something is left")
+	}
+}
+
+func TestFailures(t *testing.T) {
+	var f failures
+	now := time.Unix(1000, 0)
+	addr := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)}) }
+	f.note(now, addr(2), "no path", nil)
+	f.note(now, addr(1), "handshake failed", &handshake.LegacyError{Legacy: handshake.LegacyVersion, Cause: errors.New("because")})
+	got := f.list()
+	if len(got) != 2 || got[0].VPNAddr != addr(1) || !got[0].Legacy || got[1].Legacy || got[1].Reason != "no path" {
+		t.Errorf("failures %+v, want that of %v, which is legacy, and that of %v", got, addr(1), addr(2))
+	}
+	if !strings.Contains(got[0].Reason, "install this program there") {
+		t.Errorf("the reason %q does not say what to do", got[0].Reason)
+	}
+	f.forget(addr(1))
+	for i := range 2 * maxFailures {
+		f.note(now.Add(time.Duration(i)*time.Second), addr(i), "no path", nil)
+	}
+	if got := f.list(); len(got) != maxFailures || got[0].VPNAddr != addr(maxFailures) {
+		t.Errorf("%d failures from %v on, want the last %d", len(got), got[0].VPNAddr, maxFailures)
+	}
+}
+
+// BenchmarkFailures shows the cost of a flood of them.
+func BenchmarkFailures(b *testing.B) {
+	var f failures
+	now := time.Unix(1000, 0)
+	for i := range b.N {
+		f.note(now.Add(time.Duration(i)), netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), "no path", nil)
 	}
 }

@@ -51,6 +51,7 @@ type try struct {
 	hello   time.Time // when the peer must have said hello; zero: not our turn to wait
 	until   time.Time // the latest end
 	running []*running
+	cause   error            // of the last handshake that failed
 	watched []netip.AddrPort // candidates that the table and ends know
 }
 
@@ -305,6 +306,7 @@ func (c *Client) failTry(now time.Time, p *peer, why string) {
 		c.tell(wire.Close, p.vpn)
 	}
 	c.refused.note(now, p.vpn)
+	c.failures.note(now, p.vpn, why, p.try.cause)
 	c.stopTry(p)
 }
 

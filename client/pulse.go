@@ -90,6 +90,7 @@ func (c *Client) miss(now time.Time, p *peer) {
 		c.log.Info("Closing DTLS connection with peer", "peer", p.vpn, "reason", "no answer")
 		c.tell(wire.Close, p.vpn)
 		c.refused.note(now, p.vpn)
+		c.failures.note(now, p.vpn, "the peer no longer answers", nil)
 		c.dropSession(p)
 		return
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/netip"
 	"time"
+
+	"campagnol/tunnel/device"
 )
 
 // A Status is a snapshot of a Client.
@@ -13,7 +15,20 @@ type Status struct {
 	Server     netip.AddrPort
 	Registered bool              // at the RDV
 	Peers      []PeerStatus      // by VPN address
+	Failures   []Failure         // of peers that could not be reached, by VPN address
+	Offloads   device.Offloads   // of the device
 	Drops      map[string]uint64 // by reason
+}
+
+// A Failure says why there is no session with a peer.
+type Failure struct {
+	VPNAddr netip.Addr
+	Time    time.Time
+	Reason  string // made for people
+
+	// Legacy says that the peer and we have no version or cipher suite of DTLS
+	// in common, so that nothing but a change at one end helps.
+	Legacy bool
 }
 
 // A PeerStatus is a snapshot of what a Client knows of a peer. The counters are
@@ -50,6 +65,8 @@ func (c *Client) status() Status {
 		VPNAddr:    c.cfg.VPNAddr,
 		Server:     c.set.Server,
 		Registered: c.reg.registered(),
+		Failures:   c.failures.list(),
+		Offloads:   c.cfg.Device.Offloads(),
 		Drops:      c.drops.Snapshot(),
 	}
 	for _, p := range c.peersInOrder() {
