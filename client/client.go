@@ -30,6 +30,7 @@ type Config struct {
 	Broadcast netip.Addr
 
 	Conn   punch.Conn // the primary socket: the RDV's and the peers'
+	ECN    bool       // Conn fills in and obeys Datagram.ECN
 	Device device.Device
 
 	Settings
@@ -203,6 +204,7 @@ func New(cfg Config) (*Client, error) {
 // it.
 func (c *Client) Run(ctx context.Context) error {
 	defer close(c.done)
+	outer := ctx
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	now := time.Now()
@@ -219,7 +221,8 @@ func (c *Client) Run(ctx context.Context) error {
 	c.cfg.Conn.Close()
 	c.cfg.Device.Close()
 	c.wg.Wait()
-	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+	// Whoever ended outer knows why: that a signal did is no failure of ours.
+	if err := context.Cause(ctx); err != nil && err != context.Cause(outer) && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("client: %w", err)
 	}
 	return nil
@@ -297,6 +300,10 @@ func (c *Client) post(ms []punch.Out) {
 
 func (c *Client) sendMessage(to netip.AddrPort, m wire.Message) {
 	if c.log.Enabled(c.ctx, slog.LevelDebug) {
+		switch m.Type {
+		case wire.Hello, wire.Bye: // the original's words
+			c.log.Debug("Sending " + m.Type.String())
+		}
 		c.log.Debug(">> "+m.Type.String(), "to", to)
 	}
 	c.send(to, m.Append(nil))
@@ -336,7 +343,6 @@ func (c *Client) publish(t *table) { c.table.Store(t) }
 
 // goodbye leaves: the RDV is told first, then the peers.
 func (c *Client) goodbye(now time.Time) {
-	c.log.Debug("Sending BYE")
 	c.post([]punch.Out{c.reg.bye()})
 	for _, p := range c.peersInOrder() {
 		c.stopTry(p)

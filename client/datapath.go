@@ -24,6 +24,7 @@ type inbound struct {
 	packets []device.Packet // likewise, for a device that takes no large ones
 	large   bool            // the device takes large packets
 	spare   []byte          // a copy of a record that two sessions may have sealed
+	ecn     packet.ECN      // of the datagram
 }
 
 func newInbound(c *Client) *inbound {
@@ -49,6 +50,7 @@ func (in *inbound) batch(now time.Time, t *table, ds []punch.Datagram) {
 	in.now = in.c.clock.Stamp(now)
 	for i := range ds {
 		d := &ds[i]
+		in.ecn = packet.ECN(d.ECN)
 		// What came in one datagram, or joined to one, came from one peer.
 		src, known := t.source(d.Addr)
 		size := d.Segment
@@ -175,6 +177,9 @@ func (in *inbound) received(s *tunnel.Session, h record.Header, payload []byte, 
 		}
 	case control:
 		in.c.hand(in.c.inner, event{session: s, typ: h.Type, data: bytes.Clone(payload)})
+	case in.ecn != packet.NotECT && s.PeerECN() && !packet.Decapsulate(in.ecn, payload):
+		in.c.drops.Add(tunnel.DropCE)
+		s.Stats().Drops.Add(tunnel.DropCE)
 	case in.large:
 		in.joiner.Add(payload)
 	default:
@@ -213,9 +218,10 @@ type outbound struct {
 }
 
 // A group is a datagram to which records may be added: the route's, of one size,
-// of which the last may be shorter.
+// of which the last may be shorter, and with one ECN field.
 type group struct {
 	route *route
+	ecn   packet.ECN
 	start int // in the arena
 	size  int // of a record; 0: no more may be added
 	count int
@@ -340,18 +346,28 @@ func (o *outbound) seal(r *route, now tunnel.Stamp, pkt []byte) {
 		o.c.drops.Add(d)
 		return
 	}
-	if !r.pass(o.when, o.arena[start:]) {
+	ecn := o.c.ecnOf(r, pkt)
+	if !r.pass(o.when, ecn, o.arena[start:]) {
 		o.arena = o.arena[:start]
 		return
 	}
-	o.add(r, start)
+	o.add(r, start, ecn)
+}
+
+// ecnOf returns the ECN field of the datagram for a packet: the packet's own, if
+// both ends know what to do with it (RFC 6040 section 4.1).
+func (c *Client) ecnOf(r *route, pkt []byte) packet.ECN {
+	if !c.cfg.ECN || !r.session.PeerECN() {
+		return packet.NotECT
+	}
+	return packet.ECNOf(pkt)
 }
 
 // add puts the record at the end of the arena into the last datagram, if that is
 // open for it, or into a new one.
-func (o *outbound) add(r *route, start int) {
+func (o *outbound) add(r *route, start int, ecn packet.ECN) {
 	n := len(o.arena) - start
-	if g := &o.group; g.route == r && n <= g.size && g.count < maxSegments && len(o.arena)-g.start <= maxDatagram {
+	if g := &o.group; g.route == r && g.ecn == ecn && n <= g.size && g.count < maxSegments && len(o.arena)-g.start <= maxDatagram {
 		d := &o.ds[len(o.ds)-1]
 		d.Data, d.Segment = o.arena[g.start:], g.size
 		g.count++
@@ -360,8 +376,8 @@ func (o *outbound) add(r *route, start int) {
 		}
 		return
 	}
-	o.ds = append(o.ds, punch.Datagram{Addr: r.addr, Data: o.arena[start:]})
-	o.group = group{route: r, start: start, size: n, count: 1}
+	o.ds = append(o.ds, punch.Datagram{Addr: r.addr, Data: o.arena[start:], ECN: uint8(ecn)})
+	o.group = group{route: r, ecn: ecn, start: start, size: n, count: 1}
 }
 
 // flush sends what is in the batch.

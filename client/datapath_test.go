@@ -248,7 +248,7 @@ func TestEstablishLeavesNoGap(t *testing.T) {
 	}
 }
 
-func testCertificate(t *testing.T) tls.Certificate {
+func testCertificate(t testing.TB) tls.Certificate {
 	t.Helper()
 	leaf := pkitest.NewCA(t, "test CA", time.Now()).Issue(t, "host")
 	return tls.Certificate{Certificate: leaf.Raw(), PrivateKey: leaf.Key}

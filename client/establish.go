@@ -279,6 +279,9 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 		c.sendPacket(now, way, pkt)
 	}
 	p.staged = nil
+	if c.cfg.ECN && s.IsOurs() {
+		c.probe(now, p) // it tells the peer so
+	}
 	c.flush()
 
 	// One change for the data path: in between, it would drop what comes.

@@ -7,6 +7,7 @@ import (
 	"campagnol/punch"
 	"campagnol/rdv/wire"
 	"campagnol/tunnel"
+	"campagnol/tunnel/packet"
 )
 
 // handlePacket takes a packet for a VPN address without a route: it asks for the
@@ -46,7 +47,7 @@ func (c *Client) sendPacket(now time.Time, r *route, pkt []byte) {
 		c.drops.Add(d)
 		return
 	}
-	if r.pass(now, rec) {
+	if r.pass(now, packet.NotECT, rec) {
 		c.send(r.addr, rec)
 	}
 }
@@ -67,6 +68,10 @@ func (c *Client) handleRDV(now time.Time, m wire.Message) {
 	var ev regEvent
 	c.messages, ev = c.reg.handle(now, m, c.messages[:0])
 	c.post(c.messages)
+	if ev == regStrange {
+		c.log.Warn("The RDV server replied with something strange... (message code is {code})", "code", uint8(m.Type),
+			"server", c.set.Server, "hint", "server_host and server_port may be those of something else")
+	}
 	c.reportRegistration(ev)
 }
 
@@ -156,7 +161,7 @@ func (c *Client) beginPunching(now time.Time, p *peer, at netip.AddrPort) {
 	}
 	t.until = now.Add(tryLife)
 	t.attempt = punch.NewAttempt(now, punch.Config{Self: c.cfg.VPNAddr, Peer: p.vpn, Asked: t.asked}, at)
-	c.log.Debug("Punching", "peer", p.vpn, "addr", at)
+	c.log.Debug("Punching {ip} {port}", "ip", at.Addr(), "port", at.Port(), "peer", p.vpn)
 	c.messages = t.attempt.Advance(now, c.messages[:0])
 	c.post(c.messages)
 	c.stepTry(now, p)

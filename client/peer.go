@@ -18,6 +18,8 @@ const (
 	serverIdle  = 10 * time.Second       // how much longer than the client the DTLS server waits
 	oldKeysLife = 10 * time.Second       // of a session that another has replaced
 	shadowGap   = time.Second            // between ClientHellos that challenge a session
+
+	keepAliveGrid = tunnel.Stamp(250 * time.Millisecond) // keep-alives are sent at multiples of it
 )
 
 // A peer is what control knows of another node. It exists while it has a session
@@ -159,7 +161,10 @@ func (c *Client) keepAliveAt(p *peer) time.Time {
 	if t := c.clock.Time(p.session.LastOut()); t.After(last) {
 		last = t
 	}
-	return last.Add(c.set.KeepAlive)
+	// A little early, together with others: ten thousand peers would else wake
+	// us a thousand times a second.
+	due := c.clock.Stamp(last.Add(c.set.KeepAlive))
+	return c.clock.Time(due - (due-1)%keepAliveGrid)
 }
 
 // advancePeer does what is due for p.
@@ -209,7 +214,8 @@ func (c *Client) advanceTry(now time.Time, p *peer) {
 	c.post(c.messages)
 	if t.asked && !now.Before(t.ask) && !t.ask.IsZero() {
 		// No punch so far: the RDV's word to the peer may have been lost.
-		if t.ask = (time.Time{}); !t.attempt.Heard() {
+		t.ask = time.Time{}
+		if s, _ := t.attempt.State(); s == punch.Punching && !t.attempt.Heard() {
 			c.ask(now, p)
 		}
 	}

@@ -74,7 +74,7 @@ func (c *Client) feelPulse(now time.Time, p *peer) {
 
 // probe asks p whether it is there.
 func (c *Client) probe(now time.Time, p *peer) {
-	for _, b := range p.session.Probe(nil) {
+	for _, b := range p.session.Probe(tunnel.Abilities{ECN: c.cfg.ECN}, nil) {
 		c.sendRecord(now, p.addr, b)
 	}
 }

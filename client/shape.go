@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -109,8 +108,7 @@ type lane struct {
 
 // A waiting is a datagram in a lane.
 type waiting struct {
-	to    netip.AddrPort
-	data  []byte
+	punch.Datagram
 	since time.Time
 }
 
@@ -139,10 +137,10 @@ func costOf(b []byte) float64 { return float64(len(b) + datagramCost) }
 
 // pass reports whether a datagram may be sent at once. If not, the shaper has
 // copied it and sends it later, or has dropped it.
-func (s *shaper) pass(now time.Time, l *lane, to netip.AddrPort, b []byte) bool {
+func (s *shaper) pass(now time.Time, l *lane, d punch.Datagram) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	cost := costOf(b)
+	cost := costOf(d.Data)
 	l.pool.fill(now)
 	s.all.fill(now)
 	// Nobody overtakes those who wait at the common limit.
@@ -155,7 +153,7 @@ func (s *shaper) pass(now time.Time, l *lane, to netip.AddrPort, b []byte) bool 
 	if len(l.waiting) >= maxWaiting {
 		s.drop(l, 0)
 	}
-	l.push(now, to, b)
+	l.push(now, d)
 	if !l.queued {
 		l.queued, l.deficit = true, quantum
 		s.fresh = append(s.fresh, l)
@@ -178,12 +176,13 @@ func (s *shaper) charge(now time.Time, b []byte) {
 	s.all.take(costOf(b))
 }
 
-func (l *lane) push(now time.Time, to netip.AddrPort, b []byte) {
+func (l *lane) push(now time.Time, d punch.Datagram) {
 	var buf []byte
 	if n := len(l.free); n > 0 {
 		buf, l.free = l.free[n-1][:0], l.free[:n-1]
 	}
-	l.waiting = append(l.waiting, waiting{to, append(buf, b...), now})
+	d.Data = append(buf, d.Data...)
+	l.waiting = append(l.waiting, waiting{d, now})
 }
 
 // pop takes out the i-th datagram that waits.
@@ -194,7 +193,7 @@ func (l *lane) pop(i int) waiting {
 }
 
 func (s *shaper) drop(l *lane, i int) {
-	l.free = append(l.free, l.pop(i).data)
+	l.free = append(l.free, l.pop(i).Data)
 	s.drops.Add(tunnel.DropRate)
 }
 
@@ -250,7 +249,7 @@ func (s *shaper) collect(now time.Time) time.Duration {
 			continue
 		}
 		l.pool.fill(now)
-		cost := costOf(l.waiting[0].data)
+		cost := costOf(l.waiting[0].Data)
 		if w := l.pool.wait(cost); w > 0 {
 			wait = min(wait, w)
 			s.busy = append(s.busy, l)
@@ -271,8 +270,8 @@ func (s *shaper) collect(now time.Time) time.Duration {
 		l.pool.take(cost)
 		s.all.take(cost)
 		w := l.pop(0)
-		s.batch = append(s.batch, punch.Datagram{Addr: w.to, Data: w.data})
-		s.spent, s.owner = append(s.spent, w.data), append(s.owner, l)
+		s.batch = append(s.batch, w.Datagram)
+		s.spent, s.owner = append(s.spent, w.Data), append(s.owner, l)
 		s.again(l, fresh)
 	}
 	return wait

@@ -8,6 +8,7 @@ import (
 
 	"campagnol/punch"
 	"campagnol/tunnel"
+	"campagnol/tunnel/packet"
 )
 
 // A shaped is a shaper under test, whose time passes by hand.
@@ -45,7 +46,7 @@ func (sh *shaped) note(to netip.AddrPort, b []byte) {
 // offer puts a datagram in.
 func (sh *shaped) offer(l *lane, to netip.AddrPort, size int) {
 	b := make([]byte, size)
-	if sh.s.pass(sh.now, l, to, b) {
+	if sh.s.pass(sh.now, l, punch.Datagram{Addr: to, Data: b}) {
 		sh.note(to, b)
 	}
 }
@@ -199,7 +200,7 @@ func TestShaperOff(t *testing.T) {
 	var s *shaper
 	s.charge(began, nil) // does nothing
 	r := &route{}
-	if !r.pass(began, nil) {
+	if !r.pass(began, packet.NotECT, nil) {
 		t.Error("a route without a shaper holds back")
 	}
 }
@@ -227,7 +228,7 @@ func TestShaperNoAllocs(t *testing.T) {
 	b := make([]byte, 1400)
 	step := func() {
 		for range 20 {
-			sh.s.pass(sh.now, l, toA, b)
+			sh.s.pass(sh.now, l, punch.Datagram{Addr: toA, Data: b})
 		}
 		sh.now = sh.now.Add(10 * time.Millisecond)
 		sh.s.send(sh.now)
@@ -240,9 +241,9 @@ func TestShaperNoAllocs(t *testing.T) {
 	}
 }
 
-// TestShapedNodes: whole nodes with limits: the rate holds, another peer is not
+// TestD_C7_SlowPeer: whole nodes with limits: the rate holds, another peer is not
 // held up, and the limit can be changed while they run.
-func TestShapedNodes(t *testing.T) {
+func TestD_C7_SlowPeer(t *testing.T) {
 	inBubble(t, func(v *vpn) {
 		alice, bob := v.pair(func(c *Config) { c.PeerRate, c.MTU = 100e3, 1419 })
 		carol := v.node(v.home(3, portRestricted), "192.168.1.2:5000", "10.9.0.3", nil)

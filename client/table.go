@@ -4,7 +4,9 @@ import (
 	"net/netip"
 	"time"
 
+	"campagnol/punch"
 	"campagnol/tunnel"
+	"campagnol/tunnel/packet"
 )
 
 // A table is the data path's view of the peers. It is immutable; control
@@ -37,8 +39,8 @@ func (c *Client) newRoute(now time.Time, s *tunnel.Session, addr netip.AddrPort)
 }
 
 // pass reports whether a datagram may be sent now; if not, the shaper has it.
-func (r *route) pass(now time.Time, b []byte) bool {
-	return r.shaper == nil || r.shaper.pass(now, r.lane, r.addr, b)
+func (r *route) pass(now time.Time, ecn packet.ECN, b []byte) bool {
+	return r.shaper == nil || r.shaper.pass(now, r.lane, punch.Datagram{Addr: r.addr, Data: b, ECN: uint8(ecn)})
 }
 
 // A source is what may come from a UDP address. It is immutable.

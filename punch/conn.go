@@ -19,6 +19,11 @@ type Datagram struct {
 	// and "the kernel chooses"; so is, on Send, an address that the host has
 	// lost meanwhile.
 	Local netip.Addr
+
+	// ECN is the ECN field of the IP header: 0 Not-ECT, 1 ECT(1), 2 ECT(0), 3
+	// CE (RFC 3168 section 5). It is the same in all payloads. A Conn that
+	// cannot read or write it leaves it at 0.
+	ECN uint8
 }
 
 // Segments calls yield for each payload of d, in order.

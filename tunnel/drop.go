@@ -23,12 +23,13 @@ const (
 	DropSize         // packet larger than a record can be
 	DropSend         // the socket did not take it
 	DropDevice       // the device did not take it
+	DropCE           // congestion was marked on the way, which the packet cannot show
 	dropCount
 )
 
 var dropNames = [dropCount]string{
 	"none", "invalid", "short", "epoch", "replay", "auth", "no_peer", "not_ip",
-	"source", "dest", "queue", "refused", "rate", "size", "send", "device",
+	"source", "dest", "queue", "refused", "rate", "size", "send", "device", "ce",
 }
 
 func (d Drop) String() string {

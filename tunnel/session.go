@@ -37,6 +37,7 @@ type Session struct {
 	lastIn  atomic.Int64  // Stamp of the last packet from the peer
 	lastOut atomic.Int64  // Stamp of the last packet for the peer
 	strange atomic.Uint32 // bit set of the Drops that were reported
+	peerECN atomic.Bool   // the peer reads the ECN field
 
 	// Owned by control.
 	opened     time.Time

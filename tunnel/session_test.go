@@ -298,16 +298,23 @@ func TestProbe(t *testing.T) {
 		}
 		return out
 	}
-	probe := a.Probe(nil)
+	probe := a.Probe(Abilities{ECN: true}, nil)
 	echo := deliver(b, probe[0])
 	if len(echo) != 1 {
 		t.Fatalf("%d answers, want 1", len(echo))
+	}
+	if !b.PeerECN() || a.PeerECN() {
+		t.Errorf("the peer reads ECN: %v and %v, want only who was told so", b.PeerECN(), a.PeerECN())
 	}
 	if more := deliver(a, echo[0]); len(more) != 0 {
 		t.Errorf("%d answers to an answer", len(more))
 	}
 	if a.Heard() == 0 || a.LastIn() != 0 || a.LastOut() != 0 || b.Heard() == 0 || b.LastIn() != 0 || b.LastOut() != 0 {
 		t.Error("a probe is not a sign of life, or it is use of the session")
+	}
+	deliver(b, a.Probe(Abilities{}, nil)[0])
+	if b.PeerECN() {
+		t.Error("what the peer can do no longer is not forgotten")
 	}
 	for _, content := range [][]byte{{0, 9, 1, 2}, {0, 1, 99: 0}, {0, 2}} { // unknown, too long, unasked
 		out, ev := b.Handle(epoch, record.ApplicationData, content, nil)
@@ -326,7 +333,7 @@ func TestOriginalGetsNoSignals(t *testing.T) {
 	if a.IsOurs() {
 		t.Error("a peer without our protocol is taken for one of ours")
 	}
-	if _, d := receive(b, a.Probe(nil)[0]); d != DropNotIP {
+	if _, d := receive(b, a.Probe(Abilities{}, nil)[0]); d != DropNotIP {
 		t.Errorf("a signal: %v, want not_ip", d)
 	}
 }

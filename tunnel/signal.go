@@ -16,11 +16,14 @@ const ProtocolName = "campagnol/1"
 //	2       -     depends on the type; whoever does not know a type ignores it
 //
 // A probe asks the peer whether it is there; an echo answers, with the probe's
-// content.
+// content. The first byte of that says what the sender of the probe can do: a set
+// of bits, of which those that are not known are ignored.
 const (
 	signalMark  = 0
 	signalProbe = 1
 	signalEcho  = 2
+
+	featureECN = 1 << 0 // it reads the ECN field of datagrams
 
 	// maxEcho bounds the content that is echoed, in bytes.
 	maxEcho = 64
@@ -35,15 +38,33 @@ func (s *Session) isSignal(payload []byte) bool {
 // IsOurs reports whether the peer understands signals.
 func (s *Session) IsOurs() bool { return s.ours }
 
-// Probe appends to out a datagram that makes a peer of ours answer.
-func (s *Session) Probe(out [][]byte) [][]byte {
-	return s.appendSignal(out, signalProbe, nil)
+// Abilities are what one end of a session tells the other about itself.
+type Abilities struct {
+	ECN bool // it reads the ECN field of datagrams, and can be sent any
 }
+
+// Probe appends to out a datagram that makes a peer of ours answer, and tells it
+// what we can do.
+func (s *Session) Probe(ours Abilities, out [][]byte) [][]byte {
+	var features byte
+	if ours.ECN {
+		features |= featureECN
+	}
+	return s.appendSignal(out, signalProbe, []byte{features})
+}
+
+// PeerECN reports whether the peer reads the ECN field of datagrams: whether
+// packets may be sent with their own (RFC 6040 section 4.1, normal mode). It is
+// for the data path.
+func (s *Session) PeerECN() bool { return s.peerECN.Load() }
 
 // handleSignal answers a signal.
 func (s *Session) handleSignal(payload []byte, out [][]byte) [][]byte {
 	if !s.isSignal(payload) || payload[1] != signalProbe || len(payload) > 2+maxEcho {
 		return out
+	}
+	if len(payload) > 2 {
+		s.peerECN.Store(payload[2]&featureECN != 0)
 	}
 	return s.appendSignal(out, signalEcho, payload[2:])
 }

@@ -31,7 +31,7 @@ const settledFor = time.Second
 
 // gather adds one datagram of a flow to the batch of instant now. *g is the
 // group of the calling goroutine, once it is known. n.mu must be held.
-func (n *Net) gather(now int64, f *flow, src, dst netip.AddrPort, data []byte, g **group) {
+func (n *Net) gather(now int64, f *flow, src, dst netip.AddrPort, data []byte, ecn uint8, g **group) {
 	var ba *batch
 	if k := len(n.batches); k > 0 && n.batches[k-1].at == now {
 		ba = n.batches[k-1]
@@ -47,7 +47,7 @@ func (n *Net) gather(now int64, f *flow, src, dst netip.AddrPort, data []byte, g
 			ba.others = append(ba.others, b)
 		}
 	}
-	kind := b.add(data)
+	kind := b.add(data, ecn)
 	if b.inTurn {
 		if *g == nil {
 			*g = ba.group(goroutine())

@@ -9,6 +9,7 @@ import (
 // A packet is one datagram on its way.
 type packet struct {
 	data []byte
+	ecn  uint8
 	kind Kind
 	nth  uint16 // which of its kind it is in its burst
 	copy uint64 // 0, or a number for this copy that a link made
@@ -74,8 +75,8 @@ type burst struct {
 }
 
 // add appends a packet to b, which is still being gathered.
-func (b *burst) add(data []byte) Kind {
-	p := packet{data: data, kind: KindOf(data)}
+func (b *burst) add(data []byte, ecn uint8) Kind {
+	p := packet{data: data, ecn: ecn, kind: KindOf(data)}
 	if len(b.packets) == 0 {
 		b.one[0] = p
 		b.packets = b.one[:]

@@ -71,6 +71,7 @@ type arrival struct {
 	from  netip.AddrPort
 	local netip.Addr
 	data  []byte
+	ecn   uint8
 }
 
 // newConn returns a socket of h. h.net.mu must be held.
@@ -195,7 +196,7 @@ func (c *Conn) take() (bool, error) {
 		return true, nil
 	}
 	for _, a := range c.taken {
-		c.out = append(c.out, punch.Datagram{Addr: a.from, Data: a.data, Local: a.local})
+		c.out = append(c.out, punch.Datagram{Addr: a.from, Data: a.data, Local: a.local, ECN: a.ecn})
 	}
 	return true, nil
 }
@@ -204,7 +205,7 @@ func (c *Conn) take() (bool, error) {
 func coalesce(out []punch.Datagram, as []arrival) []punch.Datagram {
 	for len(as) > 0 {
 		k, size := run(as)
-		d := punch.Datagram{Addr: as[0].from, Data: as[0].data, Local: as[0].local}
+		d := punch.Datagram{Addr: as[0].from, Data: as[0].data, Local: as[0].local, ECN: as[0].ecn}
 		if k > 1 {
 			d.Segment = len(as[0].data)
 			d.Data = make([]byte, 0, size)
@@ -224,7 +225,7 @@ func run(as []arrival) (k, size int) {
 	first := as[0]
 	for k < len(as) && k < maxSegments {
 		a := as[k]
-		if a.from != first.from || a.local != first.local || len(a.data) > len(first.data) ||
+		if a.from != first.from || a.local != first.local || a.ecn != first.ecn || len(a.data) > len(first.data) ||
 			len(a.data) == 0 || size+len(a.data) > maxCoalesced {
 			break
 		}
@@ -247,7 +248,7 @@ func (c *Conn) put(b *burst) {
 		c.head = 0
 	}
 	for _, p := range b.packets {
-		c.queue = append(c.queue, arrival{from: b.src, local: b.dst.Addr(), data: p.data})
+		c.queue = append(c.queue, arrival{from: b.src, local: b.dst.Addr(), data: p.data, ecn: p.ecn})
 	}
 	select {
 	case c.ready <- struct{}{}:
@@ -296,7 +297,7 @@ func (c *Conn) submit(now int64, d punch.Datagram, g **group) error {
 			err = ErrTooBig
 			continue
 		}
-		c.net.gather(now, f, netip.AddrPortFrom(src, c.bound.Port()), dst, payload, g)
+		c.net.gather(now, f, netip.AddrPortFrom(src, c.bound.Port()), dst, payload, d.ECN, g)
 	}
 	return err
 }

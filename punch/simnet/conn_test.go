@@ -119,6 +119,21 @@ func TestReceiveCoalesced(t *testing.T) {
 	})
 }
 
+// TestECN: what is sent with an ECN field arrives with it.
+func TestECN(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, n *Net) {
+		a, b := n.Internet().Listen("198.51.100.1:1"), n.Internet().Listen("198.51.100.2:1")
+		for ecn := uint8(0); ecn < 4; ecn++ {
+			if err := a.Send([]punch.Datagram{{Addr: b.LocalAddr(), Data: []byte("x"), ECN: ecn}}); err != nil {
+				t.Fatal(err)
+			}
+			if ds, err := b.Receive(); err != nil || len(ds) != 1 || ds[0].ECN != ecn {
+				t.Errorf("received %+v, %v, want ECN %d", ds, err, ecn)
+			}
+		}
+	})
+}
+
 func TestCoalesceLimits(t *testing.T) {
 	x, y := ap("192.0.2.1:1"), ap("192.0.2.2:1")
 	many := func(k, size int) (as []arrival) {
@@ -137,6 +152,7 @@ func TestCoalesceLimits(t *testing.T) {
 		{"65", many(65, 10), []int{64, 1}},
 		{"64 KB", many(50, 1400), []int{46, 4}},
 		{"two sources", append(many(2, 10), arrival{from: y, data: make([]byte, 10)}), []int{2, 1}},
+		{"two ECN fields", append(many(2, 10), arrival{from: x, ecn: 3, data: make([]byte, 10)}), []int{2, 1}},
 		{"two local addresses", append(many(2, 10), arrival{from: x, local: addr("192.0.2.9"), data: make([]byte, 10)}), []int{2, 1}},
 	} {
 		var got []int

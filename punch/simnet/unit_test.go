@@ -101,7 +101,7 @@ func TestChanceIsUniform(t *testing.T) {
 func gathered(payloads ...string) *burst {
 	b := &burst{tie: 1}
 	for _, p := range payloads {
-		b.add([]byte(p))
+		b.add([]byte(p), 0)
 	}
 	return b
 }
@@ -205,7 +205,7 @@ func TestBatchOrder(t *testing.T) {
 		for _, g := range schedule {
 			b := bursts[sends[g][next[g]]]
 			next[g]++
-			ba.group(g).add(b, b.add([]byte("x")))
+			ba.group(g).add(b, b.add([]byte("x"), 0))
 		}
 		for _, b := range ba.order() {
 			order = append(order, slices.Index(bursts, b))
@@ -261,7 +261,7 @@ func TestBatchesOfOneFlow(t *testing.T) {
 	var g *group
 	var sizes []int
 	gather := func(now int64) {
-		n.gather(now, f, ap("192.0.2.1:1"), ap("192.0.2.2:1"), []byte("x"), &g)
+		n.gather(now, f, ap("192.0.2.1:1"), ap("192.0.2.2:1"), []byte("x"), 0, &g)
 	}
 	move := func() {
 		for _, b := range n.batches[0].order() {

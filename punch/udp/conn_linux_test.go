@@ -32,6 +32,7 @@ func TestFallbacks(t *testing.T) {
 		"no recvmmsg":    func(f *Features) { f.RecvBatch = false },
 		"no sendmmsg":    func(f *Features) { f.SendBatch = false },
 		"no pktinfo":     func(f *Features) { f.PacketInfo = false },
+		"no ecn":         func(f *Features) { f.ECN = false },
 		"no error queue": func(f *Features) { f.ErrorQueue = false },
 		"nothing":        func(f *Features) { *f = Features{DontFragment: true} },
 	} {
@@ -105,6 +106,45 @@ func TestOffloads(t *testing.T) {
 		}
 		if st := b.Stats(); st.Joined != 1 || st.Received != n || st.Reads != 1 {
 			t.Errorf("%s: receiver %+v, want %d datagrams in one joined message", addr, st, n)
+		}
+	}
+}
+
+// TestECN: every value crosses, with one payload and with many, beside a local
+// address and without.
+func TestECN(t *testing.T) {
+	for _, addr := range loopback {
+		a, b := mustOpen(t, openListen, addr), mustOpen(t, openListen, addr)
+		for ecn := uint8(0); ecn < 4; ecn++ {
+			for _, d := range []punch.Datagram{
+				{Addr: at(b), Data: fill(100, 1), ECN: ecn},
+				{Addr: at(b), Data: fill(5000, 1), Segment: 1000, ECN: ecn},
+				{Addr: at(b), Data: fill(100, 1), ECN: ecn, Local: at(a).Addr()},
+			} {
+				send(t, a, d)
+				ds, err := b.Receive()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(ds) != 1 || ds[0].ECN != ecn {
+					t.Errorf("%s: %d datagrams, the first with ECN %d, want one with %d", addr, len(ds), ds[0].ECN, ecn)
+				}
+			}
+		}
+		// Only equal ones are joined.
+		send(t, a, punch.Datagram{Addr: at(b), Data: fill(100, 1), ECN: 2}, punch.Datagram{Addr: at(b), Data: fill(100, 1), ECN: 3})
+		var got []uint8
+		for len(got) < 2 {
+			ds, err := b.Receive()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range ds {
+				got = append(got, d.ECN)
+			}
+		}
+		if got[0] != 2 || got[1] != 3 {
+			t.Errorf("%s: ECN %d, want 2 and 3", addr, got)
 		}
 	}
 }

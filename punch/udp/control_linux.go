@@ -8,10 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// controlSize has room for UDP_GRO or UDP_SEGMENT and the packet info of
-// either family (64 bytes on 64-bit systems), and for a cause of error with the
-// address of its reporter.
+// controlSize has room for UDP_GRO or UDP_SEGMENT, the packet info of either
+// family and the traffic class (88 bytes on 64-bit systems), and for a cause of
+// error with the address of its reporter.
 const controlSize = 128
+
+// ecnMask is where the ECN field is in the traffic class (RFC 3168 section 5).
+const ecnMask = 3
 
 // A control is the ancillary data of a message.
 type control struct {
@@ -52,11 +55,23 @@ func (c *control) addLocal(n int, a netip.Addr, ifindex uint32) int {
 	return n
 }
 
+// addECN sets the ECN field of the message; the DSCP is 0.
+func (c *control) addECN(n int, is4 bool, ecn uint8) int {
+	level, typ := int32(unix.IPPROTO_IPV6), int32(unix.IPV6_TCLASS)
+	if is4 {
+		level, typ = unix.IPPROTO_IP, unix.IP_TOS
+	}
+	p, n := c.add(n, level, typ, 4)
+	*(*int32)(p) = int32(ecn)
+	return n
+}
+
 // A received is what the ancillary data of a message say.
 type received struct {
 	segment int        // size of the joined payloads; 0 if there is one payload
 	local   netip.Addr // the address to answer from
 	ifindex uint32     // the interface it came by
+	ecn     uint8      // the ECN field
 }
 
 // parseControl reads the ancillary data of a message. What it does not know or
@@ -82,6 +97,10 @@ func parseControl(b []byte) (r received) {
 			if a := netip.AddrFrom16([16]byte(data)).Unmap(); !a.IsMulticast() {
 				r.local = a
 			}
+		case level == unix.IPPROTO_IP && typ == unix.IP_TOS && len(data) >= 1:
+			r.ecn = data[0] & ecnMask
+		case level == unix.IPPROTO_IPV6 && typ == unix.IPV6_TCLASS && len(data) >= 4:
+			r.ecn = uint8(binary.NativeEndian.Uint32(data)) & ecnMask
 		}
 	}
 }

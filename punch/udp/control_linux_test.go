@@ -50,9 +50,13 @@ func TestParseControl(t *testing.T) {
 		{"IPv4, short", cmsg(unix.IPPROTO_IP, unix.IP_PKTINFO, 1, 2, 3, 4, 5, 6, 7), received{}},
 		{"IPv6", info6, received{local: a6, ifindex: 7}},
 		{"IPv6, multicast", cmsg(unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, pktinfo6(7, "ff02::1")...), received{ifindex: 7}},
-		{"both", slices.Concat(gro, info4), received{1200, a4, 3}},
-		{"both, other order", slices.Concat(info6, gro), received{1200, a6, 7}},
-		{"unknown in between", slices.Concat(gro, cmsg(unix.SOL_SOCKET, unix.SCM_TIMESTAMP, 1, 2, 3), info4), received{1200, a4, 3}},
+		{"IPv4, ECN", cmsg(unix.IPPROTO_IP, unix.IP_TOS, 0xba|3), received{ecn: 3}},
+		{"IPv6, no traffic class", cmsg(unix.IPPROTO_IPV6, unix.IPV6_TCLASS, 3), received{}},
+		{"IPv6, ECN", cmsg(unix.IPPROTO_IPV6, unix.IPV6_TCLASS, u32(0xb8|2)...), received{ecn: 2}},
+		{"IPv6, half a traffic class", cmsg(unix.IPPROTO_IPV6, unix.IPV6_TCLASS, 3, 0), received{}},
+		{"both", slices.Concat(gro, info4), received{1200, a4, 3, 0}},
+		{"both, other order", slices.Concat(info6, gro), received{1200, a6, 7, 0}},
+		{"unknown in between", slices.Concat(gro, cmsg(unix.SOL_SOCKET, unix.SCM_TIMESTAMP, 1, 2, 3), info4), received{1200, a4, 3, 0}},
 		{"cut off", slices.Concat(gro, info4[:20]), received{segment: 1200}},
 		{"cut off in the header", gro[:unix.SizeofCmsghdr-1], received{}},
 		{"length below the header's", make([]byte, 32), received{}},
@@ -70,6 +74,7 @@ func TestControlRoundTrip(t *testing.T) {
 		var c control
 		n := c.addSegment(0, 1472)
 		n = c.addLocal(n, a, 9)
+		n = c.addECN(n, a.Is4(), 1)
 		if n > controlSize {
 			t.Fatalf("%d bytes of control, room for %d", n, controlSize)
 		}
@@ -78,8 +83,8 @@ func TestControlRoundTrip(t *testing.T) {
 		if !ok || typ != unix.UDP_SEGMENT || binary.NativeEndian.Uint16(data) != 1472 {
 			t.Errorf("%s: segment % x", addr, data)
 		}
-		if got := parseControl(c.b[:n]); got.local != a {
-			t.Errorf("local %v, want %v", got.local, a)
+		if got := parseControl(c.b[:n]); got.local != a || a.Is6() && got.ecn != 1 || a.Is4() && binary.NativeEndian.Uint32(c.b[n-8:]) != 1 {
+			t.Errorf("local %v and ECN %d, want %v and 1", got.local, got.ecn, a)
 		}
 	}
 }

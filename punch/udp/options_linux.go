@@ -29,10 +29,11 @@ func setOptions(fd uintptr, cfg Config, want Features) (Features, error) {
 	got.GSO = want.GSO && unix.SetsockoptInt(s, unix.SOL_UDP, unix.UDP_SEGMENT, 0) == nil
 	got.GRO = want.GRO && unix.SetsockoptInt(s, unix.SOL_UDP, unix.UDP_GRO, 1) == nil
 	got.DontFragment = want.DontFragment && dontFragment(fd, is4) == nil
-	level, recverr, pktinfo := unix.IPPROTO_IPV6, unix.IPV6_RECVERR, unix.IPV6_RECVPKTINFO
+	level, recverr, pktinfo, tos := unix.IPPROTO_IPV6, unix.IPV6_RECVERR, unix.IPV6_RECVPKTINFO, unix.IPV6_RECVTCLASS
 	if is4 {
-		level, recverr, pktinfo = unix.IPPROTO_IP, unix.IP_RECVERR, unix.IP_PKTINFO
+		level, recverr, pktinfo, tos = unix.IPPROTO_IP, unix.IP_RECVERR, unix.IP_PKTINFO, unix.IP_RECVTOS
 	}
+	got.ECN = want.ECN && unix.SetsockoptInt(s, level, tos, 1) == nil
 	got.ErrorQueue = want.ErrorQueue && unix.SetsockoptInt(s, level, recverr, 1) == nil
 	if cfg.Addr.Addr().IsUnspecified() {
 		got.PacketInfo = want.PacketInfo && unix.SetsockoptInt(s, level, pktinfo, 1) == nil

@@ -256,6 +256,7 @@ func (r *receiver) datagram(i int) (punch.Datagram, bool) {
 		if ctl.segment > 0 && ctl.segment < len(d.Data) {
 			d.Segment = ctl.segment
 		}
+		d.ECN = ctl.ecn
 		if ctl.local.IsValid() && !d.Local.IsValid() {
 			d.Local = r.c.withZone(ctl.local, ctl.ifindex)
 		}

@@ -265,6 +265,9 @@ func (s *sender) put(k int, d *punch.Datagram, to netip.AddrPort) {
 			n = s.ctrls[k].addLocal(n, local, s.c.ifindex(local))
 		}
 	}
+	if d.ECN != 0 && s.c.ecn {
+		n = s.ctrls[k].addECN(n, s.c.is4, d.ECN&ecnMask)
+	}
 	h.Control = nil
 	if n > 0 {
 		h.Control = &s.ctrls[k].b[0]

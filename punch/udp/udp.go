@@ -2,7 +2,8 @@
 //
 // On Linux a [Conn] moves datagrams in batches (recvmmsg, sendmmsg), lets the
 // kernel cut and join runs of equal datagrams (UDP_SEGMENT, UDP_GRO), never
-// fragments, remembers at which address of the host a datagram arrived, and
+// fragments, remembers at which address of the host a datagram arrived, carries
+// the ECN field, and
 // keeps what the network says about single destinations (ICMP) apart from the
 // state of the socket. Each of these is used if the kernel has it;
 // [Conn.Features] tells. Elsewhere, and with [ListenPortable], one call of the
@@ -85,6 +86,7 @@ type Features struct {
 	GRO          bool // the kernel joins datagrams (UDP_GRO)
 	GSO          bool // the kernel cuts datagrams (UDP_SEGMENT)
 	PacketInfo   bool // Datagram.Local is filled in and obeyed
+	ECN          bool // so is Datagram.ECN
 	ErrorQueue   bool // Errors delivers what ICMP says
 	DontFragment bool // datagrams leave with DF set, whatever the path's MTU
 
@@ -108,6 +110,7 @@ func (f Features) names(want bool) string {
 		{"gro", f.GRO},
 		{"gso", f.GSO},
 		{"pktinfo", f.PacketInfo},
+		{"ecn", f.ECN},
 		{"errqueue", f.ErrorQueue},
 		{"df", f.DontFragment},
 	} {

@@ -30,7 +30,7 @@ type Conn struct {
 	feat  Features // as opened
 
 	// Features in use. Those that show only when they are used can go.
-	gro, pktinfo              bool
+	gro, pktinfo, ecn         bool
 	gso, recvBatch, sendBatch atomic.Bool
 
 	recv *receiver
@@ -50,7 +50,7 @@ type linuxStats struct {
 // allFeatures is what Listen asks the kernel for.
 var allFeatures = Features{
 	RecvBatch: true, SendBatch: true, GRO: true, GSO: true,
-	PacketInfo: true, ErrorQueue: true, DontFragment: true,
+	PacketInfo: true, ECN: true, ErrorQueue: true, DontFragment: true,
 }
 
 // Listen opens a socket.
@@ -76,7 +76,7 @@ func open(cfg Config, want Features, size int) (*Conn, error) {
 	if a := c.bound.Addr(); !a.IsUnspecified() {
 		c.local = a
 	}
-	c.gro, c.pktinfo = c.feat.GRO, c.feat.PacketInfo
+	c.gro, c.pktinfo, c.ecn = c.feat.GRO, c.feat.PacketInfo, c.feat.ECN
 	c.gso.Store(c.feat.GSO)
 	c.recvBatch.Store(c.feat.RecvBatch)
 	c.sendBatch.Store(c.feat.SendBatch)

@@ -377,7 +377,7 @@ func TestFeatures(t *testing.T) {
 	if got, want := f.String(), "gro gso"; got != want {
 		t.Errorf("String %q, want %q", got, want)
 	}
-	if got, want := f.Missing(), "recvmmsg sendmmsg pktinfo errqueue df"; got != want {
+	if got, want := f.Missing(), "recvmmsg sendmmsg pktinfo ecn errqueue df"; got != want {
 		t.Errorf("Missing %q, want %q", got, want)
 	}
 }
