@@ -29,8 +29,9 @@ type Config struct {
 	// means that there is none.
 	Broadcast netip.Addr
 
-	Conn   punch.Conn // the primary socket: the RDV's and the peers'
-	ECN    bool       // Conn fills in and obeys Datagram.ECN
+	Conn   punch.Conn   // the primary socket: the RDV's and the peers'
+	More   []punch.Conn // at the same address, closed with Conn: each has a goroutine
+	ECN    bool         // they fill in and obey Datagram.ECN
 	Device device.Device
 
 	Settings
@@ -214,8 +215,7 @@ func (c *Client) Run(ctx context.Context) error {
 	c.reg = newRegistration(now, c.set.Server, c.hello(), c.cfg.Jitter)
 
 	c.shape(now)
-	c.wg.Go(func() { fail(c.fromNet()) })
-	c.wg.Go(func() { fail(c.fromDev()) })
+	c.carry(fail)
 	c.loop()
 	c.goodbye(time.Now())
 	c.cfg.Conn.Close()
@@ -226,6 +226,19 @@ func (c *Client) Run(ctx context.Context) error {
 		return fmt.Errorf("client: %w", err)
 	}
 	return nil
+}
+
+// carry starts the data path: a goroutine for each socket and for each queue of
+// the device.
+func (c *Client) carry(fail func(error)) {
+	conns := append([]punch.Conn{c.cfg.Conn}, c.cfg.More...)
+	queues := append([]device.Queue{c.cfg.Device}, c.cfg.Device.More()...)
+	for i, conn := range conns {
+		c.wg.Go(func() { fail(c.fromNet(conn, queues[i%len(queues)])) })
+	}
+	for i, q := range queues {
+		c.wg.Go(func() { fail(c.fromDev(q, conns[i%len(conns)])) })
+	}
 }
 
 // hello returns the HELLO that registers us.

@@ -18,6 +18,7 @@ import (
 // each batch, so that a batch allocates nothing.
 type inbound struct {
 	c       *Client
+	queue   device.Queue // where packets go
 	now     tunnel.Stamp
 	tmp     record.Scratch
 	joiner  segment.Joiner  // of packets for the device; they alias the batch from the socket
@@ -27,17 +28,16 @@ type inbound struct {
 	ecn     packet.ECN      // of the datagram
 }
 
-func newInbound(c *Client) *inbound {
+func newInbound(c *Client, q device.Queue) *inbound {
 	o := c.cfg.Device.Offloads()
-	return &inbound{c: c, large: o.Large, joiner: segment.Joiner{UDP: o.UDP}}
+	return &inbound{c: c, queue: q, large: o.Large, joiner: segment.Joiner{UDP: o.UDP}}
 }
 
-// fromNet moves datagrams from the socket to the device until the socket is
-// closed.
-func (c *Client) fromNet() error {
-	in := newInbound(c)
+// fromNet moves datagrams from a socket to the device until the socket is closed.
+func (c *Client) fromNet(conn punch.Conn, q device.Queue) error {
+	in := newInbound(c, q)
 	for {
-		ds, err := c.cfg.Conn.Receive()
+		ds, err := conn.Receive()
 		if err != nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func (in *inbound) flush() {
 		packets = in.joiner.Flush()
 	}
 	if len(packets) > 0 {
-		if err := in.c.cfg.Device.Write(packets); err != nil {
+		if err := in.queue.Write(packets); err != nil {
 			in.c.drops.Add(tunnel.DropDevice)
 		}
 	}
@@ -208,7 +208,8 @@ const (
 // An outbound is the state of fromDev.
 type outbound struct {
 	c     *Client
-	when  time.Time // of the batch
+	conn  punch.Conn // where datagrams go
+	when  time.Time  // of the batch
 	now   tunnel.Stamp
 	tmp   record.Scratch
 	cut   segment.Cutter
@@ -227,16 +228,16 @@ type group struct {
 	count int
 }
 
-func newOutbound(c *Client) *outbound {
-	return &outbound{c: c, arena: make([]byte, 0, arenaSize)}
+func newOutbound(c *Client, conn punch.Conn) *outbound {
+	return &outbound{c: c, conn: conn, arena: make([]byte, 0, arenaSize)}
 }
 
-// fromDev moves packets from the device to the socket until the device is
+// fromDev moves packets from a queue of the device to a socket until the device is
 // closed.
-func (c *Client) fromDev() error {
-	o := newOutbound(c)
+func (c *Client) fromDev(q device.Queue, conn punch.Conn) error {
+	o := newOutbound(c, conn)
 	for {
-		ps, err := c.cfg.Device.Read()
+		ps, err := q.Read()
 		if err != nil {
 			return err
 		}
@@ -383,7 +384,7 @@ func (o *outbound) add(r *route, start int, ecn packet.ECN) {
 // flush sends what is in the batch.
 func (o *outbound) flush() {
 	if len(o.ds) > 0 {
-		if err := o.c.cfg.Conn.Send(o.ds); err != nil {
+		if err := o.conn.Send(o.ds); err != nil {
 			o.c.drops.Add(tunnel.DropSend)
 		}
 	}

@@ -76,7 +76,7 @@ func newPath(t testing.TB, n int) *path {
 		p.tab = p.tab.withRoute(vpn, &route{session: s, addr: addr})
 		p.tab = p.tab.withSource(addr, &source{sessions: []*tunnel.Session{s}})
 	}
-	p.out, p.in = newOutbound(c), newInbound(c)
+	p.out, p.in = newOutbound(c, p.conn), newInbound(c, p.dev)
 	return p
 }
 

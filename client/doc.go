@@ -8,7 +8,8 @@
 //	fromNet   reads the socket; opens records and writes packets to the device
 //	fromDev   reads the device; seals packets and sends them
 //
-// and one more for each handshake while it lasts. fromNet and fromDev take each
+// and one more for each handshake while it lasts. A client with several sockets and
+// queues of the device has the latter two as often. fromNet and fromDev take each
 // packet from its reading to its sending. They see peers through an immutable
 // table that control publishes, take no lock that another holds for long, and
 // never wait for control: what they cannot place they post, as a bounded copy,

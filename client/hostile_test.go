@@ -18,7 +18,7 @@ import (
 // arrive makes a datagram arrive at a node from any address, as whoever can
 // write that address on a datagram would.
 func (n *node) arrive(from netip.AddrPort, b []byte) {
-	in := newInbound(n.client)
+	in := newInbound(n.client, n.dev)
 	in.batch(time.Now(), n.client.table.Load(), []punch.Datagram{{Addr: from, Data: b}})
 }
 
@@ -36,9 +36,9 @@ func (n *node) publicAddr(peer *node) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// TestForgedRDV: what somebody sends in the RDV's name neither breaks a session
+// TestD_C2_ForgedRDV: what somebody sends in the RDV's name neither breaks a session
 // nor keeps the client from working.
-func TestForgedRDV(t *testing.T) {
+func TestD_C2_ForgedRDV(t *testing.T) {
 	elsewhere, other := netip.MustParseAddr("203.0.113.99"), netip.MustParseAddr("10.9.0.9")
 	for _, c := range []struct {
 		name string
@@ -87,8 +87,8 @@ func TestForgedRDV(t *testing.T) {
 	}
 }
 
-// TestForwardFlood: forged introductions do not take the places of true ones.
-func TestForwardFlood(t *testing.T) {
+// TestD_C5_ForwardFlood: forged introductions do not take the places of true ones.
+func TestD_C5_ForwardFlood(t *testing.T) {
 	inBubble(t, func(v *vpn) {
 		alice, bob := v.pair(nil)
 		for i := range 250 {
@@ -219,41 +219,67 @@ func rogue(n, to *node, payloads ...[]byte) {
 	}
 }
 
-// TestRogueMember: an authenticated peer that sends what is not IP (one such
-// record killed the original) or uses others' addresses is logged once for each
-// kind; everything else goes on.
-func TestRogueMember(t *testing.T) {
+// members starts alice and bob, who are honest, and mallory, who has a session
+// with alice, as bob has.
+func members(v *vpn) (alice, bob, mallory *node) {
+	v.t.Helper()
+	alice, mallory = v.pair(nil)
+	bob = v.node(v.home(3, portRestricted), "192.168.1.2:5000", "10.9.0.3", nil)
+	pass(time.Second)
+	mallory.ping(alice, 5*time.Second)
+	bob.ping(alice, 5*time.Second)
+	return alice, bob, mallory
+}
+
+// wantDropped checks that nothing of what mallory has sent was delivered to
+// alice, that each of her packets is counted for a reason, and none of bob's,
+// that it is logged once, and that everything else goes on.
+func wantDropped(alice, bob, mallory *node, reason string, count uint64, logged string) {
+	alice.t.Helper()
+	if got := alice.texts(); len(got) != 0 {
+		alice.t.Errorf("delivered %q", got)
+	}
+	if n := alice.logged(logged); n != 1 {
+		alice.t.Errorf("%q logged %d times, want once", logged, n)
+	}
+	for _, p := range alice.status().Peers {
+		if p.VPNAddr == mallory.vpn && p.Drops[reason] != count {
+			alice.t.Errorf("drops of mallory's packets: %v, want %d for %s", p.Drops, count, reason)
+		}
+		if p.VPNAddr == bob.vpn && len(p.Drops) != 0 {
+			alice.t.Errorf("drops of bob's packets: %v", p.Drops)
+		}
+	}
+	bob.ping(alice, 100*time.Millisecond)
+	mallory.ping(alice, 100*time.Millisecond)
+}
+
+// TestD_C1_NonIPPayload: an authenticated peer sends what is not IP. One such
+// record killed the original.
+func TestD_C1_NonIPPayload(t *testing.T) {
 	inBubble(t, func(v *vpn) {
-		alice, mallory := v.pair(nil)
-		bob := v.node(v.home(3, portRestricted), "192.168.1.2:5000", "10.9.0.3", nil)
-		pass(time.Second)
-		mallory.ping(alice, 5*time.Second)
-		bob.ping(alice, 5*time.Second)
+		alice, bob, mallory := members(v)
 		for range 10 {
-			rogue(mallory, alice, []byte("not an IP packet"), nil, bytes.Repeat([]byte{0x1f}, 1400), []byte{0x45},
+			rogue(mallory, alice, []byte("not an IP packet"), nil, bytes.Repeat([]byte{0x1f}, 1400), []byte{0x45})
+			pass(100 * time.Millisecond)
+		}
+		wantDropped(alice, bob, mallory, "not_ip", 40, "not an IP packet")
+	})
+}
+
+// TestD_C3_ForeignSource: a peer sends in the name of another, of the Internet,
+// and of the receiver.
+func TestD_C3_ForeignSource(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		alice, bob, mallory := members(v)
+		for range 10 {
+			rogue(mallory, alice,
 				packetTo(bob.vpn, alice.vpn, "I am bob"),
 				packetTo(netip.MustParseAddr("8.8.8.8"), alice.vpn, "I am the Internet"),
 				packetTo(alice.vpn, alice.vpn, "I am you"))
 			pass(100 * time.Millisecond)
 		}
-		if got := alice.texts(); len(got) != 0 {
-			v.t.Errorf("delivered %q", got)
-		}
-		for _, text := range []string{"not an IP packet", "address that is not its own"} {
-			if n := alice.logged(text); n != 1 {
-				v.t.Errorf("%q logged %d times, want once", text, n)
-			}
-		}
-		for _, p := range alice.status().Peers {
-			if p.VPNAddr == mallory.vpn && (p.Drops["not_ip"] != 40 || p.Drops["source"] != 30) {
-				v.t.Errorf("drops of mallory's packets: %v", p.Drops)
-			}
-			if p.VPNAddr == bob.vpn && len(p.Drops) != 0 {
-				v.t.Errorf("drops of bob's packets: %v", p.Drops)
-			}
-		}
-		bob.ping(alice, 100*time.Millisecond)
-		mallory.ping(alice, 100*time.Millisecond)
+		wantDropped(alice, bob, mallory, "source", 30, "address that is not its own")
 	})
 }
 

@@ -73,7 +73,7 @@ func TestLarge(t *testing.T) {
 	const mss, peers = 1379, 3
 	p := newPath(t, peers)
 	dev := &largeSink{}
-	p.in.large, p.in.joiner.UDP, p.in.c.cfg.Device = true, true, dev
+	p.in.large, p.in.joiner.UDP, p.in.queue = true, true, dev
 	var ps []device.Packet
 	for i := range peers {
 		vpn, _ := peerAt(i)
@@ -182,7 +182,7 @@ func TestGroups(t *testing.T) {
 func TestLargeNoAllocs(t *testing.T) {
 	p := newPath(t, 1)
 	dev := &largeSink{}
-	p.in.large, p.in.c.cfg.Device = true, quiet{dev}
+	p.in.large, p.in.queue = true, quiet{dev}
 	vpn, _ := peerAt(0)
 	ps := []device.Packet{tcpPacket(vpn, 64000, 1379), tcpPacket(vpn, 1000, 1379)}
 	work := cloned(ps)
@@ -215,7 +215,7 @@ func BenchmarkLarge(b *testing.B) {
 	for _, peers := range []int{1, 10_000} {
 		b.Run(fmt.Sprintf("peers=%d", peers), func(b *testing.B) {
 			p := newPath(b, peers)
-			p.in.large, p.in.c.cfg.Device = true, quiet{&largeSink{}}
+			p.in.large, p.in.queue = true, quiet{&largeSink{}}
 			vpn, _ := peerAt(peers - 1)
 			ps := []device.Packet{tcpPacket(vpn, 64000, 1379)}
 			work := cloned(ps)

@@ -19,6 +19,11 @@ func setOptions(fd uintptr, cfg Config, want Features) (Features, error) {
 			return Features{}, deviceError(cfg, err)
 		}
 	}
+	if cfg.Sockets > 1 {
+		if err := unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			return Features{}, &optionError{fmt.Sprintf("udp: listen on %v: share the port between %d sockets", cfg.Addr, cfg.Sockets), err}
+		}
+	}
 	got := Features{
 		// What the kernel says at the first use decides about these.
 		RecvBatch: want.RecvBatch,

@@ -105,6 +105,9 @@ func (c *Portable) LocalAddr() netip.AddrPort { return c.bound }
 // Close unblocks Receive and Send, which return net.ErrClosed.
 func (c *Portable) Close() error { return c.uc.Close() }
 
+// More returns that there are no sockets beyond the first.
+func (c *Portable) More() []*Portable { return nil }
+
 // Errors returns nil: what ICMP says is not told here.
 func (c *Portable) Errors() <-chan PathError { return nil }
 

@@ -55,6 +55,11 @@ type Config struct {
 	// what traffic touches: sockets opened by the dozen want less.
 	Batch int
 
+	// Sockets is how many sockets share the address; 0 means one. Further ones
+	// are for machines with many processors: the kernel hands what comes from
+	// one address always to the same socket. Only Linux can do it.
+	Sockets int
+
 	// Log hears once about each feature that is missing; nil means nobody.
 	Log *slog.Logger
 }
@@ -119,6 +124,22 @@ func (f Features) names(want bool) string {
 		}
 	}
 	return strings.Join(names, " ")
+}
+
+// add adds what went through another socket.
+func (s *Stats) add(o Stats) {
+	s.Received += o.Received
+	s.Reads += o.Reads
+	s.Joined += o.Joined
+	s.Truncated += o.Truncated
+	s.Sent += o.Sent
+	s.Writes += o.Writes
+	s.Cut += o.Cut
+	s.Unsent += o.Unsent
+	s.Rerouted += o.Rerouted
+	s.PathErrors += o.PathErrors
+	s.PathDropped += o.PathDropped
+	s.KernelDropped += o.KernelDropped
 }
 
 // Stats counts what went through a socket since it was opened.

@@ -15,9 +15,11 @@ import (
 	"campagnol/punch"
 )
 
-// A Conn is a UDP socket. Receive belongs to one goroutine; all other methods
-// are safe for concurrent use.
+// A Conn is a UDP socket, or the first of several at one address (see
+// [Conn.More]). Receive belongs to one goroutine; all other methods are safe for
+// concurrent use.
 type Conn struct {
+	more  []*Conn // the others
 	uc    *net.UDPConn
 	raw   syscall.RawConn
 	log   *slog.Logger
@@ -53,8 +55,30 @@ var allFeatures = Features{
 	PacketInfo: true, ECN: true, ErrorQueue: true, DontFragment: true,
 }
 
-// Listen opens a socket.
-func Listen(cfg Config) (*Conn, error) { return open(cfg, allFeatures, payloadSize) }
+// Listen opens a socket, or as many at one address as cfg says.
+func Listen(cfg Config) (*Conn, error) {
+	c, err := open(cfg, allFeatures, payloadSize)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Addr = c.bound // with the port that the kernel chose
+	cfg.Log = nil      // the first has said it
+	for 1+len(c.more) < cfg.Sockets {
+		next, err := open(cfg, allFeatures, payloadSize)
+		if err != nil {
+			c.Close()
+			return nil, err
+		}
+		c.more = append(c.more, next)
+	}
+	return c, nil
+}
+
+// More returns the sockets beyond the first, each for a goroutine of its own:
+// what comes from one address arrives at one of them, in order, and it does not
+// matter by which one something is sent. Close closes them too; Stats counts what
+// goes through all.
+func (c *Conn) More() []*Conn { return c.more }
 
 // open opens a socket that makes use of the features in want, as far as the
 // kernel has them, and receives messages of up to size bytes.
@@ -104,7 +128,13 @@ func (c *Conn) Send(ds []punch.Datagram) error {
 func (c *Conn) LocalAddr() netip.AddrPort { return c.bound }
 
 // Close unblocks Receive and Send, which return net.ErrClosed.
-func (c *Conn) Close() error { return c.uc.Close() }
+func (c *Conn) Close() error {
+	err := c.uc.Close()
+	for _, o := range c.more {
+		err = errors.Join(err, o.Close())
+	}
+	return err
+}
 
 // Errors returns the channel of what the network says about single
 // destinations. It is never closed. Events that nobody takes are dropped when
@@ -137,6 +167,9 @@ func (c *Conn) Stats() Stats {
 	}
 	// An error means that the socket is closed.
 	_ = c.raw.Control(func(fd uintptr) { s.KernelDropped = kernelDrops(fd) })
+	for _, o := range c.more {
+		s.add(o.Stats())
+	}
 	return s
 }
 

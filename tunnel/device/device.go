@@ -25,8 +25,8 @@ type Offloads struct {
 	UDP   bool // and of UDP
 }
 
-// A Device exchanges packets with the operating system.
-type Device interface {
+// A Queue is where packets come from the operating system and go to it.
+type Queue interface {
 	// Read waits for packets that the operating system sends into the VPN and
 	// returns at least one. The caller borrows them: they are valid, and may
 	// be changed in place, until the next Read. After Close it returns
@@ -40,6 +40,15 @@ type Device interface {
 	// returns ErrRefused then. ErrDown and ErrGone concern all packets, the
 	// former until the interface is up again; os.ErrClosed comes after Close.
 	Write(ps []Packet) error
+}
+
+// A Device exchanges packets with the operating system.
+type Device interface {
+	Queue // the first, often the only one
+
+	// More returns the further queues, each for a goroutine of its own.
+	// Packets of one flow come from one queue, in order. Close ends them too.
+	More() []Queue
 
 	// Offloads returns what Write may be given. It does not change.
 	Offloads() Offloads
@@ -79,6 +88,10 @@ type Config struct {
 	// Address is the VPN address with the length of its network. Only
 	// Windows' driver wants it at this point.
 	Address netip.Prefix
+
+	// Queues is how many queues the device has; 0 means one. One that exists
+	// and was not made for several has one; so has one without offloads.
+	Queues int
 
 	// Plain does without offloads, where there would be any.
 	Plain bool

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -36,14 +37,12 @@ const (
 type Kernel struct {
 	name  string
 	index int // of the interface, which may be renamed
-	file  *os.File
-	raw   syscall.RawConn
+
+	queue          // the first
+	more  []*queue // the others
 
 	offloads Offloads
 	vnet     int // length of the header before each packet; 0: there is none
-
-	in  reader
-	out writer
 
 	read, reads, written, refused, down, malformed atomic.Uint64
 
@@ -54,6 +53,16 @@ type Kernel struct {
 	nl      *netlink.Handle
 	persist bool // the interface stays after Close
 	mine    mine
+}
+
+// A queue is one of the descriptors of the device, with the state of its Read and
+// its Write.
+type queue struct {
+	dev  *Kernel
+	file *os.File
+	raw  syscall.RawConn
+	in   reader
+	out  writer
 }
 
 // reader is the state of Read.
@@ -79,18 +88,18 @@ type writer struct {
 
 // Read waits for packets; see [Device]. It returns all that wait, up to 64,
 // and never waits for more than one.
-func (k *Kernel) Read() ([]Packet, error) {
-	r := &k.in
+func (q *queue) Read() ([]Packet, error) {
+	r := &q.in
 	r.used, r.packets, r.err = 0, r.packets[:0], nil
-	if err := k.raw.Read(r.fn); err != nil {
-		return nil, k.ended("read", err)
+	if err := q.raw.Read(r.fn); err != nil {
+		return nil, q.ended("read", err)
 	}
 	if len(r.packets) == 0 {
 		return nil, r.err
 	}
 	// An error after packets comes again.
-	k.read.Add(uint64(len(r.packets)))
-	k.reads.Add(1)
+	q.dev.read.Add(uint64(len(r.packets)))
+	q.dev.reads.Add(1)
 	return r.packets, nil
 }
 
@@ -99,13 +108,13 @@ func (k *Kernel) Offloads() Offloads { return k.offloads }
 
 // readReady is called with the device's descriptor whenever there may be
 // packets. It returns false to wait for them.
-func (k *Kernel) readReady(fd uintptr) bool {
-	r := &k.in
+func (q *queue) readReady(fd uintptr) bool {
+	r := &q.in
 	for len(r.packets) < maxPackets && r.used < batchSize {
-		n, err := unix.Read(int(fd), r.arena[r.used:r.used+k.vnet+maxPacket])
+		n, err := unix.Read(int(fd), r.arena[r.used:r.used+q.dev.vnet+maxPacket])
 		switch {
-		case err == nil && n > k.vnet:
-			k.take(r.arena[r.used : r.used+n : r.used+n])
+		case err == nil && n > q.dev.vnet:
+			q.take(r.arena[r.used : r.used+n : r.used+n])
 			r.used = (r.used + n + 63) &^ 63 // packets do not share cache lines
 		case err == unix.EINTR:
 		case err == unix.EAGAIN:
@@ -125,53 +134,53 @@ func (k *Kernel) readReady(fd uintptr) bool {
 }
 
 // take adds what was read in one call to the batch.
-func (k *Kernel) take(b []byte) {
+func (q *queue) take(b []byte) {
 	p := Packet{Data: b}
-	if k.vnet > 0 {
+	if q.dev.vnet > 0 {
 		var ok bool
 		if p, ok = parseVnet(b); !ok {
-			k.malformed.Add(1)
+			q.dev.malformed.Add(1)
 			return
 		}
 	}
-	k.in.packets = append(k.in.packets, p)
+	q.in.packets = append(q.in.packets, p)
 }
 
 // Write hands ps to the kernel; see [Device].
-func (k *Kernel) Write(ps []Packet) error {
-	w := &k.out
+func (q *queue) Write(ps []Packet) error {
+	w := &q.out
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.packets, w.err = ps, nil
-	err := k.raw.Write(w.fn)
+	err := q.raw.Write(w.fn)
 	w.packets = nil // do not hold on to the caller's bytes
 	if err != nil {
-		return k.ended("write", err)
+		return q.ended("write", err)
 	}
 	return w.err
 }
 
 // writeReady is called with the device's descriptor whenever it may take
 // packets. It returns false to wait for that.
-func (k *Kernel) writeReady(fd uintptr) bool {
-	w := &k.out
+func (q *queue) writeReady(fd uintptr) bool {
+	w := &q.out
 	var written uint64
-	defer func() { k.written.Add(written) }()
+	defer func() { q.dev.written.Add(written) }()
 	for ; len(w.packets) > 0; w.packets = w.packets[1:] {
-		err := k.writePacket(fd, &w.packets[0])
+		err := q.writePacket(fd, &w.packets[0])
 		switch {
 		case err == nil:
 			written++
 		case err == unix.EAGAIN:
 			return false
 		case isGone(err):
-			return k.lose(ErrGone)
+			return q.lose(ErrGone)
 		case err == unix.EIO || err == unix.ENETDOWN:
-			return k.lose(ErrDown)
+			return q.lose(ErrDown)
 		default:
 			// EINVAL: not IP. Others: out of memory, longer than the kernel
 			// can hold. The next one may do.
-			k.refused.Add(1)
+			q.dev.refused.Add(1)
 			w.err = ErrRefused
 		}
 	}
@@ -179,23 +188,23 @@ func (k *Kernel) writeReady(fd uintptr) bool {
 }
 
 // lose gives up the packets that still wait to be written.
-func (k *Kernel) lose(err error) bool {
-	k.down.Add(uint64(len(k.out.packets)))
-	k.out.err = err
+func (q *queue) lose(err error) bool {
+	q.dev.down.Add(uint64(len(q.out.packets)))
+	q.out.err = err
 	return true
 }
 
 // writePacket writes one packet, large or not.
-func (k *Kernel) writePacket(fd uintptr, p *Packet) error {
+func (q *queue) writePacket(fd uintptr, p *Packet) error {
 	if len(p.Data) == 0 {
 		return unix.EINVAL
 	}
 	for {
 		var err error
-		if k.vnet == 0 {
+		if q.dev.vnet == 0 {
 			_, err = unix.Write(int(fd), p.Data)
 		} else {
-			err = k.out.writeVnet(fd, p)
+			err = q.out.writeVnet(fd, p)
 		}
 		if err != unix.EINTR {
 			return err
@@ -211,12 +220,12 @@ func isGone(err error) bool {
 
 // ended returns why the runtime refuses to wait for the device: it was closed,
 // or the interface is gone, which has made the descriptor useless for waiting.
-func (k *Kernel) ended(op string, err error) error {
-	if k.closed.Load() {
+func (q *queue) ended(op string, err error) error {
+	if q.dev.closed.Load() {
 		return os.ErrClosed
 	}
 	attached := true
-	if cerr := k.raw.Control(func(fd uintptr) { attached = isAttached(fd) }); cerr == nil && !attached {
+	if cerr := q.raw.Control(func(fd uintptr) { attached = isAttached(fd) }); cerr == nil && !attached {
 		return ErrGone
 	}
 	return fmt.Errorf("device: %s: %w", op, err)
@@ -257,5 +266,23 @@ func (k *Kernel) Close() error {
 		_ = k.removeMine(Settings{}) // whoever deletes the interface does it too
 	}
 	k.nl.Close()
-	return k.file.Close()
+	return k.closeFiles()
+}
+
+// closeFiles closes all queues.
+func (k *Kernel) closeFiles() error {
+	err := k.file.Close()
+	for _, q := range k.more {
+		err = errors.Join(err, q.file.Close())
+	}
+	return err
+}
+
+// More returns the queues beyond the first; see [Device].
+func (k *Kernel) More() []Queue {
+	var qs []Queue
+	for _, q := range k.more {
+		qs = append(qs, q)
+	}
+	return qs
 }

@@ -97,6 +97,9 @@ func (k *Kernel) Write(ps []Packet) error {
 	return first
 }
 
+// More returns that there are no queues beyond the first.
+func (k *Kernel) More() []Queue { return nil }
+
 // Offloads returns that there are none.
 func (k *Kernel) Offloads() Offloads { return Offloads{} }
 

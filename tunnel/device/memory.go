@@ -74,6 +74,9 @@ func (m *Memory) Inject(p []byte) bool {
 	}
 }
 
+// More returns that there are no queues beyond the first.
+func (m *Memory) More() []Queue { return nil }
+
 // Delivered returns the channel of the packets that reached the operating
 // system. The receiver owns them. Packets are dropped while 256 wait. It is
 // never closed.

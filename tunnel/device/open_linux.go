@@ -27,22 +27,52 @@ func Open(cfg Config) (*Kernel, error) {
 		return nil, fmt.Errorf("device: talk to the kernel about interfaces (netlink): %w", err)
 	}
 	p := params(nl, name)
+	p.MultiQueue = p.MultiQueue || cfg.Queues > 1 && !p.Persist
 	t, err := openTUN(p, cfg.Plain)
 	if err != nil {
 		nl.Close()
 		return nil, explainOpen(name, err)
 	}
 	k, err := newKernel(nl, t)
-	if err == nil {
-		k.persist = p.Persist
-		err = k.prepare(cfg)
-	}
 	if err != nil {
 		t.file.Close()
+	} else {
+		k.persist = p.Persist
+		if err = k.addQueues(p, cfg.Queues); err == nil {
+			err = k.prepare(cfg)
+		}
+		if err != nil {
+			k.closeFiles()
+		}
+	}
+	if err != nil {
 		nl.Close()
 		return nil, fmt.Errorf("device: open %s: %w", t.name, err)
 	}
 	return k, nil
+}
+
+// addQueues opens the device again until it has n queues, if it can have more
+// than one. Which flow comes out of which is up to the kernel: it follows where we
+// write the flow's other direction, and else a hash of addresses and ports.
+func (k *Kernel) addQueues(p water.PlatformSpecificParams, n int) error {
+	if !p.MultiQueue || k.vnet == 0 {
+		return nil
+	}
+	p.Name = k.name
+	for 1+len(k.more) < n {
+		t, err := openOffloading(p)
+		if err != nil {
+			return fmt.Errorf("open queue %d: %w", 2+len(k.more), err)
+		}
+		q, err := newQueue(k, t.file)
+		if err != nil {
+			t.file.Close()
+			return err
+		}
+		k.more = append(k.more, q)
+	}
+	return nil
 }
 
 // A tun is an open TUN device.
@@ -198,26 +228,34 @@ func explainOpen(name string, err error) error {
 
 // newKernel returns the device that was opened as t.
 func newKernel(nl *netlink.Handle, t *tun) (*Kernel, error) {
-	raw, err := t.file.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	// Without /proc it was not done yet.
-	if err := raw.Control(func(fd uintptr) { unix.CloseOnExec(int(fd)) }); err != nil {
-		return nil, err
-	}
 	link, err := nl.LinkByName(t.name)
 	if err != nil {
 		return nil, fmt.Errorf("find the interface: %w", err)
 	}
-	k := &Kernel{
-		name: t.name, index: link.Attrs().Index, file: t.file, raw: raw, nl: nl,
-		offloads: t.offloads, vnet: t.vnet,
+	k := &Kernel{name: t.name, index: link.Attrs().Index, nl: nl, offloads: t.offloads, vnet: t.vnet}
+	return k, k.queue.init(k, t.file)
+}
+
+// newQueue returns a further queue of k.
+func newQueue(k *Kernel, file *os.File) (*queue, error) {
+	q := new(queue)
+	return q, q.init(k, file)
+}
+
+// init makes q the queue of k that file is. It must not be copied afterwards.
+func (q *queue) init(k *Kernel, file *os.File) (err error) {
+	q.dev, q.file = k, file
+	if q.raw, err = file.SyscallConn(); err != nil {
+		return err
 	}
-	k.in.arena = make([]byte, arenaSize)
-	k.in.packets = make([]Packet, 0, maxPackets)
-	k.in.fn, k.out.fn = k.readReady, k.writeReady // method values allocate: once
-	return k, nil
+	// Without /proc it was not done yet.
+	if err := q.raw.Control(func(fd uintptr) { unix.CloseOnExec(int(fd)) }); err != nil {
+		return err
+	}
+	q.in.arena = make([]byte, arenaSize)
+	q.in.packets = make([]Packet, 0, maxPackets)
+	q.in.fn, q.out.fn = q.readReady, q.writeReady // method values allocate: once
+	return nil
 }
 
 // prepare sets what concerns the device and not the VPN.
