@@ -17,6 +17,7 @@ import (
 var layers = map[string][]string{
 	"conf":             {"tunnel/packet"},
 	"internal/cli":     {},
+	"internal/control": {"pki/safefile"},
 	"internal/daemon":  {},
 	"internal/logging": {},
 	"internal/service": {"internal/cli", "internal/daemon", "internal/logging"},
@@ -50,8 +51,8 @@ var layers = map[string][]string{
 	"internal/bench": {"internal/cli", "internal/lab", "internal/version", "pki/ca"},
 
 	"client/campagnol": {
-		"client", "conf", "internal/cli", "internal/lab", "internal/logging", "internal/service", "internal/version",
-		"pki", "pki/ca", "pki/safefile", "punch/udp", "tunnel/cipherlist", "tunnel/device", "tunnel/record",
+		"client", "conf", "internal/cli", "internal/control", "internal/lab", "internal/logging", "internal/service", "internal/version",
+		"pki", "pki/ca", "pki/safefile", "punch", "punch/udp", "tunnel/cipherlist", "tunnel/device", "tunnel/record",
 	},
 	"rdv/campagnol_rdv": {
 		"conf", "internal/cli", "internal/logging", "internal/service", "internal/version", "punch/udp", "rdv",

@@ -429,8 +429,8 @@ func TestRDVRestart(t *testing.T) {
 	})
 }
 
-// TestLateRDV: a client that starts before its RDV registers when that comes.
-func TestLateRDV(t *testing.T) {
+// TestD_C11_LateRDV: a client that starts before its RDV registers when that comes.
+func TestD_C11_LateRDV(t *testing.T) {
 	inBubble(t, func(v *vpn) {
 		v.stop()
 		alice, bob := v.pair(nil)
@@ -458,9 +458,9 @@ func TestUnknownPeer(t *testing.T) {
 	})
 }
 
-// TestScan: thousands of packets for unknown addresses do not become thousands
+// TestD_C5_RejectStorm: thousands of packets for unknown addresses do not become thousands
 // of ASKs, and a peer that comes up meanwhile is reached.
-func TestScan(t *testing.T) {
+func TestD_C5_RejectStorm(t *testing.T) {
 	inBubble(t, func(v *vpn) {
 		wide := func(c *Config) { c.Network = netip.MustParsePrefix("10.0.0.0/8") }
 		alice, bob := v.pair(wide)
@@ -490,9 +490,9 @@ func TestScan(t *testing.T) {
 	})
 }
 
-// TestNotForTheVPN: what the kernel sends into the device and no peer can have
+// TestD_C10_NotForTheVPN: what the kernel sends into the device and no peer can have
 // asks nobody.
-func TestNotForTheVPN(t *testing.T) {
+func TestD_C10_NotForTheVPN(t *testing.T) {
 	inBubble(t, func(v *vpn) {
 		alice, _ := v.pair(nil)
 		v.net.Observe(func(p simnet.Packet, verdict simnet.Verdict) {
@@ -579,8 +579,8 @@ func TestGoodbye(t *testing.T) {
 	})
 }
 
-// TestGlare: both ask at once; one session comes of it, without a lost packet.
-func TestGlare(t *testing.T) {
+// TestD_C9_Glare: both ask at once; one session comes of it, without a lost packet.
+func TestD_C9_Glare(t *testing.T) {
 	inBubble(t, func(v *vpn) {
 		alice, bob := v.pair(nil)
 		alice.send(bob.vpn, "from alice")

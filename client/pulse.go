@@ -29,6 +29,7 @@ const (
 // A pulse is what is known of a session's peer being there.
 type pulse struct {
 	at      time.Time // when to look again; zero: when it is used again
+	used    time.Time // since when, after a pause
 	probes  int       // sent since it was heard
 	missing time.Time // since when; zero: it is there
 	next    time.Time // try to reach it
@@ -37,7 +38,7 @@ type pulse struct {
 // wake begins to watch p's session, which is used after a pause.
 func (c *Client) wake(now time.Time, p *peer) {
 	if p.session != nil && p.pulse.at.IsZero() {
-		p.pulse.at = now.Add(pulseInterval)
+		p.pulse.at, p.pulse.used = now.Add(pulseInterval), now
 		c.due.set(p, c.peerTimeout(p))
 	}
 }
@@ -65,11 +66,19 @@ func (c *Client) feelPulse(now time.Time, p *peer) {
 		pl.probes++
 		pl.at = now.Add(probeInterval)
 		c.probe(now, p)
-	case !s.IsOurs() && now.Sub(heard) < listenTime:
-		pl.at = heard.Add(listenTime)
+	case !s.IsOurs() && now.Sub(later(heard, pl.used)) < listenTime:
+		pl.at = later(heard, pl.used).Add(listenTime)
 	default:
 		c.miss(now, p)
 	}
+}
+
+// later returns the later of two moments.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // probe asks p whether it is there.

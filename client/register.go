@@ -42,6 +42,7 @@ type registration struct {
 	state   regState
 	tries   int       // HELLOs of this round
 	refused bool      // by a NOK, in this round
+	strange bool      // an answer of this round, and it was reported
 	next    time.Time // HELLO or PING
 	backoff time.Duration
 	said    time.Time // the last HELLO
@@ -66,6 +67,7 @@ const (
 	regDone             // registered
 	regRefused          // a round failed, the RDV refuses us
 	regFailed           // a round failed, nobody answers
+	regStrange          // the RDV answers a HELLO with what no RDV says
 	regSilent           // the RDV no longer answers PINGs
 	regBack             // it does again
 )
@@ -97,10 +99,14 @@ func (r *registration) advance(now time.Time, out []punch.Out) ([]punch.Out, reg
 	}
 	ev := regNothing
 	if r.state == regWaiting {
-		r.tries, r.refused, ev = 0, false, regTrying
+		r.begin()
+		ev = regTrying
 	}
 	return r.sayHello(now, out), ev
 }
+
+// begin begins a round.
+func (r *registration) begin() { r.tries, r.refused, r.strange = 0, false, false }
 
 func (r *registration) sayHello(now time.Time, out []punch.Out) []punch.Out {
 	wait := helloWait
@@ -144,11 +150,24 @@ func (r *registration) handle(now time.Time, m wire.Message, out []punch.Out) ([
 		r.refused = true
 		r.next = now.Add(nokWait)
 	case m.Type == wire.Reconnect && now.Sub(r.said) >= helloGap:
-		r.tries, r.refused = 0, false
+		r.begin()
 		return r.sayHello(now, out), regTrying
+	case r.state == regHello && !r.strange && !rdvSays(m.Type):
+		r.strange = true
+		return out, regStrange
 	case r.silent && r.state == regRegistered:
 		r.silent = false
 		return out, regBack
 	}
 	return out, regNothing
+}
+
+// rdvSays reports whether a message is one of those that an RDV sends. Others at
+// its address mean that something else answers there.
+func rdvSays(t wire.Type) bool {
+	switch t {
+	case wire.Pong, wire.OK, wire.NOK, wire.Forward, wire.Answer, wire.Reject, wire.Reconnect:
+		return true
+	}
+	return false
 }

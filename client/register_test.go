@@ -24,7 +24,7 @@ func newReg() *registration {
 
 var eventNames = map[regEvent]string{
 	regTrying: "trying", regDone: "done", regRefused: "refused", regFailed: "failed",
-	regSilent: "silent", regBack: "back",
+	regStrange: "strange", regSilent: "silent", regBack: "back",
 }
 
 // line renders what a step led to: what was sent, then what was reported.
@@ -102,6 +102,13 @@ func TestRegistration(t *testing.T) {
 			[]string{"0: HELLO trying", "10: done", "1500: HELLO trying", "1700: done", "4700: PING"}},
 		{"stray answers", 3 * time.Second, map[int]wire.Type{10: wire.OK, 20: wire.NOK, 30: wire.OK, 40: wire.Pong},
 			[]string{"0: HELLO trying", "10: done"}},
+		{"something else answers: reported once a round", 12 * time.Second,
+			map[int]wire.Type{10: wire.Punch, 20: wire.Hello, 1010: wire.Punch, 9010: wire.Ping, 9020: wire.OK, 9030: wire.Punch},
+			[]string{"0: HELLO trying", "10: strange", "1000: HELLO", "3000: HELLO", "5000: HELLO", "7000: BYE failed",
+				"9000: HELLO trying", "9010: strange", "9020: done"}},
+		{"late answers while a HELLO is out are nothing strange", 3 * time.Second,
+			map[int]wire.Type{10: wire.Pong, 20: wire.Forward, 30: wire.Answer, 40: wire.Reject, 50: wire.OK},
+			[]string{"0: HELLO trying", "50: done"}},
 		{"the RDV is away for a while", 20 * time.Second,
 			map[int]wire.Type{10: wire.OK, 3015: wire.Pong, 18100: wire.Pong},
 			[]string{"0: HELLO trying", "10: done", "3010: PING", "6010: PING", "9010: PING", "12010: PING",

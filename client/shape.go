@@ -157,10 +157,12 @@ func (s *shaper) pass(now time.Time, l *lane, d punch.Datagram) bool {
 	if !l.queued {
 		l.queued, l.deficit = true, quantum
 		s.fresh = append(s.fresh, l)
-	}
-	select {
-	case s.wake <- struct{}{}:
-	default:
+		// For a lane that is queued already, run knows when it may send: what
+		// comes behind the first datagram changes nothing about that.
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
 	}
 	return false
 }

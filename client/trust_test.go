@@ -141,9 +141,9 @@ func TestPinned(t *testing.T) {
 	})
 }
 
-// TestRestartedPeer: a peer that was killed and comes back asks for us while we
+// TestD_C8_RestartedPeer: a peer that was killed and comes back asks for us while we
 // still hold its session; the new session takes over.
-func TestRestartedPeer(t *testing.T) {
+func TestD_C8_RestartedPeer(t *testing.T) {
 	for _, port := range []string{"5000", "5001"} {
 		t.Run("port "+port, func(t *testing.T) {
 			inBubble(t, func(v *vpn) {
@@ -170,9 +170,9 @@ func TestRestartedPeer(t *testing.T) {
 	}
 }
 
-// TestLostPeer: a peer that was killed and comes back is found while we keep
+// TestD_C8_LostPeer: a peer that was killed and comes back is found while we keep
 // sending to it, without waiting for the session to be idle.
-func TestLostPeer(t *testing.T) {
+func TestD_C8_LostPeer(t *testing.T) {
 	for _, away := range []time.Duration{100 * time.Millisecond, 3 * time.Second, 20 * time.Second} {
 		t.Run(away.String(), func(t *testing.T) {
 			inBubble(t, func(v *vpn) {
@@ -205,9 +205,9 @@ func TestLostPeer(t *testing.T) {
 	}
 }
 
-// TestDeadPeer: the session with a peer that does not come back is closed,
+// TestD_C8_DeadPeer: the session with a peer that does not come back is closed,
 // although we keep sending.
-func TestDeadPeer(t *testing.T) {
+func TestD_C8_DeadPeer(t *testing.T) {
 	inBubble(t, func(v *vpn) {
 		alice, bob := v.pair(nil)
 		alice.ping(bob, 5*time.Second)
@@ -268,9 +268,9 @@ func TestOutage(t *testing.T) {
 	})
 }
 
-// TestSquatter: somebody registers as bob, asks for alice and only punches. The
+// TestD_C4_StuckLinked: somebody registers as bob, asks for alice and only punches. The
 // true bob is reached all the same, and reaches alice.
-func TestSquatter(t *testing.T) {
+func TestD_C4_StuckLinked(t *testing.T) {
 	inBubble(t, func(v *vpn) {
 		alice := v.node(v.home(1, portRestricted), "192.168.1.2:5000", "10.9.0.1", nil)
 		leaf := v.ca.Issue(v.t, "squatter", pkitest.Addrs("10.9.0.66"))

@@ -129,6 +129,28 @@ func (a *assignment) integer(dst *int) {
 	*dst = v
 }
 
+// maxQueues is more than any machine has use for.
+const maxQueues = 64
+
+// queues stores a number of queues.
+func (a *assignment) queues(dst *int) {
+	var v int
+	if a.integer(&v); v > maxQueues {
+		a.failWith("is too big", fmt.Sprintf("at most %d", maxQueues))
+		return
+	}
+	*dst = v
+}
+
+// controlGroup stores a group, which is of use with a socket only.
+func (a *assignment) controlGroup(c *Client) {
+	if c.ControlSocket == NoControlSocket {
+		a.warn("has no effect, because control_socket is "+NoControlSocket, "take one of the two lines out")
+		return
+	}
+	a.path(&c.ControlGroup)
+}
+
 // maxMTU is the greatest MTU that an interface can have: the greatest length of
 // an IP packet.
 const maxMTU = 65535

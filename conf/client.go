@@ -72,7 +72,10 @@ type Client struct {
 	KeepAlive         time.Duration // silence on a connection before a keepalive, at least 1 s; default 10 s
 	MaxClients        int           // connections to peers, at least 1; default 100
 	Multicast         bool          // send multicast over every open tunnel
+	Queues            int           // sockets, and queues of the virtual interface, 1 to 64; default 1
 	StateDir          string        // directory for pinned keys; default /var/lib/campagnol
+	ControlSocket     string        // path of the control socket, or [NoControlSocket]; "": to be chosen
+	ControlGroup      string        // group that may use the control socket; "": none
 
 	// [COMMANDS]
 
@@ -84,6 +87,10 @@ type Client struct {
 	// DefaultDown are false.
 	Up, Down []string
 }
+
+// NoControlSocket is the value of [Client.ControlSocket] for a client that is not
+// to have one.
+const NoControlSocket = "none"
 
 // maxFile is the size of the largest file that is read, in bytes.
 const maxFile = 1 << 20

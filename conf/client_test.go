@@ -113,6 +113,7 @@ func TestDefaults(t *testing.T) {
 		Timeout:        120 * time.Second,
 		KeepAlive:      10 * time.Second,
 		MaxClients:     100,
+		Queues:         1,
 		StateDir:       "/var/lib/campagnol",
 		DefaultUp:      true,
 		DefaultDown:    true,
@@ -157,7 +158,10 @@ timeout = 60
 keepalive = 4294967295
 max_clients = 3
 multicast = yes
+queues = 4
 state_dir = /tmp/state
+control_socket = /tmp/control
+control_group = adm
 [COMMANDS]
 default_up = no
 default_down = off
@@ -204,7 +208,10 @@ func TestEverything(t *testing.T) {
 		KeepAlive:         math.MaxUint32 * time.Second,
 		MaxClients:        3,
 		Multicast:         true,
+		Queues:            4,
 		StateDir:          "/tmp/state",
+		ControlSocket:     "/tmp/control",
+		ControlGroup:      "adm",
 		Up:                []string{"ip link set %D up # shell", "ip route add %N dev tun9; true ${HOME}"},
 		Down:              []string{"echo down"},
 	}

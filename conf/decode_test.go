@@ -85,7 +85,11 @@ var refused = []struct {
 	{"CLIENT", "max_clients", "0", `:11:15: max_clients "0" is too small`},
 	{"CLIENT", "keepalive", "0", `:11:13: keepalive "0" is too small`},
 	{"CLIENT", "keepalive", "-1", `:11:13: keepalive "-1" is not a whole number, or too big`},
+	{"CLIENT", "queues", "0", `:11:10: queues "0" is too small`},
+	{"CLIENT", "queues", "65", `:11:10: queues "65" is too big`},
 	{"CLIENT", "state_dir", "$", `:11:13: state_dir "" is empty`},
+	{"CLIENT", "control_socket", "$", `:11:18: control_socket "" is empty`},
+	{"CLIENT", "control_group", "$", `:11:17: control_group "" is empty`},
 }
 
 func TestRefused(t *testing.T) {
@@ -132,6 +136,8 @@ var warnings = []struct {
 		`f:2:15: server_port "57889x" is taken as 57889; "x" is ignored` + "\nhint: a port is a whole number from 0 to 65535; the default is 57888"},
 	{"unit", "CLIENT", "", "timeout = 30s",
 		`f:11:11: timeout "30s" is taken as 30; "s" is ignored` + "\nhint: timeout is a whole number of at least 5 (seconds); the default is 120"},
+	{"group without socket", "CLIENT", "", "control_socket = none\ncontrol_group = adm",
+		`f:12:17: control_group "adm" has no effect, because control_socket is none` + "\nhint: take one of the two lines out"},
 	{"comment behind a number", "CLIENT", "", "timeout = 30 # seconds",
 		`f:11:11: timeout "30 # seconds" is taken as 30; "# seconds" is ignored` + "\n" + `hint: quote the value: timeout = "30" # comment`},
 	{"comment behind a path", "SECURITY", "key", "key = /k.pem ; mine",

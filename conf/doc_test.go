@@ -60,6 +60,7 @@ func ExampleKeys() {
 	// timeout      at least   5, default "120"
 	// max_clients  at least   1, default "100"
 	// keepalive    at least   1, default "10"
+	// queues       at least   1, default "1"
 }
 
 func ExampleRDV() {

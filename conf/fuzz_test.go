@@ -66,7 +66,7 @@ func FuzzClient(f *testing.F) {
 		case c.ServerHost == "", c.Certificate == "", c.Key == "", c.StateDir == "",
 			c.CACertificates == "" && c.CACertificatesDir == "":
 			t.Errorf("something is missing: %+v", c)
-		case c.TunMTU < 150, c.FIFOSize < 1, c.TxQueue < 0, c.VerifyDepth < 0, c.MaxClients < 1,
+		case c.TunMTU < 150, c.FIFOSize < 1, c.TxQueue < 0, c.VerifyDepth < 0, c.MaxClients < 1, c.Queues < 1,
 			c.Timeout < 5e9, c.KeepAlive < 1e9:
 			t.Errorf("something is too small: %+v", c)
 		case !(c.ClientMaxRate >= 0 && c.ClientMaxRate < 1e42), !(c.ConnectionMaxRate >= 0 && c.ConnectionMaxRate < 1e42):

@@ -238,9 +238,9 @@ func TestOpenSSLRehash(t *testing.T) {
 	wantRefusal(t, err, Revoked)
 }
 
-// TestOpenSSLOldCertificates makes what the CA script of Campagnol 0.3.5 made:
+// TestD_C6_OldCertificates makes what the CA script of Campagnol 0.3.5 made:
 // certificates of version 1 without extensions.
-func TestOpenSSLOldCertificates(t *testing.T) {
+func TestD_C6_OldCertificates(t *testing.T) {
 	dir := t.TempDir()
 	openssl := pkitest.NeedOpenSSL(t, dir)
 	root := pkitest.NewCAWithKey(t, "root", now, pkitest.RSAKey(t), pkitest.Usage(0))

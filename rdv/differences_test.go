@@ -101,9 +101,9 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// TestD_R2 forges one datagram between two servers: each would answer the
+// TestD_R2_ReconnectReflection forges one datagram between two servers: each would answer the
 // other for ever if an unknown endpoint's RECONNECT were answered.
-func TestD_R2(t *testing.T) {
+func TestD_R2_ReconnectReflection(t *testing.T) {
 	for typ := range 256 {
 		typ := wire.Type(typ)
 		switch typ {
@@ -135,9 +135,9 @@ func TestD_R2(t *testing.T) {
 	}
 }
 
-// TestD_R3 tries to take a live client's VPN address by way of an endpoint
+// TestD_R3_AddressHijack tries to take a live client's VPN address by way of an endpoint
 // that has gone stale, and then to make the client unknown.
-func TestD_R3(t *testing.T) {
+func TestD_R3_AddressHijack(t *testing.T) {
 	b := newBench(t, 0)
 	b.run(
 		says(0, epA, hello(ip1), wire.OK), // attacker
@@ -154,8 +154,8 @@ func TestD_R3(t *testing.T) {
 	)
 }
 
-// TestD_R4 loses one PING and asks in the gap.
-func TestD_R4(t *testing.T) {
+// TestD_R4_OneLostPing loses one PING and asks in the gap.
+func TestD_R4_OneLostPing(t *testing.T) {
 	b := newBench(t, 0)
 	b.run(
 		says(0, epA, hello(ip1), wire.OK),
@@ -167,9 +167,9 @@ func TestD_R4(t *testing.T) {
 	)
 }
 
-// TestD_R5 loses the OK of a starting client, which says HELLO every 2 s and
+// TestD_R5_LostOK loses the OK of a starting client, which says HELLO every 2 s and
 // gives up after the fourth.
-func TestD_R5(t *testing.T) {
+func TestD_R5_LostOK(t *testing.T) {
 	b := newBench(t, 0)
 	b.run(
 		says(0, epA, hello(ip1), wire.OK),
@@ -179,9 +179,9 @@ func TestD_R5(t *testing.T) {
 	b.wantLog("add 203.0.113.21:49380 10.9.0.1")
 }
 
-// TestD_R6 moves a client to another local network while the server keeps its
+// TestD_R6_StaleRegistration moves a client to another local network while the server keeps its
 // registration, and checks that sessions end.
-func TestD_R6(t *testing.T) {
+func TestD_R6_StaleRegistration(t *testing.T) {
 	at := netip.MustParseAddrPort
 	b := newBench(t, 0)
 	b.run(

@@ -404,6 +404,7 @@ func FuzzHandle(f *testing.F) {
 	f.Add(uint8(21), []byte{1, 0})
 	f.Add(uint8(22), []byte{20, 0, 0, 12})
 	f.Add(uint8(23), ipv4(alice, bob, 3))
+	f.Add(uint8(23), []byte{0, 1, 1}) // a probe
 	f.Fuzz(func(t *testing.T, typ uint8, payload []byte) {
 		if len(payload) > record.MaxPayload {
 			return
@@ -413,12 +414,16 @@ func FuzzHandle(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, d := receive(b, rec)
+		h, rec, _, err := record.Split(rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, control, d := b.Receive(5, h, rec, new(record.Scratch))
 		if d != Kept {
 			return
 		}
-		if record.ContentType(typ) == record.ApplicationData {
-			if len(got) < 20 || !bytes.HasPrefix(payload, got) {
+		if !control {
+			if record.ContentType(typ) != record.ApplicationData || len(got) < 20 || !bytes.HasPrefix(payload, got) {
 				t.Errorf("delivered %x of %x", got, payload)
 			}
 			return

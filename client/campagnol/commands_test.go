@@ -40,15 +40,24 @@ func TestExpand(t *testing.T) {
 		{"of the original, route", "ip route replace %N via %V || route add -net %N gw %V",
 			"ip route replace '10.9.0.0/24' via 10.9.0.1 || route add -net '10.9.0.0/24' gw 10.9.0.1"},
 		{"unknown letters", "date +%H:%d %x% %é", "date +%H:%d %x% %é"},
-		{"lone at the end", "echo 100%", "echo 100%"},
 		{"escaped at the end", "echo 100%%", "echo 100%"},
 		{"escaped letter", "%%D %%%D %%%%D", "%D %'tun0' %%D"},
-		{"only a sign", "%", "%"},
 		{"adjacent", "%V%V:%P", "10.9.0.110.9.0.1:57888"},
 		{"inside quotes", `echo "%D"`, `echo "'tun0'"`},
 	} {
 		if got := example.expand(c.command); got != c.want {
 			t.Errorf("%s: %q becomes\n     %q\nwant %q", c.name, c.command, got, c.want)
+		}
+	}
+}
+
+// TestD_C14_PercentAtTheEnd: the original reads on behind the command.
+func TestD_C14_PercentAtTheEnd(t *testing.T) {
+	for command, want := range map[string]string{
+		"echo 100%": "echo 100%", "%": "%", "%%%": "%%", "%V%": "10.9.0.1%",
+	} {
+		if got := example.expand(command); got != want {
+			t.Errorf("%q becomes %q, want %q", command, got, want)
 		}
 	}
 }

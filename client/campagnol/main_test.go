@@ -83,9 +83,9 @@ state_dir = %s
 	return file
 }
 
-// TestStartErrors: what goes wrong at the start is said on standard error, with
+// TestD_C11_StartErrors: what goes wrong at the start is said on standard error, with
 // the place and what to do, and the exit status is 1, in the background too.
-func TestStartErrors(t *testing.T) {
+func TestD_C11_StartErrors(t *testing.T) {
 	t.Parallel()
 	edit := func(from, to string) string {
 		file := writeConf(t, "")

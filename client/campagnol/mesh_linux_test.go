@@ -99,7 +99,7 @@ func (m *mesh) certify() {
 		}
 		p.conf = filepath.Join(dir, "campagnol.conf")
 		p.configure(fmt.Sprintf("[NETWORK]\nserver_host = %s\n[VPN]\nvpn_ip = %s\nnetwork = 10.9.0.0/24\n"+
-			"[SECURITY]\ncertificate = %s\nkey = %s\nca_certificates = %s\n[CLIENT]\nstate_dir = %s\n",
+			"[SECURITY]\ncertificate = %s\nkey = %s\nca_certificates = %s\n[CLIENT]\nstate_dir = %s\ncontrol_socket = none\n",
 			m.server.Addr(), p.vpn, creds[i].Certificate, creds[i].Key, creds[i].CA, dir))
 	}
 }

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"campagnol/client"
 	"campagnol/conf"
 	"campagnol/internal/logging"
 	"campagnol/internal/service"
+	"campagnol/punch"
 	"campagnol/punch/udp"
 	"campagnol/tunnel/device"
 )
@@ -28,13 +30,17 @@ import (
 //
 // What cannot be read leaves everything as it was, and the log says why.
 type node struct {
-	file  string
-	log   *slog.Logger
-	level *slog.LevelVar
+	file    string
+	log     *slog.Logger
+	level   *slog.LevelVar
+	started time.Time
+
+	view atomic.Pointer[view] // of parts, for requests
 
 	mu      sync.Mutex // guards the following; locked from start until serve
 	cfg     *conf.Client
 	parts   *parts
+	door    *door                   // the control socket; nil: none
 	replace context.CancelCauseFunc // ends the Run of parts, for others
 }
 
@@ -43,7 +49,24 @@ type parts struct {
 	cfg    *conf.Client
 	where  *addresses
 	port   uint16 // of the socket
+	conn   *udp.Conn
+	dev    device.Device
+	kernel *device.Kernel // dev, without what the configuration adds to it
 	client *client.Client
+}
+
+// more returns the sockets beyond the first.
+func (p *parts) more() (conns []punch.Conn) {
+	for _, c := range p.conn.More() {
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+// close gives up parts whose client does not run.
+func (p *parts) close() {
+	p.conn.Close()
+	p.dev.Close()
 }
 
 // errReplaced ends the Run of parts for which others take over.
@@ -51,6 +74,7 @@ var errReplaced = errors.New("the configuration has changed")
 
 // start makes a node from its configuration file.
 func (o *options) start(ctx context.Context, s *service.Starting) (*service.Running, error) {
+	echo(s.Log, o.file)
 	cfg, problems, err := conf.LoadClient(o.file)
 	for _, p := range problems {
 		hint := p.Hint
@@ -60,11 +84,16 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 	if err != nil {
 		return nil, err
 	}
-	n := &node{file: o.file, log: s.Log, level: s.Level, cfg: cfg}
+	n := &node{file: o.file, log: s.Log, level: s.Level, started: time.Now(), cfg: cfg}
+	n.mu.Lock()
 	if n.parts, err = n.build(ctx, cfg, s.Warn); err != nil {
 		return nil, err
 	}
-	n.mu.Lock()
+	n.show()
+	if n.door, err = n.openDoor(s.Warn); err != nil {
+		n.parts.close()
+		return nil, fmt.Errorf("%s: %w", cfg.File, err)
+	}
 	return &service.Running{
 		Serve:   n.serve,
 		Signals: n.signals(),
@@ -84,29 +113,28 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 	if n.level.Level() <= slog.LevelInfo {
 		fmt.Print(p.where.describe(cfg)) // as the original: not for syslog
 	}
-	conn, err := udp.Listen(udp.Config{Addr: p.where.bind, Device: cfg.Interface, Log: n.log})
-	if err != nil {
+	if p.conn, err = udp.Listen(udp.Config{Addr: p.where.bind, Device: cfg.Interface, Sockets: cfg.Queues, Log: n.log}); err != nil {
 		return nil, err
 	}
 	n.log.Info("Socket opened")
-	p.port = conn.LocalAddr().Port()
-	dev, err := n.openDevice(ctx, p, warn)
-	if err != nil {
-		conn.Close()
+	p.port = p.conn.LocalAddr().Port()
+	if p.dev, err = n.openDevice(ctx, p, warn); err != nil {
+		p.conn.Close()
 		return nil, err
 	}
 	p.client, err = client.New(client.Config{
 		VPNAddr:   cfg.VPNIP,
 		Network:   cfg.Network,
 		Broadcast: cfg.Broadcast(),
-		Conn:      conn,
-		Device:    dev,
+		Conn:      p.conn,
+		More:      p.more(),
+		ECN:       p.conn.Features().ECN,
+		Device:    p.dev,
 		Settings:  p.settings(cfg, t),
 		Log:       n.log,
 	})
 	if err != nil {
-		conn.Close()
-		dev.Close()
+		p.close()
 		return nil, err
 	}
 	return p, nil
@@ -139,11 +167,13 @@ func (n *node) openDevice(ctx context.Context, p *parts, warn func(msg, hint str
 	dev, err := device.Open(device.Config{
 		Name:    cfg.TunDevice,
 		TxQueue: cfg.TxQueue,
+		Queues:  cfg.Queues,
 		Address: netip.PrefixFrom(cfg.VPNIP, cfg.Network.Bits()),
 	})
 	if err != nil {
 		return nil, err
 	}
+	p.kernel = dev
 	v := variables{
 		device: dev.Name(), vpnIP: cfg.VPNIP, mtu: cfg.TunMTU, network: cfg.NetworkText,
 		prefix: cfg.Network, localPort: p.port, localIP: p.where.local,
@@ -186,6 +216,12 @@ func (d *commandedDevice) Close() error {
 // serve runs the client, and after a change of the configuration the one that
 // takes over. n.mu is locked when it begins.
 func (n *node) serve(ctx context.Context) error {
+	n.door.serve(ctx, n)
+	defer func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.door.close()
+	}()
 	for {
 		running, replace := context.WithCancelCause(ctx)
 		p := n.parts
@@ -220,6 +256,8 @@ func (n *node) takeOver(ctx context.Context) error {
 		}
 	}
 	n.parts = next
+	n.show()
+	n.moveDoor(ctx)
 	return nil
 }
 
@@ -236,6 +274,7 @@ func (n *node) reload(ctx context.Context) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.log.Log(ctx, logging.LevelNotice, "reloading the configuration...")
+	echo(n.log, n.file)
 	cfg, problems, err := conf.LoadClient(n.file)
 	for _, p := range problems {
 		n.warn(p.String(), "")
@@ -262,7 +301,8 @@ func (p *parts) mustBeReplaced(cfg *conf.Client) bool {
 	old := p.cfg
 	return old.VPNIP != cfg.VPNIP || old.Network != cfg.Network ||
 		old.LocalHost != cfg.LocalHost || old.LocalPort != cfg.LocalPort || old.Interface != cfg.Interface ||
-		old.TunDevice != cfg.TunDevice || old.TunMTU != cfg.TunMTU || old.TxQueue != cfg.TxQueue
+		old.TunDevice != cfg.TunDevice || old.TunMTU != cfg.TunMTU || old.TxQueue != cfg.TxQueue ||
+		old.Queues != cfg.Queues
 }
 
 // renew reads keys and certificates again.
@@ -289,7 +329,10 @@ func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Co
 		var where *addresses
 		if where, err = findAddresses(ctx, cfg); err == nil {
 			n.cfg, n.parts.cfg, n.parts.where = cfg, cfg, where
-			err = give(ctx, n.parts.settings(cfg, t))
+			if err = give(ctx, n.parts.settings(cfg, t)); err == nil {
+				n.show()
+				n.moveDoor(ctx)
+			}
 		}
 	}
 	if err != nil && ctx.Err() == nil {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 // campagnol is what all this is about: both programs, built from the source
 // tree that the working directory is in.
 type campagnol struct {
+	folder         string // where they are built
+	profiled       bool   // the clients serve profiles
 	client, server string // paths of the programs
 }
 
@@ -27,18 +30,10 @@ func (c *campagnol) prepare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("bench: find Campagnol's source: %w", err)
 	}
-	cache, err := cacheFolder()
-	if err != nil {
+	if c.client, err = lab.Build(ctx, root, lab.ClientPackage, c.folder); err != nil {
 		return err
 	}
-	dir := filepath.Join(cache, toolOurs)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("bench: make a folder for our programs: %w", err)
-	}
-	if c.client, err = lab.Build(ctx, root, lab.ClientPackage, dir); err != nil {
-		return err
-	}
-	c.server, err = lab.Build(ctx, root, lab.ServerPackage, dir)
+	c.server, err = lab.Build(ctx, root, lab.ServerPackage, c.folder)
 	return err
 }
 
@@ -63,6 +58,10 @@ func (c *campagnol) start(ctx context.Context, p place) (*tunnel, error) {
 	if err != nil {
 		return nil, err
 	}
+	args := slices.Clone(campagnolArgs)
+	if c.profiled {
+		args = append(args, "--pprof", profileAddr)
+	}
 	var daemons []*lab.Process
 	for host, addr := range map[*lab.Host]netip.Addr{p.a: insideA, p.b: insideB} {
 		issued, err := authority.Issue(time.Now(), rand.Reader, ca.Request{Name: host.Name(), Addrs: []netip.Addr{addr}, Days: 1})
@@ -74,7 +73,7 @@ func (c *campagnol) start(ctx context.Context, p place) (*tunnel, error) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			return nil, fmt.Errorf("bench: %w", err)
 		}
-		daemon, err := host.Start("campagnol", c.client, append(campagnolArgs[:len(campagnolArgs):len(campagnolArgs)], file)...)
+		daemon, err := host.Start("campagnol", c.client, append(slices.Clip(args), file)...)
 		if err != nil {
 			return nil, err
 		}
@@ -95,6 +94,6 @@ func campagnolConfig(server, addr netip.Addr, issued *ca.Issued, state string) s
 	fmt.Fprintf(&b, "[NETWORK]\nserver_host = %v\n\n", server)
 	fmt.Fprintf(&b, "[VPN]\nvpn_ip = %v\nnetwork = %v\n\n", addr, netip.PrefixFrom(addr, insideBits).Masked())
 	fmt.Fprintf(&b, "[SECURITY]\ncertificate = %q\nkey = %q\nca_certificates = %q\n\n", issued.CertFile, issued.KeyFile, issued.CAFile)
-	fmt.Fprintf(&b, "[CLIENT]\nstate_dir = %q\n", state)
+	fmt.Fprintf(&b, "[CLIENT]\nstate_dir = %q\ncontrol_socket = none\n", state)
 	return b.String()
 }

@@ -32,6 +32,14 @@ type bar struct {
 	times float64
 }
 
+// label writes how long a bar is, with two digits at least.
+func (b bar) label() string {
+	if b.times < 9.95 {
+		return fmt.Sprintf("%.1f ×", b.times)
+	}
+	return fmt.Sprintf("%.0f ×", b.times)
+}
+
 // A barGroup is the bars of a figure.
 type barGroup struct {
 	title string
@@ -79,8 +87,8 @@ const chartStyle = `text{font:13px system-ui,sans-serif;fill:#1f2328}
 .head{font-weight:600}
 .small{font-size:11px}
 .line{stroke:#1f2328;stroke-width:1;stroke-dasharray:3 3}
-.ours{fill:#2da44e}.nebula{fill:#8c959f}.nebula-tuned{fill:#b6bdc5}
-@media(prefers-color-scheme:dark){text{fill:#e6edf3}.line{stroke:#e6edf3}.ours{fill:#3fb950}.nebula{fill:#848d97}.nebula-tuned{fill:#5b636d}}
+.ours{fill:#1a7f37}.nebula{fill:#59636e}.nebula-tuned{fill:#8c959f}
+@media(prefers-color-scheme:dark){text{fill:#e6edf3}.line{stroke:#e6edf3}.ours{fill:#3fb950}.nebula{fill:#b6bdc5}.nebula-tuned{fill:#6e7681}}
 `
 
 // writeSVG draws the chart.
@@ -139,7 +147,7 @@ func (c *canvas) group(g barGroup) {
 	c.text(0, float64(c.y+len(g.bars)*barHeight/2+5), "", g.title)
 	for _, b := range g.bars {
 		c.rect(chartLabels, c.y+1, b.times*c.unit, b.tool)
-		c.text(c.x(b.times)+5, float64(c.y+barHeight-2), "small", fmt.Sprintf("%.2g ×", b.times))
+		c.text(c.x(b.times)+5, float64(c.y+barHeight-2), "small", b.label())
 		c.y += barHeight
 	}
 	c.y += groupGap

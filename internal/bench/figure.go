@@ -80,11 +80,11 @@ var figures = []figure{
 	{figPingAdded, stepPing, "… added over no tunnel", "ms", 3, latency, true},
 	{figPingP99, stepPing, "idle ping, 99th percentile", "ms", 3, latency, true},
 	{figLoadMean, stepLoad, "ping beside 4 streams, mean", "ms", 2, latency, true},
-	{figLoadP99, stepLoad, "… 99th percentile", "ms", 2, latency, true},
-	{figLoadLost, stepLoad, "… lost", "%", 1, latency, true},
+	{figLoadP99, stepLoad, "ping beside 4 streams, 99th percentile", "ms", 2, latency, true},
+	{figLoadLost, stepLoad, "ping beside 4 streams, lost", "%", 1, latency, true},
 	{figCold, stepCold, "first packet to first reply, new tunnel", "ms", 1, latency, true},
 	{figRSSIdle, stepRSS, "memory of the larger daemon, idle", "MB", 0, memory, true},
-	{figRSSLoad, stepRSS, "… after all of the above", "MB", 0, memory, true},
+	{figRSSLoad, stepRSS, "memory of the larger daemon, after all of the above", "MB", 0, memory, true},
 }
 
 // figureOf returns the figure with the given name.

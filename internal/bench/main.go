@@ -43,7 +43,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		cli.Print(stderr, "bench", err)
 	}
-	if r == nil {
+	switch {
+	case r == nil && ctx.Err() != nil:
+		return exitInterrupted
+	case r == nil:
 		return exitError
 	}
 	r.Gates = r.judge()

@@ -14,11 +14,9 @@ import (
 	"campagnol/internal/lab"
 )
 
-const (
-	// generatorThreads is how many threads of the generator may run at a time.
-	// The kernel is to share the processors out, not Go's scheduler.
-	generatorThreads = 32
-)
+// generatorThreads is how many threads of the generator may run at a time. The
+// kernel is to share the processors out, not Go's scheduler.
+const generatorThreads = 32
 
 // measure measures everything that is asked for, and tells of its progress. When
 // it is interrupted it returns what there is, with the error.
@@ -26,33 +24,47 @@ func measure(ctx context.Context, o options, progress io.Writer) (*report, error
 	if err := lab.Preflight(); err != nil {
 		return nil, err
 	}
-	runtime.GOMAXPROCS(generatorThreads)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(generatorThreads))
+	folder, err := os.MkdirTemp("", "campagnol-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("bench: make a folder for our programs: %w", err)
+	}
+	defer os.RemoveAll(folder)
 	out := newConsole(progress, isTerminal(progress))
 	r := &runner{options: o, console: out, report: newReport(o)}
-	for _, name := range o.tools {
-		t, err := newTool(name, o)
-		if err != nil {
-			return nil, err
-		}
-		out.doing("building " + name)
-		if err := t.prepare(ctx); err != nil {
-			return nil, err
-		}
-		r.tools = append(r.tools, t)
-		r.report.Tools = append(r.report.Tools, t.info())
+	if err := r.prepare(ctx, folder); err != nil {
+		out.done()
+		return nil, err
 	}
-	err := r.rounds(ctx)
+	err = r.rounds(ctx)
 	out.done()
 	r.report.derive()
 	r.report.Took = time.Since(r.report.Began).Seconds()
 	return r.report, err
 }
 
+// prepare builds the programs of all tools.
+func (r *runner) prepare(ctx context.Context, folder string) error {
+	for _, name := range r.options.tools {
+		t, err := newTool(name, r.options, folder)
+		if err != nil {
+			return err
+		}
+		r.console.doing("building " + name)
+		if err := t.prepare(ctx); err != nil {
+			return err
+		}
+		r.tools = append(r.tools, t)
+		r.report.Tools = append(r.report.Tools, t.info())
+	}
+	return nil
+}
+
 // newReport returns an empty report of this machine.
 func newReport(o options) *report {
 	r := &report{Format: reportFormat, Began: time.Now()}
 	r.Settings = settings{
-		Rounds: o.rounds, Seconds: o.transfer.Seconds(), GOMAXPROCS: o.gomaxprocs, Congestion: congestion, Short: o.short,
+		Rounds: o.rounds, Seconds: o.transfer.Seconds(), GOMAXPROCS: o.gomaxprocs, Congestion: congestion, Short: o.short, Profiled: o.profiles != "",
 	}
 	r.Machine = machine{Processors: runtime.NumCPU(), Go: runtime.Version()}
 	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -128,16 +140,16 @@ func (r *runner) session(ctx context.Context, round int, p path, t tool) (err er
 	if err != nil {
 		return err
 	}
-	if s.tunnel, err = t.start(ctx, at); err == nil {
-		s.meter = newMeter(s.tunnel)
-		err = s.measure(ctx)
-	} else {
-		s.fail("start", err)
-	}
-	if ctx.Err() != nil {
+	s.tunnel, err = t.start(ctx, at)
+	switch {
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case err != nil:
+		s.fail("start", err)
+		return nil
 	}
-	return err
+	s.meter = newMeter(s.tunnel)
+	return s.measure(ctx)
 }
 
 // environment returns what the daemons find in their environment beside what we

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"campagnol/internal/cli"
 )
 
 // options are what the command line asks for.
@@ -28,6 +30,7 @@ type options struct {
 	markdown string
 	svg      string
 	docs     string // folder
+	profiles string // folder
 	check    bool
 }
 
@@ -44,11 +47,7 @@ usage: go run ./internal/bench [options]
 func parseOptions(args []string, w io.Writer) (options, error) {
 	o := options{}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.SetOutput(w)
-	f.Usage = func() {
-		fmt.Fprint(w, usageText)
-		f.PrintDefaults()
-	}
+	f.SetOutput(io.Discard) // the caller prints what is wrong
 	f.IntVar(&o.rounds, "rounds", 5, "how often everything is measured; an odd `number` has a true median")
 	f.DurationVar(&o.transfer, "time", 5*time.Second, "how `long` a TCP transfer is measured")
 	f.Func("only", "`steps` to take, separated by commas: "+strings.Join(steps, ","), listOf(&o.steps, steps))
@@ -64,14 +63,24 @@ func parseOptions(args []string, w io.Writer) (options, error) {
 	f.StringVar(&o.markdown, "markdown", "", "write the tables to this `file`")
 	f.StringVar(&o.svg, "svg", "", "draw the chart into this `file`")
 	f.StringVar(&o.docs, "docs", "", "put tables and chart into performance.md and performance.svg of this `folder`")
+	f.StringVar(&o.profiles, "profile", "", "put CPU profiles of Campagnol's daemons under load into this `folder`; they cost a little of what is measured")
 	f.BoolVar(&o.check, "check", false, "exit with status 1 if a gate is missed")
-	if err := f.Parse(args); err != nil {
+	err := f.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(w, usageText)
+		f.SetOutput(w)
+		f.PrintDefaults()
 		return o, err
+	case err == nil && f.NArg() > 0:
+		err = fmt.Errorf("bench: there is no use for the argument %q", f.Arg(0))
+	case err == nil:
+		err = o.complete()
 	}
-	if f.NArg() > 0 {
-		return o, fmt.Errorf("bench: there is no use for the argument %q", f.Arg(0))
+	if err != nil {
+		err = cli.WithHint(err, "go run ./internal/bench -h lists the options")
 	}
-	return o, o.complete()
+	return o, err
 }
 
 // complete checks the options and fills in those that depend on others.

@@ -41,6 +41,7 @@ type settings struct {
 	GOMAXPROCS int     `json:"gomaxprocs,omitempty"`
 	Congestion string  `json:"congestion_control"`
 	Short      bool    `json:"short,omitempty"`
+	Profiled   bool    `json:"profiled,omitempty"`
 }
 
 // A toolInfo says what stands behind the name of a tool.

@@ -68,7 +68,7 @@ func (s *search) find() (found, error) {
 			continue
 		}
 		good = rate
-		if t.offered < honestPart*rate && t.delivered < worthwhile*before {
+		if !t.honest(rate) && t.delivered < worthwhile*before {
 			f.limited = true
 			return f, nil
 		}
@@ -94,28 +94,42 @@ func (s *search) find() (found, error) {
 	return f, nil
 }
 
-// try finds out whether a rate is good, and returns its last trial.
+// try finds out whether a rate is good, and returns its last trial, or the last
+// good one if it is.
 func (s *search) try(rate float64, f *found) (t trial, ok bool, err error) {
 	failures, foreign := 0, 0.0
 	for range maxTrials {
-		if t, err = s.run(rate); err != nil {
-			return t, false, err
+		this, err := s.run(rate)
+		if err != nil {
+			return this, false, err
 		}
 		f.trials++
-		if t.loss < maxLoss && t.delivered > 0 {
-			if t.delivered > f.best.delivered {
-				f.best = t
+		disturbed := this.foreign > s.limit
+		if this.loss < maxLoss && this.delivered > 0 {
+			if this.delivered > f.best.delivered {
+				f.best = this
 			}
-			return t, true, nil
+			if t, ok = this, true; this.honest(rate) || !disturbed {
+				return t, true, nil
+			}
+			continue // others kept the generator from sending; perhaps not again
 		}
-		if t.foreign > s.limit {
-			foreign = max(foreign, t.foreign)
+		if !ok {
+			t = this
+		}
+		if disturbed {
+			foreign = max(foreign, this.foreign)
 			continue
 		}
 		if failures++; failures == failuresNeeded {
-			return t, false, nil
+			return this, false, nil
 		}
 	}
-	f.foreign = max(f.foreign, foreign)
-	return t, false, nil
+	if !ok {
+		f.foreign = max(f.foreign, foreign)
+	}
+	return t, ok, nil
 }
+
+// honest reports whether the generator has sent about as much as it was asked for.
+func (t trial) honest(rate float64) bool { return t.offered >= honestPart*rate }

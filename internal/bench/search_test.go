@@ -124,6 +124,38 @@ func TestSearchNearLimit(t *testing.T) {
 	}
 }
 
+// TestSearchSlowed checks that a generator that is kept from sending by others is
+// given another chance, and that its limit without them is one.
+func TestSearchSlowed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		slowed  map[int]float64 // the load of others, by trial
+		limited bool
+		want    float64
+	}{
+		{"by others, twice", map[int]float64{2: 0.5, 3: 0.5}, false, 300_000},
+		{"by others, all the time", map[int]float64{2: 0.5, 3: 0.5, 4: 0.5, 5: 0.5}, true, 40_000},
+		{"by itself", map[int]float64{2: 0}, true, 40_000},
+	} {
+		n := -1
+		s := &search{first: 20_000, low: 500, high: 5e6, precision: 0.05, limit: 0.1, run: func(rate float64) (trial, error) {
+			n++
+			sent := rate
+			foreign, slow := c.slowed[n]
+			if slow {
+				sent = 30_000
+			}
+			delivered := min(sent, 310_000)
+			return trial{offered: sent, delivered: delivered, loss: 1 - delivered/sent, foreign: foreign}, nil
+		}}
+		f, err := s.find()
+		if err != nil || f.limited != c.limited || f.best.delivered < c.want || f.best.delivered > c.want*1.1 {
+			t.Errorf("%s: found %+v, %v, want limited %v and %v", c.name, f, err, c.limited, c.want)
+		}
+	}
+}
+
 func TestSearchError(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")

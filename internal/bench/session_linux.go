@@ -96,7 +96,9 @@ func (s *session) take(ctx context.Context, step string, run func(context.Contex
 		if err := s.awaitQuiet(ctx); err != nil {
 			return attempt{}, err
 		}
-		return run(ctx)
+		finish := s.profile(ctx, step)
+		a, err := run(ctx)
+		return a, errors.Join(err, finish())
 	})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

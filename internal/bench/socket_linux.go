@@ -54,7 +54,10 @@ func (s socket) bind(a netip.Addr) (netip.AddrPort, error) {
 
 // connect gives the socket its other end.
 func (s socket) connect(to netip.AddrPort) error {
-	err := unix.Connect(int(s), &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())})
+	// Linux goes on with a connection that a signal interrupted.
+	err := again(func() error {
+		return unix.Connect(int(s), &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())})
+	})
 	return s.wrap(fmt.Sprintf("connect to %v", to), err)
 }
 

@@ -69,7 +69,7 @@ func (s *session) load(ctx context.Context) (attempt, error) {
 }
 
 // flood starts streams in one direction and in the other, and returns when they
-// are under way.
+// are under way. Streams that do not get that far fail by themselves.
 func (s *session) flood(ctx context.Context, f *flood, there, back int) error {
 	if err := f.add(s.tunnel.a, s.tunnel.b, there); err != nil {
 		return err
@@ -80,7 +80,14 @@ func (s *session) flood(ctx context.Context, f *flood, there, back int) error {
 		}
 	}
 	f.start()
-	return wait(ctx, unlessShort(s, warmUp, shortWarmUp))
+	for {
+		if err := wait(ctx, unlessShort(s, warmUp, shortWarmUp)); err != nil {
+			return err
+		}
+		if bytes, err := f.received(); bytes > 0 || err != nil {
+			return err
+		}
+	}
 }
 
 // tcp measures streams in both directions together, and what they cost.

@@ -123,8 +123,9 @@ func writeRow(w io.Writer, cells []string) {
 // summary tells what the numbers come from, a line to each thing.
 func (r *report) summary() []string {
 	m, s := r.Machine, r.Settings
+	kernel, _, _ := strings.Cut(m.Kernel, "-") // whoever built it
 	lines := []string{
-		fmt.Sprintf("%s, %d processors, Linux %s, %s, %s", orUnknown(m.Processor), m.Processors, m.Kernel, m.Go, r.Began.UTC().Format("2 January 2006")),
+		fmt.Sprintf("%s, %d processors, Linux %s, %s, %s", orUnknown(m.Processor), m.Processors, kernel, m.Go, r.Began.UTC().Format("2 January 2006")),
 		fmt.Sprintf("%s, TCP for %g s each, congestion control %s; median (least–greatest) ×: to wireguard-go of the same round",
 			counted(s.Rounds, "round"), s.Seconds, s.Congestion),
 	}
@@ -133,6 +134,9 @@ func (r *report) summary() []string {
 	}
 	if s.Short {
 		lines = append(lines, "a short run: it shows that everything works, and not more")
+	}
+	if s.Profiled {
+		lines = append(lines, "profiles of Campagnol were taken, which cost it a little")
 	}
 	for _, t := range r.Tools {
 		line := t.Title + ": " + t.Settings

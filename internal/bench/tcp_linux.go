@@ -113,6 +113,13 @@ func prepareTCP(s socket) error {
 	return errors.Join(err, s.limit(tcpPatience))
 }
 
+// shut ends the connection, which wakes whoever waits for it inside the kernel.
+func (s *stream) shut() {
+	// A connection that is not there any more is no obstacle.
+	_ = unix.Shutdown(int(s.from), unix.SHUT_RDWR)
+	_ = unix.Shutdown(int(s.to), unix.SHUT_RDWR)
+}
+
 func (s *stream) close() {
 	s.from.abort()
 	s.to.abort()
@@ -181,10 +188,7 @@ func (f *flood) received() (sum int64, err error) {
 func (f *flood) stop() {
 	f.stopped.Store(true)
 	for _, s := range f.streams {
-		// This wakes whoever waits inside the kernel. A connection that is not
-		// there any more is no obstacle.
-		_ = unix.Shutdown(int(s.from), unix.SHUT_RDWR)
-		_ = unix.Shutdown(int(s.to), unix.SHUT_RDWR)
+		s.shut()
 	}
 	f.threads.Wait()
 	for _, s := range f.streams {

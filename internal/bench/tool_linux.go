@@ -88,13 +88,14 @@ func (t *tunnel) ended() error {
 	return errors.Join(errs...)
 }
 
-// newTool returns the tool with the given name.
-func newTool(name string, o options) (tool, error) {
+// newTool returns the tool with the given name. folder is for programs that are
+// built for this run only: those of ours, which may be changed at any time.
+func newTool(name string, o options, folder string) (tool, error) {
 	switch name {
 	case toolDirect:
 		return direct{}, nil
 	case toolOurs:
-		return &campagnol{}, nil
+		return &campagnol{folder: folder, profiled: o.profiles != ""}, nil
 	}
 	cache, err := cacheFolder()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -121,10 +122,14 @@ func clientConfig(peer int, server netip.Addr, c Credentials, stateDir string) s
 	fmt.Fprintf(&b, "[VPN]\nvpn_ip = %s\nnetwork = %s\n\n", vpnAddr(peer), vpnNetwork)
 	fmt.Fprintf(&b, "[SECURITY]\ncertificate = %s\nkey = %s\nca_certificates = %s\n\n",
 		quote(c.Certificate), quote(c.Key), quote(c.CA))
-	fmt.Fprintf(&b, "[CLIENT]\ntimeout = %d\nkeepalive = %d\nstate_dir = %s\n",
-		int(idleTimeout.Seconds()), int(keepAlive.Seconds()), quote(stateDir))
+	fmt.Fprintf(&b, "[CLIENT]\ntimeout = %d\nkeepalive = %d\nstate_dir = %s\ncontrol_socket = %s\n",
+		int(idleTimeout.Seconds()), int(keepAlive.Seconds()), quote(stateDir), quote(controlSocket(stateDir)))
 	return b.String()
 }
+
+// controlSocket returns where a peer can be asked how it is. The default would be
+// shared by all: namespaces have their own network, but not their own files.
+func controlSocket(stateDir string) string { return filepath.Join(stateDir, "control.sock") }
 
 // quote writes a value so that the configuration file takes it as it is: paths
 // may have blanks, and a dollar sign begins a variable.

@@ -102,13 +102,17 @@ func (w *kernelWorld) StartServer(ctx context.Context) (how string, err error) {
 	return program.How, err
 }
 
+// stateDir returns the folder for what a peer remembers, in the peer's own.
+func (w *kernelWorld) stateDir(peer int) string {
+	return filepath.Join(w.lab.Dir(), nameOf(peer), "state")
+}
+
 func (w *kernelWorld) StartClient(_ context.Context, peer int) (err error) {
-	dir := filepath.Join(w.lab.Dir(), nameOf(peer))
-	state := filepath.Join(dir, "state")
+	state := w.stateDir(peer)
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return err
 	}
-	file := filepath.Join(dir, "campagnol.conf")
+	file := filepath.Join(filepath.Dir(state), "campagnol.conf")
 	text := clientConfig(peer, w.server.Addr(), w.creds[peer], state)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
@@ -161,6 +165,7 @@ func (w *kernelWorld) Keep() ([]string, error) {
 	}
 	return append(lines,
 		fmt.Sprintf("for example:    nsenter --net=%s ping %v", filepath.Join(namespaceDir, nodes[nameOf(0)]), vpnAddr(1)),
+		fmt.Sprintf("ask a peer:     campagnol status --socket %s", controlSocket(w.stateDir(0))),
 		"remove it:      campagnol lab --clean"), nil
 }
 

@@ -38,6 +38,7 @@ func TestClientConfig(t *testing.T) {
 		{"timeout", c.Timeout, 5 * time.Second},
 		{"keepalive", c.KeepAlive, 2 * time.Second},
 		{"state_dir", c.StateDir, "/tmp/state"},
+		{"control_socket", c.ControlSocket, "/tmp/state/control.sock"},
 	} {
 		if v.got != v.want {
 			t.Errorf("%s is %v, want %v", v.key, v.got, v.want)

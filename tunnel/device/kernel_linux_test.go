@@ -419,7 +419,15 @@ func BenchmarkKernel(b *testing.B) {
 // refuses what the kernel refuses.
 func FuzzWrite(f *testing.F) {
 	enter(f)
-	k, m := configured(f, usual), NewMemory("twin")
+	k, err := Open(Config{}) // for as long as it takes, other than the rest
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { k.Close() })
+	if err := k.Configure(usual); err != nil {
+		f.Fatal(err)
+	}
+	m := NewMemory("twin")
 	f.Add([]byte{})
 	f.Add([]byte{0x45})
 	f.Add(make20(0x60))

@@ -398,38 +398,6 @@ func TestNoAllocs(t *testing.T) {
 	})
 }
 
-func BenchmarkSeal(b *testing.B) {
-	for _, s := range Suites() {
-		b.Run(s.String(), func(b *testing.B) {
-			sl, _ := pair(b, s)
-			tmp := new(Scratch)
-			payload, buf := make([]byte, 1400), make([]byte, 0, 2048)
-			b.SetBytes(1400)
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := sl.Seal(buf, payload, ApplicationData, tmp); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
-func BenchmarkSealOpen(b *testing.B) {
-	sl, op := pair(b, ECDHE_ECDSA_AES128_GCM)
-	tmp := new(Scratch)
-	payload, buf := make([]byte, 1400), make([]byte, 0, 2048)
-	b.SetBytes(1400)
-	b.ReportAllocs()
-	for b.Loop() {
-		rec, _ := sl.Seal(buf, payload, ApplicationData, tmp)
-		h, rec, _, _ := Split(rec)
-		if _, err := op.Open(h, rec, tmp); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 // FuzzOpen throws bytes at an Opener: nothing but what its Sealer made opens.
 func FuzzOpen(f *testing.F) {
 	for _, s := range Suites() {

@@ -59,14 +59,3 @@ func FuzzWindow(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkWindow(b *testing.B) {
-	var w Window
-	b.ReportAllocs()
-	var seq uint64
-	for b.Loop() {
-		w.Check(seq)
-		w.Accept(seq)
-		seq++
-	}
-}

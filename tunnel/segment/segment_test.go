@@ -516,54 +516,6 @@ func TestNoAllocs(t *testing.T) {
 	}
 }
 
-func BenchmarkSum(b *testing.B) {
-	for _, n := range []int{40, 1400, 64000} {
-		data := random(n, 1)
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			b.SetBytes(int64(n))
-			for b.Loop() {
-				sum(data, 0)
-			}
-		})
-	}
-	data := random(1400, 1)
-	b.Run("generic/1400", func(b *testing.B) {
-		b.SetBytes(1400)
-		for b.Loop() {
-			addWordsGeneric(data, 0)
-		}
-	})
-}
-
-func BenchmarkCut(b *testing.B) {
-	big := spec{seq: 5, flags: flagACK | flagPSH, payload: random(64000, 1)}.make()
-	work := bytes.Clone(big)
-	var c Cutter
-	b.SetBytes(int64(len(big)))
-	b.ReportAllocs()
-	for b.Loop() {
-		copy(work, big)
-		c.Begin(work, GSO{TCP4, 1367})
-		for c.Next() != nil {
-		}
-	}
-}
-
-func BenchmarkJoin(b *testing.B) {
-	segs := cutAll(b, spec{seq: 5, flags: flagACK, payload: random(64000, 1)}.make(), GSO{TCP4, 1367})
-	heads := clones(segs)
-	var j Joiner
-	b.SetBytes(64000)
-	b.ReportAllocs()
-	for b.Loop() {
-		copy(heads[0], segs[0]) // the only one that is changed
-		for _, s := range heads {
-			j.Add(s)
-		}
-		j.Flush()
-	}
-}
-
 // FuzzSum compares the fast sum with the plain one.
 func FuzzSum(f *testing.F) {
 	f.Add(random(2000, 1), uint64(1))

@@ -72,7 +72,7 @@ func TestPoints(t *testing.T) {
 	}
 	elsewhere := map[Point]string{
 		Clock: "time that runs backwards stands still", // of TestDifferences
-		DR6:   "func TestD_R6(",                        // sessions
+		DR6:   "func TestD_R6_StaleRegistration(",      // sessions
 	}
 	text, err := os.ReadFile("../../differences_test.go")
 	if err != nil {

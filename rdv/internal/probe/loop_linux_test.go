@@ -12,9 +12,9 @@ import (
 	"campagnol/punch"
 )
 
-// TestD_R2 forges one datagram from one server to another. Of the original, two
+// TestD_R2_Loop forges one datagram from one server to another. Of the original, two
 // then answer each other without end.
-func TestD_R2(t *testing.T) {
+func TestD_R2_Loop(t *testing.T) {
 	testenv.Root(t) // for a raw socket
 	for _, m := range append(notForServers, struct{ name, data string }{"PING", ping}) {
 		t.Run(m.name, func(t *testing.T) {

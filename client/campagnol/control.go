@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"campagnol/client"
+	"campagnol/conf"
+	"campagnol/internal/control"
+	"campagnol/internal/version"
+	"campagnol/punch/udp"
+	"campagnol/tunnel/device"
+)
+
+// statusTime is how long the client may take to tell its state.
+const statusTime = 3 * time.Second
+
+// A view is what requests see of the parts in use. It does not change; the node
+// replaces it, so that no request waits for a reload.
+type view struct {
+	cfg    *conf.Client
+	client *client.Client
+	conn   *udp.Conn
+	device *device.Kernel
+}
+
+// show makes the parts in use those that requests see. n.mu is locked.
+func (n *node) show() {
+	p := n.parts
+	n.view.Store(&view{cfg: p.cfg, client: p.client, conn: p.conn, device: p.kernel})
+}
+
+// routes are what the control socket can be asked.
+func (n *node) routes() map[string]control.Handler {
+	return map[string]control.Handler{
+		"GET " + control.StatusPath: n.status,
+	}
+}
+
+// A door is the node's control socket, and how it was configured.
+type door struct {
+	path, group string
+	server      *control.Server
+	stop        context.CancelFunc
+	ended       chan struct{} // closed when the server has; nil before it serves
+}
+
+// doorPath returns where the control socket is to be; "" means nowhere.
+func (p *parts) doorPath() string {
+	switch p.cfg.ControlSocket {
+	case conf.NoControlSocket:
+		return ""
+	case "":
+		return control.DefaultPath(p.kernel.Name())
+	}
+	return p.cfg.ControlSocket
+}
+
+// openDoor makes the control socket of the configuration. It returns nil if there
+// is to be none, and if one that nobody has asked for cannot be made.
+func (n *node) openDoor(warn func(msg, hint string)) (*door, error) {
+	d := &door{path: n.parts.doorPath(), group: n.parts.cfg.ControlGroup}
+	if d.path == "" {
+		return nil, nil
+	}
+	var err error
+	d.server, err = control.Listen(control.Config{
+		Path:    d.path,
+		Group:   d.group,
+		Program: program + "/" + version.Version,
+		Routes:  n.routes(),
+		Log:     n.log,
+	})
+	if err == nil {
+		return d, nil
+	}
+	if n.parts.cfg.ControlSocket != "" || d.group != "" {
+		return nil, err
+	}
+	var used *control.InUseError
+	if errors.As(err, &used) {
+		warn("going on without control socket: "+used.Error(), used.Hint())
+	} else {
+		n.log.Info("Going on without control socket", "err", err)
+	}
+	return nil, nil
+}
+
+// serve answers requests until d is closed or ctx is done.
+func (d *door) serve(ctx context.Context, n *node) {
+	if d == nil {
+		return
+	}
+	ctx, d.stop = context.WithCancel(ctx)
+	d.ended = make(chan struct{})
+	go func() { // close waits for it
+		defer close(d.ended)
+		if err := d.server.Serve(ctx); err != nil {
+			n.log.Error("The control socket has failed; going on without it", "err", err)
+		}
+	}()
+}
+
+// close removes the socket and waits until all requests have ended.
+func (d *door) close() {
+	switch {
+	case d == nil:
+	case d.ended == nil:
+		d.server.Close()
+	default:
+		d.stop()
+		<-d.ended
+	}
+}
+
+// moveDoor gives the node the control socket of a configuration that has changed,
+// or of an interface that has another name. n.mu is locked.
+func (n *node) moveDoor(ctx context.Context) {
+	old, group := n.door, n.parts.cfg.ControlGroup
+	var err error
+	switch {
+	case old == nil || old.path != n.parts.doorPath():
+		var next *door
+		if next, err = n.openDoor(n.warn); err == nil {
+			old.close()
+			n.door = next
+			next.serve(ctx, n)
+		}
+	case old.group != group:
+		if err = old.server.SetGroup(group); err == nil {
+			old.group = group
+		}
+	}
+	if err != nil {
+		n.log.Error("The control socket cannot be as the new configuration has it; it stays as it was", "err", err)
+	}
+}
+
+// status answers a request for the client's state.
+func (n *node) status(r *http.Request) (any, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), statusTime)
+	defer cancel()
+	v := n.view.Load()
+	s, err := v.client.Status(ctx)
+	if err != nil {
+		return nil, &control.Error{Status: http.StatusServiceUnavailable, Err: err,
+			Text: "the client is just being started or stopped", Advice: "ask again in a moment"}
+	}
+	return v.document(time.Now(), n.started, s), nil
+}
+
+// document returns what the control socket tells of a client's state.
+func (v *view) document(now, started time.Time, s client.Status) *control.Status {
+	local, device := v.conn.Stats(), v.device.Stats()
+	return &control.Status{
+		Version:    version.String(),
+		ProcessID:  os.Getpid(),
+		Time:       now.UTC(),
+		Started:    started.UTC(),
+		ConfigFile: v.cfg.File,
+		Interface:  v.device.Name(),
+		VPNAddress: s.VPNAddr,
+		Network:    v.cfg.Network,
+		RDV:        control.RDV{Host: v.cfg.ServerHost, Address: s.Server, Registered: s.Registered},
+		Socket:     socketDocument(v.conn.LocalAddr(), v.conn.Features(), local),
+		Device:     deviceDocument(v.cfg.TunMTU, s.Offloads, device),
+		Drops: control.Drops{
+			Client: s.Drops,
+			Socket: occurred(map[string]uint64{"truncated": local.Truncated, "unsent": local.Unsent, "buffer_full": local.KernelDropped}),
+			Device: occurred(map[string]uint64{"refused": device.Refused, "down": device.Down, "malformed": device.Malformed}),
+		},
+		Peers:    peerDocuments(s.Peers),
+		Failures: failureDocuments(s.Failures),
+	}
+}
+
+// occurred returns m without what is zero.
+func occurred(m map[string]uint64) map[string]uint64 {
+	for reason, n := range m {
+		if n == 0 {
+			delete(m, reason)
+		}
+	}
+	return m
+}
+
+func socketDocument(addr netip.AddrPort, f udp.Features, s udp.Stats) control.Socket {
+	return control.Socket{
+		LocalAddress:       addr,
+		Features:           strings.Fields(f.String()),
+		MissingFeatures:    strings.Fields(f.Missing()),
+		ReceiveBufferBytes: f.RcvBuf,
+		SendBufferBytes:    f.SndBuf,
+		ReceivedDatagrams:  s.Received,
+		ReceiveCalls:       s.Reads,
+		JoinedMessages:     s.Joined,
+		SentDatagrams:      s.Sent,
+		SendCalls:          s.Writes,
+		CutMessages:        s.Cut,
+		ReroutedMessages:   s.Rerouted,
+		PathErrors:         s.PathErrors,
+	}
+}
+
+func deviceDocument(mtu int, o device.Offloads, s device.Stats) control.Device {
+	d := control.Device{
+		MTUBytes: mtu, Offloads: []string{}, MissingOffloads: []string{},
+		ReadPackets: s.Read, ReadCalls: s.Reads, WrittenPackets: s.Written,
+	}
+	for _, x := range []struct {
+		name string
+		has  bool
+	}{{"tcp", o.Large}, {"udp", o.UDP}} {
+		if x.has {
+			d.Offloads = append(d.Offloads, x.name)
+		} else {
+			d.MissingOffloads = append(d.MissingOffloads, x.name)
+		}
+	}
+	return d
+}
+
+// originalProtocol stands for what the original speaks in a tunnel, which has no
+// name of its own.
+const originalProtocol = "original"
+
+func peerDocuments(peers []client.PeerStatus) []control.Peer {
+	ds := make([]control.Peer, len(peers))
+	for i, p := range peers {
+		d := &ds[i]
+		*d = control.Peer{VPNAddress: p.VPNAddr, State: p.State, WaitingPackets: p.Waiting}
+		if p.Since.IsZero() {
+			continue // no session
+		}
+		d.Path, d.Cipher, d.Protocol, d.Role = p.Addr, p.Cipher, p.Protocol, "client"
+		if d.Protocol == "" {
+			d.Protocol = originalProtocol
+		}
+		if p.Server {
+			d.Role = "server"
+		}
+		d.Since, d.LastIn, d.LastOut = p.Since.UTC(), p.LastIn.UTC(), p.LastOut.UTC()
+		d.PacketsIn, d.BytesIn = p.PacketsIn, p.BytesIn
+		d.PacketsOut, d.BytesOut = p.PacketsOut, p.BytesOut
+		d.Drops = p.Drops
+	}
+	return ds
+}
+
+func failureDocuments(failures []client.Failure) []control.Failure {
+	ds := make([]control.Failure, len(failures))
+	for i, f := range failures {
+		ds[i] = control.Failure{VPNAddress: f.VPNAddr, Time: f.Time.UTC(), Reason: f.Reason, Legacy: f.Legacy}
+	}
+	return ds
+}

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"campagnol/internal/control"
+)
+
+// statusText returns a document as text for people. If there is an earlier one,
+// it shows rates. width is that of the terminal, to which sentences are wrapped;
+// 0 does not wrap them.
+func statusText(s, earlier *control.Status, width int) string {
+	var b strings.Builder
+	statusHead(&b, s, width)
+	statusPeers(&b, s, earlier)
+	if len(s.Failures) > 0 {
+		b.WriteString("\nnot reached:\n")
+		for _, f := range s.Failures {
+			wrap(&b, fmt.Sprintf("%s, %s ago: %s", addrText(f.VPNAddress), age(s.Time.Sub(f.Time)), printable(f.Reason)), "  ", "    ", width)
+		}
+	}
+	if drops := dropTexts(s); len(drops) > 0 {
+		b.WriteString("\ndropped:\n")
+		for _, d := range drops {
+			wrap(&b, d, "  ", "    ", width)
+		}
+	}
+	return b.String()
+}
+
+// statusHead says who the client is, and what it lacks.
+func statusHead(b *strings.Builder, s *control.Status, width int) {
+	fmt.Fprintf(b, "campagnol %s, process %d, has run for %s\n", printable(s.Version), s.ProcessID, age(s.Time.Sub(s.Started)))
+	fmt.Fprintf(b, "%s in %s on %s, configured in %s\n", addrText(s.VPNAddress), s.Network, printable(s.Interface), printable(s.ConfigFile))
+	server := s.RDV.Address.String()
+	if s.RDV.Host != "" && s.RDV.Host != s.RDV.Address.Addr().String() {
+		server = printable(s.RDV.Host) + " (" + server + ")"
+	}
+	if s.RDV.Registered {
+		fmt.Fprintf(b, "registered at the RDV server %s\n", server)
+	} else {
+		fmt.Fprintf(b, "NOT registered at the RDV server %s\n", server)
+	}
+	var missing []string
+	for _, m := range []struct {
+		of    string
+		names []string
+	}{{"UDP socket", s.Socket.MissingFeatures}, {"virtual interface", s.Device.MissingOffloads}} {
+		if len(m.names) > 0 {
+			missing = append(missing, printable(strings.Join(m.names, ", "))+" ("+m.of+")")
+		}
+	}
+	if len(missing) > 0 {
+		wrap(b, "slower than it could be, because the system lacks: "+strings.Join(missing, "; "), "", "  ", width)
+	}
+}
+
+// statusPeers is the table of peers.
+func statusPeers(b *strings.Builder, s, earlier *control.Status) {
+	b.WriteByte('\n')
+	if len(s.Peers) == 0 {
+		b.WriteString("no tunnels; the first packet for a peer opens one\n")
+		return
+	}
+	before := map[netip.Addr]control.Peer{}
+	var gone time.Duration
+	if earlier != nil {
+		gone = s.Time.Sub(earlier.Time)
+		for _, p := range earlier.Peers {
+			before[p.VPNAddress] = p
+		}
+	}
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	head := []string{"PEER", "STATE", "OPEN FOR", "IN", "OUT", "LAST IN", "LAST OUT", "WAITING", "PATH", "WE ARE", "PROTOCOL", "CIPHER"}
+	if earlier != nil {
+		head = slices.Insert(head, 5, "IN/S", "OUT/S")
+	}
+	fmt.Fprintln(table, strings.Join(head, "\t"))
+	for _, p := range s.Peers {
+		cells := peerCells(s.Time, p)
+		if earlier != nil {
+			cells = slices.Insert(cells, 5, rates(p, before[p.VPNAddress], gone)...)
+		}
+		fmt.Fprintln(table, strings.Join(cells, "\t"))
+	}
+	_ = table.Flush() // a Builder takes everything
+}
+
+// peerCells returns a line of the table.
+func peerCells(now time.Time, p control.Peer) []string {
+	since := func(t time.Time) string {
+		if t.IsZero() {
+			return "-"
+		}
+		return age(now.Sub(t))
+	}
+	path := "-"
+	if p.Path.IsValid() {
+		path = p.Path.String()
+	}
+	return []string{
+		addrText(p.VPNAddress), orDash(p.State), since(p.Since), size(p.BytesIn), size(p.BytesOut), since(p.LastIn), since(p.LastOut),
+		fmt.Sprint(p.WaitingPackets), path, orDash(p.Role), orDash(p.Protocol), orDash(p.Cipher),
+	}
+}
+
+// rates returns what came in and went out in a second, on average since an earlier
+// look. A session that is another one since has begun with nothing.
+func rates(p, before control.Peer, gone time.Duration) []string {
+	if !p.Since.Equal(before.Since) {
+		before = control.Peer{}
+	}
+	rate := func(now, then uint64) string {
+		if gone <= 0 || now < then {
+			return "-"
+		}
+		return fmt.Sprintf("%.1f KiB/s", float64(now-then)/1024/gone.Seconds())
+	}
+	return []string{rate(p.BytesIn, before.BytesIn), rate(p.BytesOut, before.BytesOut)}
+}
+
+// dropTexts returns what was dropped, a line for each place.
+func dropTexts(s *control.Status) []string {
+	var lines []string
+	add := func(where string, drops map[string]uint64) {
+		var reasons []string
+		for _, reason := range slices.Sorted(maps.Keys(drops)) {
+			if n := drops[reason]; n > 0 {
+				reasons = append(reasons, fmt.Sprintf("%s %d", printable(reason), n))
+			}
+		}
+		if len(reasons) > 0 {
+			lines = append(lines, where+": "+strings.Join(reasons, ", "))
+		}
+	}
+	add("by the client", s.Drops.Client)
+	for _, p := range s.Peers {
+		add("of that, from "+addrText(p.VPNAddress), p.Drops)
+	}
+	add("by the UDP socket", s.Drops.Socket)
+	add("by the virtual interface", s.Drops.Device)
+	return lines
+}
+
+// age returns a duration with its two largest units: 12s, 3m12s, 5h3m, 2d5h.
+func age(d time.Duration) string {
+	const day = 24 * time.Hour
+	d = max(0, d)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < day:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+}
+
+// size returns a number of bytes, in units of 1024.
+func size(n uint64) string {
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, unit := float64(n)/1024, 0
+	for units := len(sizeUnits); f >= 1023.95 && unit < units-1; unit++ {
+		f /= 1024
+	}
+	return fmt.Sprintf("%.1f %s", f, sizeUnits[unit])
+}
+
+// sizeUnits are enough for 64 bits.
+var sizeUnits = [...]string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return "-"
+	}
+	return printable(a.String()) // a zone may be anything
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return printable(s)
+}
+
+// printable returns s with what a terminal would obey, or a table take for an end
+// of line, replaced. Reasons of failures repeat what peers have sent.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c == utf8.RuneError || !unicode.IsPrint(c) {
+			return '?'
+		}
+		return c
+	}, s)
+}
+
+// wrap writes text, the first line behind first, the others behind next. A line is
+// at most width characters, unless a word is longer; 0 does not wrap.
+func wrap(b *strings.Builder, text, first, next string, width int) {
+	b.WriteString(first)
+	column := len(first)
+	for i, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case width > 0 && column+1+n > width:
+			b.WriteString("\n" + next)
+			column = len(next)
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += n
+	}
+	b.WriteByte('\n')
+}

@@ -1,0 +1,99 @@
+package control
+
+import (
+	"net/netip"
+	"time"
+)
+
+// StatusPath is where a client tells its [Status].
+const StatusPath = "/v1/status"
+
+// A Status is the document that tells how a client is. docs/control.md explains
+// every field; fields may be added to it, and none is ever taken away or changed
+// as long as its path begins with /v1.
+type Status struct {
+	Version    string       `json:"version"`
+	ProcessID  int          `json:"process_id"`
+	Time       time.Time    `json:"time"`
+	Started    time.Time    `json:"started"`
+	ConfigFile string       `json:"config_file"`
+	Interface  string       `json:"interface"`
+	VPNAddress netip.Addr   `json:"vpn_address"`
+	Network    netip.Prefix `json:"network"`
+	RDV        RDV          `json:"rdv"`
+	Socket     Socket       `json:"socket"`
+	Device     Device       `json:"device"`
+	Drops      Drops        `json:"drops"`
+	Peers      []Peer       `json:"peers"`
+	Failures   []Failure    `json:"failures"`
+}
+
+// An RDV is the rendezvous server, and whether it knows us.
+type RDV struct {
+	Host       string         `json:"host"`
+	Address    netip.AddrPort `json:"address"`
+	Registered bool           `json:"registered"`
+}
+
+// A Socket is the UDP socket.
+type Socket struct {
+	LocalAddress       netip.AddrPort `json:"local_address"`
+	Features           []string       `json:"features"`
+	MissingFeatures    []string       `json:"missing_features"`
+	ReceiveBufferBytes int            `json:"receive_buffer_bytes"`
+	SendBufferBytes    int            `json:"send_buffer_bytes"`
+	ReceivedDatagrams  uint64         `json:"received_datagrams"`
+	ReceiveCalls       uint64         `json:"receive_calls"`
+	JoinedMessages     uint64         `json:"joined_messages"`
+	SentDatagrams      uint64         `json:"sent_datagrams"`
+	SendCalls          uint64         `json:"send_calls"`
+	CutMessages        uint64         `json:"cut_messages"`
+	ReroutedMessages   uint64         `json:"rerouted_messages"`
+	PathErrors         uint64         `json:"path_errors"`
+}
+
+// A Device is the virtual network interface.
+type Device struct {
+	MTUBytes        int      `json:"mtu_bytes"`
+	Offloads        []string `json:"offloads"`
+	MissingOffloads []string `json:"missing_offloads"`
+	ReadPackets     uint64   `json:"read_packets"`
+	ReadCalls       uint64   `json:"read_calls"`
+	WrittenPackets  uint64   `json:"written_packets"`
+}
+
+// Drops are what went no further, by the part of the program that has dropped it
+// and the reason. Reasons that have not occurred are not there.
+type Drops struct {
+	Client map[string]uint64 `json:"client"`
+	Socket map[string]uint64 `json:"socket"`
+	Device map[string]uint64 `json:"device"`
+}
+
+// A Peer is another client of the VPN. All but address, state and waiting packets
+// are those of its session, and not there without one.
+type Peer struct {
+	VPNAddress     netip.Addr        `json:"vpn_address"`
+	State          string            `json:"state"`
+	Path           netip.AddrPort    `json:"path,omitzero"`
+	Role           string            `json:"role,omitempty"`
+	Cipher         string            `json:"cipher,omitempty"`
+	Protocol       string            `json:"protocol,omitempty"`
+	Since          time.Time         `json:"since,omitzero"`
+	LastIn         time.Time         `json:"last_in,omitzero"`
+	LastOut        time.Time         `json:"last_out,omitzero"`
+	WaitingPackets int               `json:"waiting_packets"`
+	PacketsIn      uint64            `json:"packets_in"`
+	BytesIn        uint64            `json:"bytes_in"`
+	PacketsOut     uint64            `json:"packets_out"`
+	BytesOut       uint64            `json:"bytes_out"`
+	Drops          map[string]uint64 `json:"drops,omitempty"`
+}
+
+// A Failure says why a peer could not be reached last.
+type Failure struct {
+	VPNAddress netip.Addr `json:"vpn_address"`
+	Time       time.Time  `json:"time"`
+	Reason     string     `json:"reason"`
+	Legacy     bool       `json:"legacy"`
+}
