@@ -109,3 +109,34 @@ func BenchmarkSum(b *testing.B) {
 		}
 	}
 }
+
+func TestNoAllocs(t *testing.T) {
+	big := spec{seq: 5, flags: flagACK | flagPSH, payload: random(64000, 1)}.make()
+	work := bytes.Clone(big)
+	var c Cutter
+	g := GSO{TCP4, 1367}
+	if n := testing.AllocsPerRun(100, func() {
+		copy(work, big)
+		if c.Begin(work, g) != nil {
+			t.Fatal("refused")
+		}
+		for c.Next() != nil {
+		}
+	}); n != 0 {
+		t.Errorf("cutting allocates %.0f times", n)
+	}
+	segs := cutAll(t, spec{seq: 5, flags: flagACK, payload: random(64000, 1)}.make(), g)
+	fresh := clones(segs)
+	var j Joiner
+	if n := testing.AllocsPerRun(100, func() {
+		for i, s := range segs {
+			copy(fresh[i], s)
+			j.Add(fresh[i])
+		}
+		if len(j.Flush()) != 1 {
+			t.Fatal("not joined")
+		}
+	}); n != 0 {
+		t.Errorf("joining allocates %.0f times", n)
+	}
+}

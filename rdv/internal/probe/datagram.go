@@ -76,7 +76,7 @@ func appendHex(b []byte, word string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%q is neither a name nor hexadecimal: %w", word, err)
 	}
-	if len(unit)*n > maxDatagram {
+	if n > maxDatagram || len(unit)*n > maxDatagram {
 		return nil, fmt.Errorf("%q is too long", word)
 	}
 	for range n {
