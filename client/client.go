@@ -34,6 +34,10 @@ type Config struct {
 	ECN    bool         // they fill in and obey Datagram.ECN
 	Device device.Device
 
+	// PathErrors are what the network says about single destinations of Conn;
+	// nil: it is not known.
+	PathErrors <-chan punch.PathError
+
 	Settings
 
 	Log    *slog.Logger   // nil: none
@@ -271,6 +275,8 @@ func (c *Client) loop() {
 			c.handleInner(time.Now(), e)
 		case e := <-c.packets:
 			c.handlePacket(time.Now(), e.dst, e.data)
+		case e := <-c.cfg.PathErrors:
+			c.handlePathError(time.Now(), e)
 		case e := <-c.finished:
 			c.handleFinished(time.Now(), e)
 		case f := <-c.calls:

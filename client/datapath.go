@@ -216,6 +216,8 @@ type outbound struct {
 	arena []byte           // the records of a batch, one after the other
 	ds    []punch.Datagram // pieces of arena
 	group group            // the last of ds
+
+	tooBig bucket // of ICMP messages
 }
 
 // A group is a datagram to which records may be added: the route's, of one size,
@@ -337,6 +339,10 @@ func (o *outbound) everywhere(t *table, pkt []byte) {
 
 // seal adds a record for r to the batch.
 func (o *outbound) seal(r *route, now tunnel.Stamp, pkt []byte) {
+	if r.tooBig(pkt) {
+		o.refit(r, now, pkt)
+		return
+	}
 	if len(o.arena)+r.session.Overhead()+len(pkt) > cap(o.arena) {
 		o.flush()
 	}

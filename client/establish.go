@@ -274,6 +274,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	p.pulse = pulse{at: now.Add(pulseInterval)}
 	c.refused.forget(p.vpn)
 	c.failures.forget(p.vpn)
+	p.mtu, p.mtuAt = 0, time.Time{}
 	way := c.newRoute(now, s, r.addr)
 	for _, pkt := range p.staged { // before the data path can overtake them
 		c.sendPacket(now, way, pkt)

@@ -30,6 +30,8 @@ type peer struct {
 	session *tunnel.Session // nil: none
 	addr    netip.AddrPort  // of the session's path
 	server  bool            // we were the DTLS server of the session
+	mtu     int             // of the path, in bytes; 0: not known to be small
+	mtuAt   time.Time       // when to forget mtu
 	kept    time.Time       // the last keep-alive
 	pulse   pulse           // of the session
 
@@ -133,6 +135,7 @@ func (c *Client) peerTimeout(p *peer) time.Time {
 		consider(c.idleAt(p))
 		consider(c.keepAliveAt(p))
 		consider(p.pulse.at)
+		consider(p.mtuAt)
 	}
 	if p.old != nil {
 		consider(p.oldUntil)
@@ -173,6 +176,7 @@ func (c *Client) advancePeer(now time.Time, p *peer) {
 		c.retireOld(p)
 	}
 	if p.session != nil {
+		c.forgetMTU(now, p)
 		c.advanceSession(now, p)
 	}
 	if p.try != nil {

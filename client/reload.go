@@ -76,7 +76,9 @@ func (c *Client) change(now time.Time, s Settings) {
 		c.shape(now)
 		for _, p := range c.peers {
 			if p.session != nil {
-				next = next.withRoute(p.vpn, c.newRoute(now, p.session, p.addr))
+				r := c.newRoute(now, p.session, p.addr)
+				r.limit = payloadLimit(p.addr, p.mtu)
+				next = next.withRoute(p.vpn, r)
 			}
 		}
 	}

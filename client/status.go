@@ -37,6 +37,7 @@ type PeerStatus struct {
 	VPNAddr  netip.Addr
 	State    string         // NEW, PUNCHING, LINKED or ESTABLISHED
 	Addr     netip.AddrPort // of the session's path
+	PathMTU  int            // in bytes; 0: not known to be small
 	Server   bool           // we are the session's DTLS server
 	Cipher   string
 	Protocol string    // agreed by ALPN; empty for an original
@@ -81,6 +82,7 @@ func (c *Client) status() Status {
 
 func (c *Client) describe(ps *PeerStatus, p *peer) {
 	st := p.session.Stats()
+	ps.PathMTU = p.mtu
 	ps.Addr, ps.Server, ps.Since = p.addr, p.server, p.session.Opened()
 	ps.Cipher, ps.Protocol = p.session.Suite().String(), p.session.Protocol()
 	ps.LastIn, ps.LastOut = c.clock.Time(p.session.LastIn()), c.clock.Time(p.session.LastOut())

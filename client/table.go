@@ -29,6 +29,7 @@ func (c *Client) newTable() *table {
 type route struct {
 	session *tunnel.Session
 	addr    netip.AddrPort
+	limit   int     // of a datagram, in bytes of payload; 0: the path is not known to be small
 	shaper  *shaper // nil: no limits
 	lane    *lane   // the session's queue in shaper
 }

@@ -23,13 +23,14 @@ const (
 	DropSize         // packet larger than a record can be
 	DropSend         // the socket did not take it
 	DropDevice       // the device did not take it
+	DropTooBig       // packet larger than the path, and not to be cut; its sender was told
 	DropCE           // congestion was marked on the way, which the packet cannot show
 	dropCount
 )
 
 var dropNames = [dropCount]string{
 	"none", "invalid", "short", "epoch", "replay", "auth", "no_peer", "not_ip",
-	"source", "dest", "queue", "refused", "rate", "size", "send", "device", "ce",
+	"source", "dest", "queue", "refused", "rate", "size", "send", "device", "too_big", "ce",
 }
 
 func (d Drop) String() string {

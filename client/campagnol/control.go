@@ -237,6 +237,7 @@ func peerDocuments(peers []client.PeerStatus) []control.Peer {
 		if p.Since.IsZero() {
 			continue // no session
 		}
+		d.PathMTUBytes = p.PathMTU
 		d.Path, d.Cipher, d.Protocol, d.Role = p.Addr, p.Cipher, p.Protocol, "client"
 		if d.Protocol == "" {
 			d.Protocol = originalProtocol

@@ -25,7 +25,7 @@ func TestPeerDocuments(t *testing.T) {
 	got := peerDocuments([]client.PeerStatus{
 		{VPNAddr: netip.MustParseAddr("10.9.0.2"), State: "PUNCHING", Waiting: 3},
 		{
-			VPNAddr: netip.MustParseAddr("10.9.0.3"), State: "ESTABLISHED", Addr: netip.MustParseAddrPort("192.0.2.1:5"),
+			VPNAddr: netip.MustParseAddr("10.9.0.3"), State: "ESTABLISHED", Addr: netip.MustParseAddrPort("192.0.2.1:5"), PathMTU: 1400,
 			Server: true, Cipher: "C", Protocol: tunnel.ProtocolName, Since: at(1), LastIn: at(2), LastOut: at(3), Waiting: 1,
 			PacketsIn: 1, BytesIn: 2, PacketsOut: 3, BytesOut: 4, Drops: map[string]uint64{"auth": 5},
 		},
@@ -49,6 +49,7 @@ func TestPeerDocuments(t *testing.T) {
   "vpn_address": "10.9.0.3",
   "state": "ESTABLISHED",
   "path": "192.0.2.1:5",
+  "path_mtu_bytes": 1400,
   "role": "server",
   "cipher": "C",
   "protocol": "campagnol/1",

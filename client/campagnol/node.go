@@ -132,6 +132,8 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 		Device:    p.dev,
 		Settings:  p.settings(cfg, t),
 		Log:       n.log,
+
+		PathErrors: p.conn.Errors(),
 	})
 	if err != nil {
 		p.close()

@@ -76,6 +76,7 @@ type Peer struct {
 	VPNAddress     netip.Addr        `json:"vpn_address"`
 	State          string            `json:"state"`
 	Path           netip.AddrPort    `json:"path,omitzero"`
+	PathMTUBytes   int               `json:"path_mtu_bytes,omitempty"`
 	Role           string            `json:"role,omitempty"`
 	Cipher         string            `json:"cipher,omitempty"`
 	Protocol       string            `json:"protocol,omitempty"`

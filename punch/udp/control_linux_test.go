@@ -104,16 +104,16 @@ func TestParseCause(t *testing.T) {
 	}{
 		{"nothing", nil, false, PathError{}},
 		{"IPv4", cmsg(unix.IPPROTO_IP, unix.IP_RECVERR, slices.Concat(ee, sin)...), true,
-			PathError{to, unix.EMSGSIZE, netip.MustParseAddr("192.0.2.1"), 1400}},
+			PathError{Addr: to, Err: unix.EMSGSIZE, From: netip.MustParseAddr("192.0.2.1"), MTU: 1400}},
 		{"IPv6", cmsg(unix.IPPROTO_IPV6, unix.IPV6_RECVERR, slices.Concat(ee, sin6)...), true,
-			PathError{to, unix.EMSGSIZE, netip.MustParseAddr("2001:db8::1"), 1400}},
+			PathError{Addr: to, Err: unix.EMSGSIZE, From: netip.MustParseAddr("2001:db8::1"), MTU: 1400}},
 		{"without offender", cmsg(unix.IPPROTO_IP, unix.IP_RECVERR, ee...), true,
-			PathError{to, unix.EMSGSIZE, netip.Addr{}, 1400}},
+			PathError{Addr: to, Err: unix.EMSGSIZE, From: netip.Addr{}, MTU: 1400}},
 		{"offender of no family", cmsg(unix.IPPROTO_IP, unix.IP_RECVERR, slices.Concat(ee, make([]byte, 28))...), true,
-			PathError{to, unix.EMSGSIZE, netip.Addr{}, 1400}},
+			PathError{Addr: to, Err: unix.EMSGSIZE, From: netip.Addr{}, MTU: 1400}},
 		{"short", cmsg(unix.IPPROTO_IP, unix.IP_RECVERR, ee[:15]...), false, PathError{}},
 		{"after another", slices.Concat(cmsg(unix.IPPROTO_IP, unix.IP_TTL, 64, 0, 0, 0), cmsg(unix.IPPROTO_IP, unix.IP_RECVERR, ee...)), true,
-			PathError{to, unix.EMSGSIZE, netip.Addr{}, 1400}},
+			PathError{Addr: to, Err: unix.EMSGSIZE, From: netip.Addr{}, MTU: 1400}},
 	} {
 		cause, from, ok := parseCause(c.b)
 		if ok != c.ok {
@@ -135,11 +135,11 @@ func TestPathError(t *testing.T) {
 		want  PathError
 	}{
 		{"refused", unix.SockExtendedErr{Errno: uint32(unix.ECONNREFUSED), Origin: unix.SO_EE_ORIGIN_ICMP, Info: 77},
-			PathError{to, unix.ECONNREFUSED, router, 0}},
+			PathError{Addr: to, Err: unix.ECONNREFUSED, From: router, MTU: 0}},
 		{"local", unix.SockExtendedErr{Errno: uint32(unix.EMSGSIZE), Origin: unix.SO_EE_ORIGIN_LOCAL, Info: 1500},
-			PathError{to, unix.EMSGSIZE, netip.Addr{}, 1500}},
+			PathError{Addr: to, Err: unix.EMSGSIZE, From: netip.Addr{}, MTU: 1500}},
 		{"absurd MTU", unix.SockExtendedErr{Errno: uint32(unix.EMSGSIZE), Origin: unix.SO_EE_ORIGIN_ICMP6, Info: 1<<32 - 1},
-			PathError{to, unix.EMSGSIZE, router, 65576}},
+			PathError{Addr: to, Err: unix.EMSGSIZE, From: router, MTU: 65576}},
 	} {
 		if got := pathError(c.cause, router, to); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)

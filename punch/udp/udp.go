@@ -160,17 +160,8 @@ type Stats struct {
 	KernelDropped uint64 // datagrams that the full receive buffer refused
 }
 
-// A PathError is what the network said about one destination. An ICMP message
-// is easily forged: a PathError is a reason to probe, never proof.
-type PathError struct {
-	Addr netip.AddrPort // where the datagram went
-	Err  error          // a syscall.Errno such as ECONNREFUSED or EMSGSIZE
-	From netip.Addr     // the router or host that says so; zero if it is this host
-
-	// MTU comes with EMSGSIZE: the largest IP packet, in bytes, that passes;
-	// 0 if it was not said.
-	MTU int
-}
+// A PathError is what the network said about one destination.
+type PathError = punch.PathError
 
 var _ punch.Conn = (*Conn)(nil)
 var _ punch.Conn = (*Portable)(nil)

@@ -69,6 +69,7 @@ func Listen(cfg Config) (*Conn, error) {
 			c.Close()
 			return nil, err
 		}
+		next.errq.events = c.errq.events // one channel for all
 		c.more = append(c.more, next)
 	}
 	return c, nil
