@@ -66,7 +66,7 @@ var sections = [...]string{sectionNetwork, sectionVPN, sectionSecurity, sectionC
 // checks them, since the first error is the one that is reported.
 var registry = [...]definition{
 	{Key{Section: sectionNetwork, Name: "local_host", Type: TypeHost,
-		Doc: "The local address, or a name for it, to which the UDP socket is bound; without it, the first address of interface or of the first interface that is up."},
+		Doc: "The local address, or a name for it, to which the UDP socket is bound; without it, all addresses."},
 		func(c *Client, a *assignment) { a.host(&c.LocalHost) }},
 	{Key{Section: sectionNetwork, Name: "interface", Type: TypeText,
 		Doc: "The network interface whose traffic the UDP socket is bound to."},
