@@ -18,6 +18,9 @@ const (
 	probePatience = 500 * time.Millisecond
 	// probeTries is how often a packet is sent before it counts as filtered.
 	probeTries = 4
+	// outerTries is how often one is sent that nothing on the way filters: a
+	// path that loses three of ten still lets one of so many through.
+	outerTries = 12
 )
 
 // Measure finds out by experiment what is done to the UDP packets of a host on
@@ -120,7 +123,7 @@ func (m *measurement) run() (b Behaviour, err error) {
 // probe sees.
 func (m *measurement) outer(probe int) (netip.AddrPort, error) {
 	to := m.probes[probe].LocalAddr().(*net.UDPAddr).AddrPort()
-	for range probeTries {
+	for range outerTries {
 		if _, err := m.host.WriteToUDPAddrPort([]byte(m.token), to); err != nil {
 			return netip.AddrPort{}, err
 		}
@@ -129,7 +132,7 @@ func (m *measurement) outer(probe int) (netip.AddrPort, error) {
 			return src, err
 		}
 	}
-	return netip.AddrPort{}, fmt.Errorf("no UDP packet reached %v on the Internet in %d tries", to, probeTries)
+	return netip.AddrPort{}, fmt.Errorf("no UDP packet reached %v on the Internet in %d tries", to, outerTries)
 }
 
 // filtering sends from all probes to the outer address of a flow to the first,
