@@ -52,7 +52,7 @@ var layers = map[string][]string{
 
 	"client/campagnol": {
 		"client", "conf", "internal/cli", "internal/control", "internal/lab", "internal/logging", "internal/service", "internal/version",
-		"pki", "pki/ca", "pki/safefile", "punch", "punch/udp", "tunnel/cipherlist", "tunnel/device", "tunnel/record",
+		"pki", "pki/ca", "pki/safefile", "punch", "punch/udp", "tunnel/cipherlist", "tunnel/device", "tunnel/handshake", "tunnel/record",
 	},
 	"rdv/campagnol_rdv": {
 		"conf", "internal/cli", "internal/logging", "internal/service", "internal/version", "punch/udp", "rdv",

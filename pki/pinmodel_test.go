@@ -86,6 +86,7 @@ func (m *pinModel) check(user *Pins, addr netip.Addr, peer *Peer, requireSAN boo
 		want = OtherKey
 	}
 	err := user.Check(now, addr, peer, requireSAN)
+	user.Flush() // the other user is to see it
 	var r *Refusal
 	if want == 0 && err != nil || want != 0 && (!errors.As(err, &r) || r.Reason != want) {
 		m.t.Fatalf("%s at %v (owner %v): %v, want %v", peer.Name, addr, owner, err, want)

@@ -27,16 +27,26 @@ import (
 // client, and "campagnol forget". The file is read again when it has changed.
 // When it cannot be written, pins last as long as the process.
 //
-// Pins are safe for concurrent use. They do file I/O under a lock, and are
-// meant to be asked once per handshake, not per packet.
+// A pin that decides about a certificate is in the file before anybody is
+// trusted for it. One that a certificate with the address has set follows a moment
+// later: nobody waits for the disk, and many that come together are written
+// together (see [Pins.Flush]).
+//
+// Pins are safe for concurrent use. They are meant to be asked once per handshake,
+// not per packet.
 type Pins struct {
 	path string // empty: memory only
 
+	writing sync.Mutex // held while the file is changed; locked before mu
+
 	mu       sync.Mutex
+	save     *time.Timer // a save that will look at unsaved; nil: none
+	saves    int         // that have not ended
+	saved    *sync.Cond  // one has
 	lines    []pinLine
 	byAddr   map[netip.Addr]*Pin
 	perKey   map[KeyID]int
-	unsaved  map[netip.Addr]Pin // pins that could not be written
+	unsaved  map[netip.Addr]Pin // pins that are not written yet, or could not be
 	stat     fs.FileInfo        // of the file when it was read; nil if there was none
 	warned   bool               // that the file cannot be written
 	warnings []string
@@ -47,6 +57,7 @@ type Pins struct {
 // [Pins.Warnings] tells about lines that are broken.
 func OpenPins(path string) (*Pins, error) {
 	p := &Pins{path: path, unsaved: map[netip.Addr]Pin{}}
+	p.saved = sync.NewCond(&p.mu)
 	p.index(nil)
 	if path == "" {
 		return p, nil
@@ -78,16 +89,114 @@ func (p *Pins) Check(now time.Time, addr netip.Addr, peer *Peer, requireSAN bool
 		return peer.refuse(NoAddress, fmt.Sprintf("it names no VPN address, so that it cannot be told whether %v is that of its holder, and require_ip_san is set", addr),
 			"issue a certificate with the address: campagnol ca issue NAME --renew --ip "+addr.String())
 	}
+	pin := Pin{Addr: addr, Key: peer.Key, Since: now.UTC().Truncate(time.Second), Name: peer.Name}
+	if done, err := p.decide(pin, peer); done {
+		return err
+	}
+	return p.add(pin, peer)
+}
+
+// decide answers Check as far as that needs no writing: done is false if the pin
+// must be in the file first.
+func (p *Pins) decide(pin Pin, peer *Peer) (done bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refreshLocked()
-	pin := Pin{Addr: addr, Key: peer.Key, Since: now.UTC().Truncate(time.Second), Name: peer.Name}
-	if r := p.decideLocked(pin, peer); r != nil {
-		return r
+	if err := p.decideLocked(pin, peer); err != nil {
+		return true, err
 	}
-	if have := p.byAddr[addr]; have == nil || have.Key != pin.Key {
-		return p.addLocked(pin, peer)
+	if have := p.byAddr[pin.Addr]; have != nil && have.Key == pin.Key {
+		return true, nil
 	}
+	if len(peer.Addrs) == 0 {
+		return false, nil
+	}
+	p.setLocked(pin)
+	return true, nil
+}
+
+// setLocked sets a pin that nothing depends on yet, and has it written soon.
+func (p *Pins) setLocked(pin Pin) {
+	have := p.byAddr[pin.Addr]
+	if have == nil && len(p.byAddr) >= maxPins {
+		return // a certificate with the address needs no pin
+	}
+	if have != nil {
+		p.perKey[have.Key]--
+	}
+	p.byAddr[pin.Addr] = &pin
+	p.perKey[pin.Key]++
+	if p.path == "" {
+		p.lines = append(without(p.lines, pin.Addr), pinLine{pin: &pin})
+		return
+	}
+	p.unsaved[pin.Addr] = pin
+	if p.save == nil {
+		p.saves++
+		p.save = time.AfterFunc(saveDelay, p.saveNow)
+	}
+}
+
+// Flush waits until what was decided so far is in the file, or could not be
+// written.
+func (p *Pins) Flush() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.save != nil && p.save.Stop() {
+		go p.saveNow()
+	}
+	for p.saves > 0 {
+		p.saved.Wait()
+	}
+}
+
+// saveDelay is how long a pin waits for others before it is written. In it the
+// tunnel for which it was set is opened, and has the processor for itself.
+const saveDelay = 200 * time.Millisecond
+
+// saveNow writes the pins that wait for it.
+func (p *Pins) saveNow() {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	err := p.saveUnsaved()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.diskWarning(err)
+	}
+	p.saves--
+	p.saved.Broadcast()
+}
+
+// saveUnsaved is saveNow with writing locked. It does not keep mu while the disk
+// works.
+func (p *Pins) saveUnsaved() error {
+	unlock, err := p.lockFile()
+	if unlock != nil {
+		defer unlock()
+	}
+	p.mu.Lock()
+	p.save = nil // what is decided from here on is for the next
+	if err != nil {
+		p.mu.Unlock()
+		return err
+	}
+	p.refreshLocked()
+	saved := maps.Clone(p.unsaved)
+	lines := p.withHeader(p.withUnsaved(slices.Clone(p.lines)))
+	p.mu.Unlock()
+
+	if err := safefile.Write(p.path, appendPins(nil, lines), 0o600); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for addr, pin := range saved {
+		if p.unsaved[addr] == pin {
+			delete(p.unsaved, addr)
+		}
+	}
+	p.writtenLocked(lines)
 	return nil
 }
 
@@ -128,17 +237,18 @@ func (p *Pins) decideLocked(pin Pin, peer *Peer) error {
 	return nil
 }
 
-// addLocked sets a pin, in the file if possible. Another process may have set
-// one in the meantime, so the decision is made again on what the file says
-// while it is locked.
-func (p *Pins) addLocked(pin Pin, peer *Peer) error {
+// add sets a pin for a certificate that names no address, in the file if possible.
+// Another process may have set one in the meantime, so the decision is made again
+// on what the file says while it is locked.
+func (p *Pins) add(pin Pin, peer *Peer) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var refusal error
 	_, err := p.updateLocked(func(lines []pinLine) []pinLine {
 		if refusal = p.decideLocked(pin, peer); refusal != nil {
 			return nil
-		}
-		if have := p.byAddr[pin.Addr]; have == nil && len(p.byAddr) >= maxPins {
-			return nil // a certificate with the address needs no pin
 		}
 		delete(p.unsaved, pin.Addr)
 		return append(without(lines, pin.Addr), pinLine{pin: &pin})
@@ -155,6 +265,8 @@ func (p *Pins) addLocked(pin Pin, peer *Peer) error {
 // it. It reports whether there was one.
 func (p *Pins) Forget(addr netip.Addr) (bool, error) {
 	addr = addr.Unmap()
+	p.writing.Lock()
+	defer p.writing.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refreshLocked()
@@ -279,27 +391,30 @@ func (p *Pins) index(lines []pinLine) {
 	}
 }
 
-// updateLocked replaces the lines by what change makes of them, in the file and
-// in memory; nil means no change. It reports whether there was one.
-func (p *Pins) updateLocked(change func([]pinLine) []pinLine) (bool, error) {
-	if p.path == "" {
-		return p.applyLocked(change)
-	}
+// lockFile locks the file against other processes.
+func (p *Pins) lockFile() (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(p.path), 0o700); err != nil {
-		return false, err
+		return nil, err
 	}
-	unlock, err := safefile.Lock(p.path + ".lock")
-	if err != nil {
-		return false, err
+	if unlock, err = safefile.Lock(p.path + ".lock"); err != nil {
+		return nil, err
 	}
-	defer unlock()
 	safefile.Sweep(p.path)
-	p.refreshLocked()
-	return p.applyLocked(change)
+	return unlock, nil
 }
 
-// applyLocked is updateLocked with the file locked.
-func (p *Pins) applyLocked(change func([]pinLine) []pinLine) (bool, error) {
+// updateLocked replaces the lines by what change makes of them, in the file and
+// in memory; nil means no change. It reports whether there was one. writing is
+// locked, too.
+func (p *Pins) updateLocked(change func([]pinLine) []pinLine) (bool, error) {
+	if p.path != "" {
+		unlock, err := p.lockFile()
+		if err != nil {
+			return false, err
+		}
+		defer unlock()
+		p.refreshLocked()
+	}
 	lines := change(slices.Clone(p.lines))
 	if lines == nil {
 		return false, nil
@@ -308,30 +423,47 @@ func (p *Pins) applyLocked(change func([]pinLine) []pinLine) (bool, error) {
 		p.index(lines)
 		return true, nil
 	}
-	lines = p.withUnsaved(lines)
-	if len(p.lines) == 0 {
-		header, _ := parsePins([]byte(pinHeader))
-		lines = append(header, lines...)
-	}
+	lines = p.withHeader(p.withUnsaved(lines))
 	if err := safefile.Write(p.path, appendPins(nil, lines), 0o600); err != nil {
 		return false, err
 	}
 	clear(p.unsaved)
+	p.writtenLocked(lines)
+	return true, nil
+}
+
+// writtenLocked notes that the file holds lines.
+func (p *Pins) writtenLocked(lines []pinLine) {
 	p.warned = false
 	p.index(lines)
 	if stat, err := os.Stat(p.path); err == nil {
 		p.stat = stat
 	}
-	return true, nil
 }
 
-// withUnsaved adds the pins that could not be written before.
+// withUnsaved adds the pins that are not in the file.
 func (p *Pins) withUnsaved(lines []pinLine) []pinLine {
+	lines = slices.DeleteFunc(lines, func(l pinLine) bool {
+		if l.pin == nil {
+			return false
+		}
+		_, replaced := p.unsaved[l.pin.Addr]
+		return replaced
+	})
 	for _, addr := range slices.SortedFunc(maps.Keys(p.unsaved), netip.Addr.Compare) {
 		pin := p.unsaved[addr]
-		lines = append(without(lines, addr), pinLine{pin: &pin})
+		lines = append(lines, pinLine{pin: &pin})
 	}
 	return lines
+}
+
+// withHeader explains a file that has been empty.
+func (p *Pins) withHeader(lines []pinLine) []pinLine {
+	if len(p.lines) > 0 {
+		return lines
+	}
+	header, _ := parsePins([]byte(pinHeader))
+	return append(header, lines...)
 }
 
 // without returns lines without the pin of addr.

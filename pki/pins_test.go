@@ -10,8 +10,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"campagnol/pki/pkitest"
+	"campagnol/pki/safefile"
 )
 
 func ip(s string) netip.Addr { return netip.MustParseAddr(s) }
@@ -35,6 +37,7 @@ func openPins(t testing.TB, path string) *Pins {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(p.Flush) // before the folder is removed
 	return p
 }
 
@@ -109,6 +112,7 @@ func TestPinsCheck(t *testing.T) {
 					}
 				}
 				wantPins(t, p, c.pins)
+				p.Flush()
 				if path != "" {
 					wantPins(t, openPins(t, path), c.pins)
 				}
@@ -298,6 +302,7 @@ func TestPinsReadOnlyOverride(t *testing.T) {
 	if err := p.Check(now, ip("10.9.0.1"), peers.peer("san", "10.9.0.1"), false); err != nil {
 		t.Fatal(err)
 	}
+	p.Flush()
 	wantPins(t, openPins(t, p.path), "10.9.0.1 san")
 }
 
@@ -374,6 +379,81 @@ func TestPinsTwoProcesses(t *testing.T) {
 	if w := p.Warnings(); len(w) != 0 {
 		t.Errorf("warnings = %q", w)
 	}
+}
+
+// TestPinsNobodyWaits holds the file while peers come whose certificates settle
+// the matter: they are let in at once, and are in the file afterwards. One whom
+// only the file can let in waits.
+func TestPinsNobodyWaits(t *testing.T) {
+	peers := newPinPeers(t)
+	path := filepath.Join(t.TempDir(), "pins")
+	p := openPins(t, path)
+	unlock, err := safefile.Lock(path + ".lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	addr := ip("10.9.0.1")
+	for i := range 50 {
+		name := fmt.Sprintf("san%d", i)
+		if err := p.Check(now, addr, peers.peer(name, addr.String()), false); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, addr.String()+" "+name)
+		addr = addr.Next()
+	}
+	wantPins(t, p, strings.Join(want, ", "))
+	wantRefusal(t, p.Check(now, ip("10.9.0.1"), peers.peer("intruder"), false), OtherKey)
+	wantPins(t, openPins(t, path), "")
+
+	plain := make(chan error, 1)
+	go func() { plain <- p.Check(now, addr, peers.peer("plain"), false) }()
+	select {
+	case err := <-plain:
+		t.Errorf("a peer without address is decided about (%v) while the file is locked", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	unlock()
+	if err := <-plain; err != nil {
+		t.Error(err)
+	}
+	p.Flush()
+	wantPins(t, openPins(t, path), strings.Join(append(want, addr.String()+" plain"), ", "))
+}
+
+// TestPinsConcurrentFile is TestPinsConcurrent with a file, and somebody who
+// forgets now and then.
+func TestPinsConcurrentFile(t *testing.T) {
+	peers := newPinPeers(t)
+	path := filepath.Join(t.TempDir(), "pins")
+	p := openPins(t, path)
+	a, b := peers.peer("a", "10.9.0.1", "10.9.0.3"), peers.peer("b")
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for j := range 20 {
+				for _, addr := range []string{"10.9.0.1", "10.9.0.3"} {
+					if err := p.Check(now, ip(addr), a, false); err != nil {
+						t.Error(err)
+					}
+				}
+				if err := p.Check(now, ip("10.9.0.2"), b, false); err != nil {
+					t.Error(err)
+				}
+				if i == 0 && j%5 == 4 {
+					if _, err := p.Forget(ip("10.9.0.2")); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := p.Check(now, ip("10.9.0.2"), b, false); err != nil {
+		t.Error(err)
+	}
+	p.Flush()
+	wantPins(t, openPins(t, path), "10.9.0.1 a, 10.9.0.2 b, 10.9.0.3 a")
 }
 
 func TestPinsConcurrent(t *testing.T) {

@@ -53,6 +53,7 @@ type parts struct {
 	dev    device.Device
 	kernel *device.Kernel // dev, without what the configuration adds to it
 	client *client.Client
+	trust  *trust
 }
 
 // more returns the sockets beyond the first.
@@ -102,11 +103,11 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 
 // build opens socket and device for a configuration, and makes the client.
 func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint string)) (*parts, error) {
-	p := &parts{cfg: cfg}
-	t, err := loadTrust(cfg, time.Now(), n.log, warn)
+	t, err := loadTrust(ctx, cfg, time.Now(), n.log, warn)
 	if err != nil {
 		return nil, err
 	}
+	p := &parts{cfg: cfg, trust: t}
 	if p.where, err = findAddresses(ctx, cfg); err != nil {
 		return nil, err
 	}
@@ -233,6 +234,7 @@ func (n *node) serve(ctx context.Context) error {
 		n.log.Log(ctx, logging.LevelNotice, "Starting VPN")
 		err := p.client.Run(running)
 		n.mu.Lock()
+		p.trust.pins.Flush()
 		replaced := errors.Is(context.Cause(running), errReplaced)
 		replace(nil)
 		if replaced {
@@ -286,7 +288,7 @@ func (n *node) reload(ctx context.Context) {
 		return
 	}
 	if n.parts.mustBeReplaced(cfg) {
-		if _, err := loadTrust(cfg, time.Now(), n.log, n.warn); err != nil {
+		if _, err := loadTrust(ctx, cfg, time.Now(), n.log, n.warn); err != nil {
 			n.log.Error("The configuration cannot be used; nothing was changed", "err", err)
 			return
 		}
@@ -326,12 +328,14 @@ func (n *node) restart(ctx context.Context) {
 // apply gives the client what a configuration, and the files that it names, say
 // now.
 func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Context, client.Settings) error) {
-	t, err := loadTrust(cfg, time.Now(), n.log, n.warn)
+	n.parts.trust.pins.Flush() // for the next to find them
+	t, err := loadTrust(ctx, cfg, time.Now(), n.log, n.warn)
 	if err == nil {
 		var where *addresses
 		if where, err = findAddresses(ctx, cfg); err == nil {
 			n.cfg, n.parts.cfg, n.parts.where = cfg, cfg, where
 			if err = give(ctx, n.parts.settings(cfg, t)); err == nil {
+				n.parts.trust = t
 				n.show()
 				n.moveDoor(ctx)
 			}

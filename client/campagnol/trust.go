@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rsa"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"campagnol/conf"
 	"campagnol/pki"
 	"campagnol/tunnel/cipherlist"
+	"campagnol/tunnel/handshake"
 	"campagnol/tunnel/record"
 )
 
@@ -25,7 +27,9 @@ type trust struct {
 	log        *slog.Logger
 }
 
-func loadTrust(cfg *conf.Client, now time.Time, log *slog.Logger, warn func(msg, hint string)) (*trust, error) {
+// loadTrust reads what cfg names, and makes sure that a tunnel can be opened with
+// it.
+func loadTrust(ctx context.Context, cfg *conf.Client, now time.Time, log *slog.Logger, warn func(msg, hint string)) (*trust, error) {
 	id, err := pki.LoadIdentity(cfg.Certificate, cfg.Key)
 	if err != nil {
 		return nil, err
@@ -54,6 +58,11 @@ func loadTrust(cfg *conf.Client, now time.Time, log *slog.Logger, warn func(msg,
 	t := &trust{identity: id, policy: policy, pins: pins, requireSAN: cfg.RequireIPSAN, log: log}
 	if err := t.chooseSuites(cfg, warn); err != nil {
 		return nil, err
+	}
+	// With all suites: what cipher_list leaves may suit peers' keys only.
+	err = handshake.Rehearse(ctx, handshake.Config{Certificate: id.TLS(), Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("%s: no tunnel can be opened with this certificate and key: %w", cfg.Certificate, err)
 	}
 	if err := policy.VerifyOwn(now, id); err != nil {
 		warn("peers that trust the same authorities will refuse our own certificate: "+err.Error(), "")

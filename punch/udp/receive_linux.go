@@ -190,13 +190,17 @@ func (r *receiver) poll(fd uintptr) {
 }
 
 // call asks the kernel once, for as many messages as it can give in one call.
+//
+// It does not wait, so the scheduler need not hear of it. If it did, the first
+// call after a pause would wake its monitoring thread, which competes with us and
+// with those who wait for the packet: a quarter of what a tunnel adds to a ping.
 func (r *receiver) call(fd uintptr) (int, unix.Errno) {
 	if r.c.recvBatch.Load() {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd,
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd,
 			uintptr(unsafe.Pointer(&r.hdrs[0])), uintptr(r.batch), unix.MSG_DONTWAIT, 0, 0)
 		return int(n), errno
 	}
-	n, _, errno := unix.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&r.hdrs[0].hdr)), unix.MSG_DONTWAIT)
+	n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&r.hdrs[0].hdr)), unix.MSG_DONTWAIT)
 	r.hdrs[0].len = uint32(n)
 	return 1, errno
 }

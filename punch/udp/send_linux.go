@@ -121,14 +121,14 @@ func (s *sender) write(fd uintptr) bool {
 }
 
 // call offers the waiting messages to the kernel and returns how many of them
-// it took.
+// it took. The scheduler does not hear of the system call: see receiver.call.
 func (s *sender) call(fd uintptr) (int, unix.Errno) {
 	first := unsafe.Pointer(&s.hdrs[s.base])
 	if s.c.sendBatch.Load() {
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(first), uintptr(s.n-s.base), unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(first), uintptr(s.n-s.base), unix.MSG_DONTWAIT, 0, 0)
 		return int(n), errno
 	}
-	_, _, errno := unix.Syscall(unix.SYS_SENDMSG, fd, uintptr(first), unix.MSG_DONTWAIT)
+	_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(first), unix.MSG_DONTWAIT)
 	return 1, errno
 }
 
