@@ -87,7 +87,7 @@ func (w *writer) writeVnet(fd uintptr, p *Packet) error {
 	for _, t := range p.Tail {
 		w.pieces = append(w.pieces, iovec(t))
 	}
-	_, _, errno := unix.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&w.pieces[0])), uintptr(len(w.pieces)))
+	_, _, errno := unix.RawSyscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&w.pieces[0])), uintptr(len(w.pieces)))
 	runtime.KeepAlive(p)
 	clear(w.pieces)
 	if errno != 0 {
