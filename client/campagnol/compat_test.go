@@ -18,6 +18,7 @@ import (
 
 	"campagnol/client"
 	"campagnol/conf"
+	"campagnol/pki"
 	"campagnol/pki/pkitest"
 )
 
@@ -173,7 +174,12 @@ func TestNamesResolvedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{log: slog.New(slog.DiscardHandler), cfg: cfg, parts: &parts{cfg: cfg, port: 5000}}
+	pins, err := pki.OpenPins("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{log: slog.New(slog.DiscardHandler), cfg: cfg,
+		parts: &parts{cfg: cfg, port: 5000, trust: &trust{pins: pins}}}
 	for _, addr := range []string{"127.0.0.1", "127.0.0.9", "127.0.0.1"} {
 		set(netip.MustParseAddr(addr))
 		var got netip.AddrPort
