@@ -27,6 +27,7 @@ var layers = map[string][]string{
 	"pki":          {"pki/safefile"},
 	"pki/ca":       {"pki", "pki/safefile"},
 	"pki/pkitest":  {"internal/testenv"},
+	"pki/policy":   {"pki"},
 	"pki/safefile": {},
 
 	"rdv/wire":     {},
@@ -40,6 +41,7 @@ var layers = map[string][]string{
 	"tunnel/cipherlist": {"tunnel/record"},
 	"tunnel/segment":    {},
 	"tunnel/handshake":  {"tunnel/record"},
+	"tunnel/filter":     {"pki/policy"},
 	"tunnel":            {"tunnel/handshake", "tunnel/packet", "tunnel/record"},
 
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/wire"},
@@ -52,7 +54,7 @@ var layers = map[string][]string{
 
 	"client/campagnol": {
 		"client", "conf", "internal/cli", "internal/control", "internal/lab", "internal/logging", "internal/service", "internal/version",
-		"pki", "pki/ca", "pki/safefile", "punch", "punch/udp", "tunnel/cipherlist", "tunnel/device", "tunnel/handshake", "tunnel/record",
+		"pki", "pki/ca", "pki/policy", "pki/safefile", "punch", "punch/udp", "tunnel/cipherlist", "tunnel/device", "tunnel/handshake", "tunnel/record",
 	},
 	"rdv/campagnol_rdv": {
 		"conf", "internal/cli", "internal/logging", "internal/service", "internal/version", "punch/udp", "rdv",

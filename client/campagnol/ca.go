@@ -229,7 +229,11 @@ func caRequestFlags(cmd *cobra.Command, r *ca.Request) {
 	f := cmd.Flags()
 	f.Var((*caAddrList)(&r.Addrs), "ip", "VPN address of the host (vpn_ip); may be repeated, or be a list with commas")
 	f.BoolVar(&r.NoAddress, "no-ip", false, "issue a certificate without VPN address, for a rendezvous server")
-	f.BoolVar(&r.Renew, "renew", false, "the host has a certificate already; keep its addresses if --ip is not given")
+	f.Var((*caGroupList)(&r.Groups), "group", "group that the host is in, for the policy; may be repeated, or be a list with commas")
+	f.BoolVar(&r.NoGroups, "no-group", false, "with --renew: in no group any more")
+	f.Var((*caRouteList)(&r.Routes), "route", "network behind the host, for the policy; may be repeated, or be a list with commas")
+	f.BoolVar(&r.NoRoutes, "no-route", false, "with --renew: no network behind the host any more")
+	f.BoolVar(&r.Renew, "renew", false, "the host has a certificate already; keep its addresses, groups and networks\nunless others are given")
 	f.BoolVar(&r.Force, "force", false, "go on although the name or an address is taken")
 	caDaysFlag(cmd, &r.Days, ca.DefaultDays)
 }
@@ -252,11 +256,13 @@ func (t *caTool) issueCommand() *cobra.Command {
 		Short: "Make a key and a certificate for a host",
 		Long: `Make a key and a certificate for the host NAME, in a folder that can be copied
 to it. The certificate binds the host to its VPN addresses: other hosts believe
-no packet from another one.
+no packet from another one. Groups and networks behind it (--group, --route) are
+for the policy of the VPN: role:NAME there is who has a certificate with the
+group NAME.
 
 A certificate for a host that has one needs --renew. The old one stays valid, so
 that there is time to replace it; revoke it then.`,
-		Example: "  campagnol ca issue alice --ip 10.9.0.1\n  campagnol ca issue alice --renew\n  campagnol ca issue bob --ip 10.9.0.2 --ip fd00:9::2 --rsa --days 365",
+		Example: "  campagnol ca issue alice --ip 10.9.0.1\n  campagnol ca issue alice --renew\n  campagnol ca issue bob --ip 10.9.0.2 --ip fd00:9::2 --rsa --days 365\n  campagnol ca issue gate --ip 10.9.0.3 --group server --route 192.168.7.0/24",
 		Args:    caOneArg("the name of the host"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Name = args[0]
@@ -288,7 +294,8 @@ request, made there, for instance with
   openssl req -new -key key.pem -subj /CN=NAME -out NAME.csr
 
 or "-" for the standard input. Its signature proves that the host has the key.
-What else it asks for is ignored: name and addresses are yours to decide.
+What else it asks for is ignored: name, addresses, groups and networks are
+yours to decide.
 
 FILE may also be a certificate that this CA has issued before. It is signed
 anew, for the same key: the remedy for certificates with SHA-1 signatures, which

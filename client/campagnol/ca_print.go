@@ -20,6 +20,7 @@ import (
 // printIssued says what was made, and what to do with it.
 func (t *caTool) printIssued(w io.Writer, out *ca.Issued) {
 	fmt.Fprintf(w, "issued a certificate for %s (%s), serial %s, valid until %s\n", out.Name, caAddrs(out.Addrs), out.Serial, caDate(out.Cert.NotAfter))
+	caPrintAttributes(w, out.Groups, out.Routes)
 	list := []string{out.CertFile, "certificate"}
 	if out.KeyFile != "" {
 		list = append(list, out.KeyFile, "private key: keep it secret")
@@ -66,6 +67,9 @@ type caRecord struct {
 	Reason    string       `json:"reason,omitempty"`
 	File      string       `json:"file,omitempty"`
 
+	Groups []string       `json:"groups,omitempty"`
+	Routes []netip.Prefix `json:"routes,omitempty"`
+
 	// What show adds to list.
 	NotBefore *time.Time `json:"not_before,omitempty"`
 	Key       string     `json:"key,omitempty"`
@@ -75,7 +79,7 @@ type caRecord struct {
 }
 
 func caRecordOf(e ca.Entry) caRecord {
-	r := caRecord{Name: e.Name, Status: e.Status, Serial: e.Serial, Addresses: e.Addrs, Subject: e.Subject, Expires: e.Expires, Reason: e.Reason, File: e.File}
+	r := caRecord{Name: e.Name, Status: e.Status, Serial: e.Serial, Addresses: e.Addrs, Subject: e.Subject, Expires: e.Expires, Reason: e.Reason, File: e.File, Groups: e.Groups, Routes: e.Routes}
 	if r.Addresses == nil {
 		r.Addresses = []netip.Addr{}
 	}
@@ -123,6 +127,12 @@ func caPrintDetails(w io.Writer, list []ca.Details) error {
 		}
 		id, _ := d.KeyID.MarshalText() // never fails
 		row("addresses", caAddrs(d.Addrs))
+		if len(d.Groups) > 0 {
+			row("groups", strings.Join(d.Groups, ", "))
+		}
+		if len(d.Routes) > 0 {
+			row("networks", caRoutes(d.Routes))
+		}
 		row("valid", caDate(d.NotBefore)+" to "+caDate(d.Expires))
 		row("key", d.Key)
 		row("key ID", string(id))

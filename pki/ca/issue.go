@@ -25,6 +25,8 @@ type Issued struct {
 	Serial   string // hexadecimal
 	Cert     *x509.Certificate
 	Addrs    []netip.Addr
+	Groups   []string
+	Routes   []netip.Prefix
 	Dir      string   // folder with the host's files
 	CertFile string   // the certificate, and the CA's if that is an intermediate one
 	KeyFile  string   // the private key; empty if it was made elsewhere
@@ -59,7 +61,7 @@ func (c *CA) Issue(now time.Time, rand io.Reader, req Request) (*Issued, error) 
 // or a certificate that this CA issued, to be signed anew with what peers take
 // today. Name and addresses come from req; of data only the common name counts,
 // if req has no name, the addresses if req says so, and for a certificate its
-// addresses if req has none.
+// addresses, groups and routes if req has none.
 func (c *CA) Sign(now time.Time, rand io.Reader, data []byte, req Request) (*Issued, error) {
 	unlock, x, err := c.begin()
 	if err != nil {
@@ -79,6 +81,13 @@ func (c *CA) Sign(now time.Time, rand io.Reader, data []byte, req Request) (*Iss
 	again := a.serial != nil
 	if req.AddrsFromCSR || again && len(req.Addrs) == 0 && !req.NoAddress {
 		req.Addrs = append(req.Addrs, a.addrs...)
+	}
+	if again {
+		if err := req.keepAttributes(a.cert); err != nil {
+			return nil, err
+		}
+		// What this certificate has not is not to come from another one.
+		req.NoGroups, req.NoRoutes = len(req.Groups) == 0, len(req.Routes) == 0
 	}
 	// A certificate signed anew takes the place of itself.
 	req.Renew = req.Renew || again && a.name == req.Name && x.find(a.serial) != nil
@@ -147,6 +156,7 @@ func (c *CA) issue(now time.Time, rand io.Reader, x *index, req Request, pub cry
 	if out.Cert, err = sign(rand, tmpl, c.Cert, pub, caKey); err != nil {
 		return nil, err
 	}
+	out.Groups, out.Routes = attributesOf(out.Cert)
 	if err := c.record(now, x, out); err != nil {
 		return nil, err
 	}
@@ -176,6 +186,9 @@ func (c *CA) template(now time.Time, req Request, serial *big.Int, pub crypto.Pu
 	}
 	for _, a := range req.Addrs {
 		tmpl.IPAddresses = append(tmpl.IPAddresses, a.AsSlice())
+	}
+	if tmpl.URIs, err = pki.AttributeURIs(req.Groups, req.Routes); err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
 	}
 	if tmpl.NotAfter.After(c.Cert.NotAfter) {
 		tmpl.NotAfter = c.Cert.NotAfter

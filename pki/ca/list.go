@@ -32,7 +32,9 @@ type Entry struct {
 	Revoked time.Time // UTC; zero unless the status is Revoked
 	Reason  string    // of the revocation; may be empty
 	Addrs   []netip.Addr
-	File    string // of the certificate; empty if it is missing
+	Groups  []string       // that the certificate carries
+	Routes  []netip.Prefix // networks behind the host
+	File    string         // of the certificate; empty if it is missing
 }
 
 // List returns all certificates that the CA has issued, in the order of issue.
@@ -61,6 +63,7 @@ func (c *CA) entry(now time.Time, r *record) Entry {
 	}
 	if cert := c.stored(r); cert != nil {
 		e.File, e.Addrs = c.certFile(e.Serial), addrsOf(cert)
+		e.Groups, e.Routes = attributesOf(cert)
 		if cert.Subject.CommonName != "" {
 			e.Name = cert.Subject.CommonName
 		}

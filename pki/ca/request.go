@@ -31,6 +31,14 @@ type Request struct {
 	// server has.
 	NoAddress bool
 
+	// Groups that the host is in, and Routes, the networks behind it, as a
+	// policy may speak of them; see [pki.Attributes]. With Renew, and with a
+	// certificate to sign anew, none means those of the last certificate,
+	// unless NoGroups or NoRoutes says none. A signing request has no say.
+	Groups             []string
+	Routes             []netip.Prefix
+	NoGroups, NoRoutes bool
+
 	// AddrsFromCSR also takes the IP addresses that a signing request asks for.
 	// Everything else in it is ignored, but for its key.
 	AddrsFromCSR bool
@@ -59,6 +67,9 @@ func (r *Request) check() error {
 		return err
 	}
 	if err := checkRSA(r.RSA); err != nil {
+		return err
+	}
+	if err := r.checkAttributes(); err != nil {
 		return err
 	}
 	return r.checkAddrs()
@@ -115,13 +126,14 @@ func (c *CA) inherit(x *index, r *Request) error {
 		return withHint(fmt.Errorf("ca: %q has no certificate that could be renewed", r.Name),
 			"leave out --renew for a new host; the names in use: campagnol ca list")
 	}
-	if len(r.Addrs) > 0 || r.NoAddress {
+	cert := c.stored(last)
+	if cert == nil {
 		return nil
 	}
-	if cert := c.stored(last); cert != nil {
+	if len(r.Addrs) == 0 && !r.NoAddress {
 		r.Addrs = addrsOf(cert)
 	}
-	return nil
+	return r.keepAttributes(cert)
 }
 
 // conflicts checks that no other host with a valid certificate has the name or
@@ -187,7 +199,8 @@ type applicant struct {
 	name   string // common name; may be empty or not usable
 	key    crypto.PublicKey
 	addrs  []netip.Addr
-	serial *big.Int // of the certificate that is signed anew; nil for a request
+	serial *big.Int          // of the certificate that is signed anew; nil for a request
+	cert   *x509.Certificate // the same
 }
 
 // PEM types of signing requests.
@@ -245,7 +258,7 @@ func (c *CA) parseOldCertificate(x *index, der []byte) (*applicant, error) {
 		return nil, withHint(fmt.Errorf("ca: certificate %s of %q was revoked on %s", formatSerial(r.serial), c.nameOf(r), day(r.revoked)),
 			"a revoked key may be in wrong hands: issue a certificate with a new one, campagnol ca issue")
 	}
-	return &applicant{name: cert.Subject.CommonName, key: cert.PublicKey, addrs: addrsOf(cert), serial: cert.SerialNumber}, nil
+	return &applicant{name: cert.Subject.CommonName, key: cert.PublicKey, addrs: addrsOf(cert), serial: cert.SerialNumber, cert: cert}, nil
 }
 
 // issued checks that cert comes from this CA: that it is in the directory, or
