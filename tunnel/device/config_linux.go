@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"campagnol/tunnel/segment"
 )
 
 // Configure gives the interface its MTU and the VPN address, switches it on
@@ -16,13 +18,17 @@ import (
 // did and s does not want; what others did to the interface stays. Calling it
 // again changes nothing.
 //
+// The network of an Ethernet device comes with its address, and the route to it
+// with that; IPv6 addresses are in use once the kernel has asked whether somebody
+// else has them (RFC 4862 section 5.4), after a second or two.
+//
 // It does not touch a route of another interface to the same network: an error
 // says that there is one.
 func (k *Kernel) Configure(s Settings) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s = s.normal()
-	if err := s.check(); err != nil {
+	if err := s.check(k.link); err != nil {
 		return fmt.Errorf("device: configure %s: %w", k.name, err)
 	}
 	if k.closed.Load() {
@@ -34,8 +40,8 @@ func (k *Kernel) Configure(s Settings) error {
 	}{
 		{fmt.Sprintf("set the MTU to %d", s.MTU), k.setMTU},
 		{"remove the former address and route", k.removeMine},
-		{fmt.Sprintf("add the address %v", s.Addr), k.setAddr},
-		{"switch it on", func(Settings) error { return k.nl.LinkSetUp(k.link()) }},
+		{fmt.Sprintf("add the address %v", s.prefix(k.link)), k.setAddr},
+		{"switch it on", func(Settings) error { return k.nl.LinkSetUp(k.ref()) }},
 		{fmt.Sprintf("route %v to it", s.Network), k.setRoute},
 	}
 	for _, step := range steps {
@@ -57,8 +63,8 @@ func hint(err error) string {
 	return ""
 }
 
-// link returns what netlink calls a link.
-func (k *Kernel) link() netlink.Link {
+// ref returns the interface, which netlink calls a link.
+func (k *Kernel) ref() netlink.Link {
 	return &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: k.name, Index: k.index}}
 }
 
@@ -66,9 +72,13 @@ func (k *Kernel) setMTU(s Settings) error {
 	if s.MTU == 0 {
 		return nil
 	}
-	err := k.nl.LinkSetMTU(k.link(), s.MTU)
+	err := k.nl.LinkSetMTU(k.ref(), s.MTU)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ERANGE) {
-		return fmt.Errorf("the kernel takes 68 to 65535: %w", err)
+		largest := 65535
+		if k.link == segment.Ethernet {
+			largest -= minFrame // the kernel counts the frame
+		}
+		return fmt.Errorf("the kernel takes 68 to %d: %w", largest, err)
 	}
 	return err
 }
@@ -76,40 +86,45 @@ func (k *Kernel) setMTU(s Settings) error {
 // mine is what Configure added to the interface. What was there already is not
 // ours to remove.
 type mine struct {
-	addr  netip.Addr
+	addr  netip.Prefix
 	route *netlink.Route
 }
 
 // removeMine takes back what Configure added and s does not want.
 func (k *Kernel) removeMine(s Settings) error {
-	if r := k.mine.route; r != nil && (!routed(s) || r.Dst.String() != s.Network.String() || !r.Src.Equal(s.Addr.AsSlice())) {
+	if r := k.mine.route; r != nil && (!k.routed(s) || r.Dst.String() != s.Network.String() || !r.Src.Equal(s.Addr.AsSlice())) {
 		// Somebody may have done it, or it went with its address.
 		if err := k.nl.RouteDel(r); err != nil && !errors.Is(err, unix.ESRCH) {
 			return err
 		}
 		k.mine.route = nil
 	}
-	if a := k.mine.addr; a.IsValid() && a != s.Addr {
-		err := k.nl.AddrDel(k.link(), &netlink.Addr{IPNet: ipNet(single(a))})
+	if a := k.mine.addr; a.IsValid() && a != s.prefix(k.link) {
+		err := k.nl.AddrDel(k.ref(), &netlink.Addr{IPNet: ipNet(a)})
 		if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
 			return err
 		}
-		k.mine.addr = netip.Addr{}
+		k.mine.addr = netip.Prefix{}
 	}
 	return nil
 }
 
 // setAddr adds the address, with the broadcast address that makes the kernel
-// take packets to it for its own, though the interface has no network.
+// take packets to it for its own, though the interface of an IP device has no
+// network.
 func (k *Kernel) setAddr(s Settings) error {
-	want := &netlink.Addr{IPNet: ipNet(single(s.Addr)), Broadcast: net.IPv4zero}
+	prefix := s.prefix(k.link)
+	if !prefix.IsValid() {
+		return nil
+	}
+	want := &netlink.Addr{IPNet: ipNet(prefix), Broadcast: net.IPv4zero}
 	if b := s.Broadcast(); b.IsValid() {
 		want.Broadcast = b.AsSlice()
 	}
-	if s.Addr.Is6() {
+	if s.Addr.Is6() && k.link == segment.IP {
 		want.Flags = unix.IFA_F_NODAD // there is nobody to ask
 	}
-	have, err := whole(func() ([]netlink.Addr, error) { return k.nl.AddrList(k.link(), familyOf(s.Addr)) })
+	have, err := whole(func() ([]netlink.Addr, error) { return k.nl.AddrList(k.ref(), familyOf(s.Addr)) })
 	if err != nil {
 		return err
 	}
@@ -121,20 +136,50 @@ func (k *Kernel) setAddr(s Settings) error {
 			return nil
 		}
 		// The kernel does not change the broadcast address of an address.
-		if err := k.nl.AddrDel(k.link(), &a); err != nil {
+		if err := k.nl.AddrDel(k.ref(), &a); err != nil {
 			return err
 		}
 	}
-	if err := k.nl.AddrAdd(k.link(), want); err != nil {
+	if err := k.checkFree(prefix); err != nil {
 		return err
 	}
-	k.mine.addr = s.Addr
+	if err := k.nl.AddrAdd(k.ref(), want); err != nil {
+		return err
+	}
+	k.mine.addr = prefix
+	return nil
+}
+
+// metric6 is the priority of the routes that come with IPv6 addresses
+// (IP6_RT_PRIO_ADDRCONF of the kernel); those with IPv4 addresses have 0, the best.
+const metric6 = 256
+
+// checkFree returns an error if another interface has a route to the network of an
+// address that is as good as ours: the kernel would add ours behind it, where it is
+// never used.
+func (k *Kernel) checkFree(p netip.Prefix) error {
+	if p.IsSingleIP() {
+		return nil
+	}
+	have, err := k.routesTo(ipNet(p.Masked()), familyOf(p.Addr()))
+	if err != nil {
+		return err
+	}
+	ours := 0
+	if p.Addr().Is6() {
+		ours = metric6
+	}
+	for _, r := range have {
+		if r.LinkIndex != k.index && r.Priority <= ours {
+			return k.errTaken([]netlink.Route{r})
+		}
+	}
 	return nil
 }
 
 // setRoute routes the VPN's network to the interface.
 func (k *Kernel) setRoute(s Settings) error {
-	if !routed(s) {
+	if !k.routed(s) {
 		return nil
 	}
 	route := &netlink.Route{
@@ -157,10 +202,7 @@ func (k *Kernel) setRoute(s Settings) error {
 
 // routeTaken deals with a route to the same network that exists.
 func (k *Kernel) routeTaken(route *netlink.Route) error {
-	have, err := whole(func() ([]netlink.Route, error) {
-		return k.nl.RouteListFiltered(familyOf(addrOf(route.Src)),
-			&netlink.Route{Dst: route.Dst, Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_DST|netlink.RT_FILTER_TABLE)
-	})
+	have, err := k.routesTo(route.Dst, familyOf(addrOf(route.Src)))
 	if err != nil {
 		return err
 	}
@@ -180,7 +222,20 @@ func (k *Kernel) routeTaken(route *netlink.Route) error {
 		k.mine.route = route
 		return nil
 	}
-	return fmt.Errorf("%s has a route there already; remove it or use another network for the VPN: %w", k.owner(have), unix.EEXIST)
+	return k.errTaken(have)
+}
+
+// routesTo returns the routes to a network.
+func (k *Kernel) routesTo(dst *net.IPNet, family int) ([]netlink.Route, error) {
+	return whole(func() ([]netlink.Route, error) {
+		return k.nl.RouteListFiltered(family,
+			&netlink.Route{Dst: dst, Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_DST|netlink.RT_FILTER_TABLE)
+	})
+}
+
+// errTaken says that the network of routes is in use.
+func (k *Kernel) errTaken(routes []netlink.Route) error {
+	return fmt.Errorf("%s has a route there already; remove it or use another network for the VPN: %w", k.owner(routes), unix.EEXIST)
 }
 
 // whole asks the kernel for a list again if it changed in the meantime.
@@ -203,9 +258,10 @@ func (k *Kernel) owner(routes []netlink.Route) string {
 	return "this host"
 }
 
-// routed reports whether the network of s has addresses besides the interface's.
-func routed(s Settings) bool {
-	return s.Network.IsValid() && s.Network != single(s.Addr)
+// routed reports whether a route to the network of s is up to us: if it has
+// addresses besides the interface's, and is not on its link.
+func (k *Kernel) routed(s Settings) bool {
+	return k.link == segment.IP && s.Network.IsValid() && s.Network != single(s.Addr)
 }
 
 func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }

@@ -14,7 +14,10 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"campagnol/tunnel/segment"
 )
 
 // state describes what is configured on the interface.
@@ -287,9 +290,14 @@ func TestExplainOpen(t *testing.T) {
 		{os.NewSyscallError("ioctl", unix.ENFILE), "no number is free"},
 		{errors.New("something else"), "something else"},
 	} {
-		err := explainOpen("tun%d", c.err)
+		err := kindOf(segment.IP).explain("tun%d", c.err)
 		if !strings.Contains(err.Error(), c.want) || !errors.Is(err, c.err) {
 			t.Errorf("%v: %q, want %q in it", c.err, err, c.want)
+		}
+		// A TAP device has the same errors, in its own name.
+		err = kindOf(segment.Ethernet).explain("tap%d", c.err)
+		if want := strings.ReplaceAll(c.want, "TUN", "TAP"); !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), `device: open TAP device "tap%d": `) {
+			t.Errorf("%v: %q, want %q in it", c.err, err, want)
 		}
 	}
 }
@@ -388,5 +396,47 @@ func TestDescriptors(t *testing.T) {
 	}
 	if got := len(tunDescriptors()); got != before {
 		t.Errorf("%d descriptors are open after Close, want %d", got, before)
+	}
+}
+
+// TestOpenTogether opens devices while others cannot be opened by the library, whose
+// leaks are tidied up: that must not hit the former.
+func TestOpenTogether(t *testing.T) {
+	enter(t)
+	ns, err := netns.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	mustOpen(t, Config{Name: "taken"})
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked
+		err := netns.Set(ns)
+		for i := 0; i < 100 && err == nil; i++ {
+			if _, operr := Open(Config{Name: "taken"}); !errors.Is(operr, unix.EBUSY) {
+				err = fmt.Errorf("opened twice: %v", operr)
+			}
+		}
+		done <- err
+	}()
+	for i, running := 0, true; running; i++ {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+			running = false
+		default:
+		}
+		k := mustOpen(t, Config{Link: segment.Link(i % 2)})
+		if err := k.Configure(Settings{Addr: vpnAddr}); err != nil {
+			t.Errorf("device %d: %v", i, err)
+			running = false
+		}
+		if err := k.Close(); err != nil {
+			t.Errorf("device %d: close: %v", i, err)
+			running = false
+		}
 	}
 }

@@ -1,5 +1,10 @@
-// Package device is the virtual network interface: a TUN device of the kernel,
-// its configuration (address, MTU, route), and a twin in memory for tests.
+// Package device is the virtual network interface: a TUN or TAP device of the
+// kernel, its configuration (address, MTU, route), and a twin in memory for tests.
+//
+// A TUN device carries IP packets; its neighbours are not on a link. A TAP device
+// carries Ethernet frames: it has an address of its own on a link that it shares
+// with its neighbours, can have VLANs on top of it, and be the port of a bridge.
+// Both are one type here, with the same queues and offloads.
 //
 // A [Device] is one of the two seams at which the program touches the outside;
 // the other is punch.Conn. [Open] makes one of the kernel's, [NewMemory] one
@@ -8,14 +13,17 @@ package device
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"net/netip"
 
 	"campagnol/tunnel/packet"
 	"campagnol/tunnel/segment"
 )
 
-// A Packet is what a Device carries: an IP packet, without link header, or a
-// large one, which is to be cut into those that travel.
+// A Packet is what a Device carries: an IP packet, without link header, or a whole
+// Ethernet frame, without checksum; or a large one, which is to be cut into those
+// that travel.
 type Packet = segment.Packet
 
 // Offloads are what the operating system does for us, beside exchanging single
@@ -50,6 +58,10 @@ type Device interface {
 	// Packets of one flow come from one queue, in order. Close ends them too.
 	More() []Queue
 
+	// Link returns what packets begin with: an IP header, or that of a frame. It
+	// does not change.
+	Link() segment.Link
+
 	// Offloads returns what Write may be given. It does not change.
 	Offloads() Offloads
 
@@ -63,8 +75,8 @@ type Device interface {
 // What Write and Read return when the operating system does not cooperate.
 // They are returned bare.
 var (
-	// ErrRefused is for a packet that the operating system does not take, such
-	// as one that is not IP.
+	// ErrRefused is for a packet that the operating system does not take: one
+	// that is not IP, or less than the header of a frame.
 	ErrRefused = errors.New("device: the operating system refuses a packet")
 
 	// ErrDown is for an interface that somebody has switched off.
@@ -74,12 +86,25 @@ var (
 	ErrGone = errors.New("device: the interface is gone")
 )
 
+// errNoHardwareAddr is for the hardware address of an IP device.
+var errNoHardwareAddr = errors.New("device: a TUN device has no hardware address")
+
 // Config says how to open a device.
 type Config struct {
 	// Name is the name of the interface, cut to 15 characters as in Campagnol
 	// 0.3.5. "%d" in it stands for the first number that is free. Empty means
-	// "tun%d", or what the system is used to.
+	// "tun%d" or "tap%d", or what the system is used to.
 	Name string
+
+	// Link says what the device carries: IP packets, if it is left out, or
+	// Ethernet frames.
+	Link segment.Link
+
+	// HardwareAddr is the address of an Ethernet device, which must be one that
+	// is given out locally and to one device: see CheckHardwareAddr. Without it,
+	// the system makes one up, or leaves that of a device that exists. Such a
+	// device keeps the one that it is given here. Only Linux can set it.
+	HardwareAddr net.HardwareAddr
 
 	// TxQueue is how many packets wait in the interface for a slow reader; 0
 	// leaves it to the kernel (500). Only Linux can do it.
@@ -97,10 +122,43 @@ type Config struct {
 	Plain bool
 }
 
+// check returns why cfg makes no sense.
+func (cfg Config) check() error {
+	switch {
+	case cfg.Link != segment.IP && cfg.Link != segment.Ethernet:
+		return fmt.Errorf("device: open a device: there is no link number %d", cfg.Link)
+	case cfg.HardwareAddr == nil:
+		return nil
+	case cfg.Link != segment.Ethernet:
+		return errors.New("device: open a TUN device: it has no hardware address; one of Ethernet frames (TAP) has")
+	}
+	return CheckHardwareAddr(cfg.HardwareAddr)
+}
+
+// CheckHardwareAddr returns why a cannot be the address of an Ethernet device of
+// ours, or nil. The lowest bits of the first byte tell (IEEE 802 section 8.2.2):
+// the first is set in the addresses of groups, from which nobody sends, and the
+// second in those which whoever runs a network gives out; the others are those of
+// manufacturers.
+func CheckHardwareAddr(a net.HardwareAddr) error {
+	const group, local = 1, 2
+	switch {
+	case len(a) != 6:
+		return fmt.Errorf("device: hardware address %v has %d bytes; those of Ethernet have 6, such as 02:00:00:00:00:01", a, len(a))
+	case a[0]&group != 0:
+		return fmt.Errorf("device: hardware address %v is that of a group: the first byte of a device's is even, such as 02", a)
+	case a[0]&local == 0:
+		return fmt.Errorf("device: hardware address %v belongs to a manufacturer: take one whose second digit is 2, 6, a or e, such as 02:00:00:00:00:01", a)
+	}
+	return nil
+}
+
 // Settings are what makes an interface a part of the VPN.
 type Settings struct {
-	// Addr is the VPN address. The interface gets it without a network around
-	// it, for its neighbours are not on a link.
+	// Addr is the VPN address. An IP device gets it without a network around it,
+	// for its neighbours are not on a link. An Ethernet device gets it with the
+	// length of Network, which is on its link; without Addr it has no address,
+	// as is usual for the port of a bridge, and Network does not count.
 	Addr netip.Addr
 
 	// Network is where the VPN's other addresses are. Packets to it are routed
@@ -108,7 +166,8 @@ type Settings struct {
 	// no route.
 	Network netip.Prefix
 
-	// MTU is the size of the largest packet, in bytes; 0 leaves it as it is.
+	// MTU is the size of the largest IP packet, in bytes; 0 leaves it as it is.
+	// A frame is longer, by the 14 bytes of its link header and 4 for a VLAN tag.
 	MTU int
 }
 
@@ -131,17 +190,33 @@ func (s Settings) normal() Settings {
 	return s
 }
 
-// check returns why s makes no sense.
-func (s Settings) check() error {
+// check returns why s makes no sense for a device of link.
+func (s Settings) check(link segment.Link) error {
 	switch {
+	case s.MTU < 0:
+		return errors.New("a negative MTU is given")
+	case !s.Addr.IsValid() && link == segment.Ethernet:
+		return nil
 	case !s.Addr.IsValid():
 		return errors.New("no VPN address is given")
 	case s.Network.IsValid() && s.Network.Addr().Is4() != s.Addr.Is4():
 		return errors.New("the VPN's network " + s.Network.String() + " and the address " + s.Addr.String() + " are of different families")
-	case s.MTU < 0:
-		return errors.New("a negative MTU is given")
+	case s.Network.IsValid() && link == segment.Ethernet && !s.Network.Contains(s.Addr):
+		return errors.New("the address " + s.Addr.String() + " is not in the VPN's network " + s.Network.String() + ", which an Ethernet interface has around its address")
 	}
 	return nil
+}
+
+// prefix returns the address of an interface of link, with what is on that link.
+// It is not valid if there is no address.
+func (s Settings) prefix(link segment.Link) netip.Prefix {
+	switch {
+	case !s.Addr.IsValid():
+		return netip.Prefix{}
+	case link == segment.Ethernet && s.Network.IsValid():
+		return netip.PrefixFrom(s.Addr, s.Network.Bits())
+	}
+	return netip.PrefixFrom(s.Addr, s.Addr.BitLen())
 }
 
 // Stats counts what went through a device since it was opened.
@@ -155,9 +230,16 @@ type Stats struct {
 	Malformed uint64 // packets from the operating system that make no sense
 }
 
-// valid reports whether p looks like an IP packet, as far as Linux looks at
-// what is written to a TUN device.
-func valid(p []byte) bool {
+// minFrame is the length of the shortest frame that Linux takes: a link header, with
+// nothing behind it.
+const minFrame = 14
+
+// valid reports whether p looks like what a device of link carries, as far as Linux
+// looks at what is written to it: an IP packet, or any frame.
+func valid(link segment.Link, p []byte) bool {
+	if link == segment.Ethernet {
+		return len(p) >= minFrame
+	}
 	return len(p) > 0 && (p[0]>>4 == 4 || p[0]>>4 == 6)
 }
 

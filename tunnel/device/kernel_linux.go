@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -12,12 +13,15 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"campagnol/tunnel/segment"
 )
 
 const (
-	// maxPacket is the size of the largest IP packet. The MTU can be changed
-	// at any time, and the kernel cuts what does not fit without a word.
-	maxPacket = 1 << 16
+	// maxPacket is the size of the largest packet: of IP, in a frame with more
+	// tags than anybody has. The MTU can be changed at any time, and the kernel
+	// cuts what does not fit without a word.
+	maxPacket = 1<<16 + 64
 
 	// maxPackets is how many packets one Read returns at most, the number of
 	// messages that one system call of a socket takes.
@@ -32,7 +36,7 @@ const (
 	arenaSize = batchSize + maxPackets*64 + vnetLen + maxPacket
 )
 
-// A Kernel is a TUN device of the kernel. Read belongs to one goroutine; all
+// A Kernel is a TUN or TAP device of the kernel. Read belongs to one goroutine; all
 // other methods are safe for concurrent use.
 type Kernel struct {
 	name  string
@@ -41,6 +45,7 @@ type Kernel struct {
 	queue          // the first
 	more  []*queue // the others
 
+	link     segment.Link
 	offloads Offloads
 	vnet     int // length of the header before each packet; 0: there is none
 
@@ -189,7 +194,7 @@ func (q *queue) writeReady(fd uintptr) bool {
 		case err == unix.EIO || err == unix.ENETDOWN:
 			return q.lose(ErrDown)
 		default:
-			// EINVAL: not IP. Others: out of memory, longer than the kernel
+			// EINVAL: not IP, or no frame. Others: out of memory, longer than the kernel
 			// can hold. The next one may do.
 			q.dev.refused.Add(1)
 			w.err = ErrRefused
@@ -247,6 +252,27 @@ func isAttached(fd uintptr) bool {
 	var req [40]byte // struct ifreq
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, unix.TUNGETIFF, uintptr(unsafe.Pointer(&req)))
 	return errno == 0
+}
+
+// Link returns what the device carries.
+func (k *Kernel) Link() segment.Link { return k.link }
+
+// HardwareAddr returns the address that the interface of an Ethernet device has
+// now. An administrator can change it at any time. An IP device has none: an error.
+func (k *Kernel) HardwareAddr() (net.HardwareAddr, error) {
+	if k.link != segment.Ethernet {
+		return nil, errNoHardwareAddr
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed.Load() {
+		return nil, fmt.Errorf("device: hardware address of %s: %w", k.name, os.ErrClosed)
+	}
+	link, err := k.nl.LinkByIndex(k.index)
+	if err != nil {
+		return nil, fmt.Errorf("device: hardware address of %s: %w%s", k.name, err, hint(err))
+	}
+	return link.Attrs().HardwareAddr, nil
 }
 
 // Name returns the name that the interface had when it was opened.

@@ -85,56 +85,20 @@ func TestChecksumCompleted(t *testing.T) {
 	}
 }
 
-func TestVnet(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name   string
-		header []byte
-		ok     bool
-		want   segment.GSO
-	}{
-		{"plain", make([]byte, vnetLen), true, segment.GSO{}},
-		{"sum beyond the end", []byte{1, 0, 0, 0, 0, 0, 200, 0, 16, 0}, false, segment.GSO{}},
-		{"TCP over IPv4", []byte{1, vnetTCP4, 40, 0, 0x57, 5, 20, 0, 16, 0}, true, segment.GSO{Kind: segment.TCP4, Size: 1367}},
-		{"with ECN", []byte{1, vnetTCP6 | vnetECN, 60, 0, 0x57, 5, 40, 0, 16, 0}, true, segment.GSO{Kind: segment.TCP6, Size: 1367}},
-		{"UDP", []byte{1, vnetUDP, 28, 0, 100, 0, 20, 0, 6, 0}, true, segment.GSO{Kind: segment.UDP, Size: 100}},
-		{"no size", []byte{1, vnetTCP4, 40, 0, 0, 0, 20, 0, 16, 0}, false, segment.GSO{Kind: segment.TCP4}},
-		{"unknown kind", []byte{0, 3, 0, 0, 1, 0, 0, 0, 0, 0}, false, segment.GSO{}},
-	} {
-		p, ok := parseVnet(append(c.header, make([]byte, 60)...))
-		if ok != c.ok || p.GSO != c.want || len(p.Data) != 60 {
-			t.Errorf("%s: %+v, %v", c.name, p.GSO, ok)
-		}
-	}
-}
-
-// FuzzParseVnet gives any bytes to the parser of what the kernel says.
-func FuzzParseVnet(f *testing.F) {
-	f.Add([]byte{1, vnetTCP4, 40, 0, 0x57, 5, 20, 0, 16, 0, 0x45})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) <= vnetLen {
-			return
-		}
-		if p, ok := parseVnet(b); ok && p.GSO.Kind != segment.None {
-			new(segment.Cutter).Begin(p.Data, p.GSO)
-		}
-	})
-}
-
 // TestAcceptBroadcast has an interface that somebody else has configured as the
 // original's default commands do: without a broadcast address.
 func TestAcceptBroadcast(t *testing.T) {
 	t.Parallel()
 	nl := enter(t)
 	k := mustOpen(t, Config{})
-	if err := nl.AddrAdd(k.link(), &netlink.Addr{IPNet: ipNet(single(vpnAddr)), Broadcast: net.IPv4zero}); err != nil {
+	if err := nl.AddrAdd(k.ref(), &netlink.Addr{IPNet: ipNet(single(vpnAddr)), Broadcast: net.IPv4zero}); err != nil {
 		t.Fatal(err)
 	}
 	everybody := usual.Broadcast()
 	if err := k.AcceptBroadcast(everybody); err == nil {
 		t.Error("it worked on an interface that is down")
 	}
-	if err := nl.LinkSetUp(k.link()); err != nil {
+	if err := nl.LinkSetUp(k.ref()); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // again does no harm
@@ -192,7 +156,7 @@ func TestDown(t *testing.T) {
 	t.Parallel()
 	nl := enter(t)
 	k := configured(t, usual)
-	if err := nl.LinkSetDown(k.link()); err != nil {
+	if err := nl.LinkSetDown(k.ref()); err != nil {
 		t.Fatal(err)
 	}
 	p := func() Packet {
@@ -231,7 +195,7 @@ func TestGone(t *testing.T) {
 		}
 		read <- err
 	}()
-	if err := nl.LinkDel(k.link()); err != nil {
+	if err := nl.LinkDel(k.ref()); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-read; err != ErrGone {
@@ -400,6 +364,35 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
+// TestAllocationsEthernet reads frames to everybody, which need no neighbour, and
+// writes some.
+func TestAllocationsEthernet(t *testing.T) {
+	enter(t)
+	k := mustOpen(t, Config{Link: segment.Ethernet})
+	if err := k.Configure(usual); err != nil {
+		t.Fatal(err)
+	}
+	program := listen(t, "0.0.0.0:500")
+	allowBroadcast(t, program)
+	to := netip.AddrPortFrom(usual.Broadcast(), 600)
+	payload := make([]byte, 1000)
+	ps := []Packet{{Data: append(bytes.Repeat([]byte{2}, 12), make([]byte, 50)...)}, {Data: []byte("no frame")}}
+	n := testing.AllocsPerRun(200, func() {
+		if err := k.Write(ps); err != ErrRefused {
+			t.Fatal(err)
+		}
+		if _, err := program.WriteToUDPAddrPort(payload, to); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.Read(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n != 0 {
+		t.Errorf("reading and writing allocates %.0f times, want 0", n)
+	}
+}
+
 func BenchmarkKernel(b *testing.B) {
 	enter(b)
 	k := configured(b, usual)
@@ -411,34 +404,6 @@ func BenchmarkKernel(b *testing.B) {
 			if err := k.Write(p); err != nil {
 				b.Fatal(err)
 			}
-		}
-	})
-}
-
-// FuzzWrite checks that no packet harms the device, and that the twin in memory
-// refuses what the kernel refuses.
-func FuzzWrite(f *testing.F) {
-	enter(f)
-	k, err := Open(Config{}) // for as long as it takes, other than the rest
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { k.Close() })
-	if err := k.Configure(usual); err != nil {
-		f.Fatal(err)
-	}
-	m := NewMemory("twin")
-	f.Add([]byte{})
-	f.Add([]byte{0x45})
-	f.Add(make20(0x60))
-	f.Add(udpPacket(netip.AddrPortFrom(peer, 600), netip.AddrPortFrom(vpnAddr, 500), "x"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > 65535 {
-			t.Skip("larger than any packet")
-		}
-		got, want := k.Write([]Packet{{Data: bytes.Clone(b)}}), m.Write([]Packet{{Data: b}})
-		if got != want {
-			t.Errorf("% x: the kernel says %v, the twin %v", b, got, want)
 		}
 	})
 }

@@ -5,23 +5,27 @@ package device
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
 
 	"github.com/songgao/water"
+
+	"campagnol/tunnel/segment"
 )
 
 const (
-	maxPacket  = 1 << 16 // the size of the largest IP packet
-	maxPackets = 64      // per Read, of a Memory
+	maxPacket  = 1<<16 + 64 // the size of the largest packet, in a frame
+	maxPackets = 64         // per Read, of a Memory
 )
 
-// A Kernel is a TUN device of the kernel. Read belongs to one goroutine; all
+// A Kernel is a TUN or TAP device of the kernel. Read belongs to one goroutine; all
 // other methods are safe for concurrent use.
 type Kernel struct {
 	ifce   *water.Interface
+	link   segment.Link
 	buf    []byte    // borrowed by the caller of Read
 	out    [1]Packet // likewise
 	closed atomic.Bool
@@ -30,26 +34,36 @@ type Kernel struct {
 	read, written, refused atomic.Uint64
 }
 
-// Open makes a TUN device, where the library that we use can do it: on macOS
-// (utun) and Windows (with the TAP driver of OpenVPN).
+// Open makes a device, where the library that we use can do it: of IP packets on
+// macOS (utun), of IP packets or Ethernet frames on Windows (with the TAP driver of
+// OpenVPN).
 func Open(cfg Config) (*Kernel, error) {
-	if !supported {
-		return nil, fmt.Errorf("device: open a TUN device: not possible on %s: %w", runtime.GOOS, errors.ErrUnsupported)
+	if err := cfg.check(); err != nil {
+		return nil, err
 	}
-	if cfg.TxQueue > 0 {
+	what, kind, ok := "a TUN device", water.DeviceType(water.TUN), supportsTUN
+	if cfg.Link == segment.Ethernet {
+		what, kind, ok = "a TAP device, for Ethernet frames", water.TAP, supportsTAP
+	}
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("device: open %s: not possible on %s: %w", what, runtime.GOOS, errors.ErrUnsupported)
+	case cfg.TxQueue > 0:
 		return nil, fmt.Errorf("device: set the length of the queue: not possible on %s: %w", runtime.GOOS, errors.ErrUnsupported)
+	case cfg.HardwareAddr != nil:
+		return nil, fmt.Errorf("device: set the hardware address: not possible on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 	}
-	ifce, err := water.New(water.Config{DeviceType: water.TUN, PlatformSpecificParams: params(cfg)})
+	ifce, err := water.New(water.Config{DeviceType: kind, PlatformSpecificParams: params(cfg)})
 	if err != nil {
-		return nil, fmt.Errorf("device: open a TUN device: %w", err)
+		return nil, fmt.Errorf("device: open %s: %w", what, err)
 	}
-	return &Kernel{ifce: ifce, buf: make([]byte, maxPacket)}, nil
+	return &Kernel{ifce: ifce, link: cfg.Link, buf: make([]byte, maxPacket)}, nil
 }
 
 // Configure is not possible here: the commands of the configuration file have
 // to do it.
 func (k *Kernel) Configure(s Settings) error {
-	if err := s.normal().check(); err != nil {
+	if err := s.normal().check(k.link); err != nil {
 		return fmt.Errorf("device: configure %s: %w", k.Name(), err)
 	}
 	return fmt.Errorf("device: configure %s: not possible on %s: give `up` commands that set address, MTU and route: %w",
@@ -81,7 +95,7 @@ func (k *Kernel) Write(ps []Packet) error {
 	var first error
 	for _, p := range ps {
 		err := error(ErrRefused)
-		if valid(p.Data) {
+		if valid(k.link, p.Data) {
 			_, err = k.ifce.Write(p.Data)
 		}
 		switch {
@@ -102,6 +116,22 @@ func (k *Kernel) More() []Queue { return nil }
 
 // Offloads returns that there are none.
 func (k *Kernel) Offloads() Offloads { return Offloads{} }
+
+// Link returns what the device carries.
+func (k *Kernel) Link() segment.Link { return k.link }
+
+// HardwareAddr returns the address that the interface of an Ethernet device has
+// now. An IP device has none: an error.
+func (k *Kernel) HardwareAddr() (net.HardwareAddr, error) {
+	if k.link != segment.Ethernet {
+		return nil, errNoHardwareAddr
+	}
+	ifce, err := net.InterfaceByName(k.Name())
+	if err != nil {
+		return nil, fmt.Errorf("device: hardware address of %s: %w", k.Name(), err)
+	}
+	return ifce.HardwareAddr, nil
+}
 
 // Name returns the name of the interface.
 func (k *Kernel) Name() string { return k.ifce.Name() }

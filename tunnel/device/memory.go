@@ -2,9 +2,12 @@ package device
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
+
+	"campagnol/tunnel/segment"
 )
 
 // memoryQueue is how many packets wait on each side of a Memory.
@@ -12,11 +15,13 @@ const memoryQueue = 256
 
 // A Memory is a Device whose operating system is a test: what [Memory.Inject]
 // gives is read, what is written comes out of [Memory.Delivered]. It behaves
-// like the kernel's TUN, including refusals, and can be used in a bubble of
+// like the kernel's TUN or TAP, including refusals, and can be used in a bubble of
 // testing/synctest, where it must be made. All methods but Read are safe for
 // concurrent use.
 type Memory struct {
 	name string
+	link segment.Link
+	hw   net.HardwareAddr
 	in   chan []byte // to Read
 	out  chan []byte // from Write
 	buf  []Packet    // borrowed by the caller of Read
@@ -46,7 +51,7 @@ func (l *latch) isSet() bool {
 	}
 }
 
-// NewMemory returns a device of the given name, which is up.
+// NewMemory returns a device of IP packets of the given name, which is up.
 func NewMemory(name string) *Memory {
 	return &Memory{
 		name:   name,
@@ -55,6 +60,14 @@ func NewMemory(name string) *Memory {
 		gone:   latch{ch: make(chan struct{})},
 		closed: latch{ch: make(chan struct{})},
 	}
+}
+
+// NewMemoryEthernet returns a device of Ethernet frames, likewise. Nobody answers for
+// its hardware address: that is up to who plays the operating system.
+func NewMemoryEthernet(name string, a net.HardwareAddr) *Memory {
+	m := NewMemory(name)
+	m.link, m.hw = segment.Ethernet, bytes.Clone(a)
+	return m
 }
 
 // Inject plays the operating system that sends p into the VPN. It copies p. It
@@ -144,7 +157,7 @@ func (m *Memory) Write(ps []Packet) error {
 	}
 	var first error
 	for _, p := range ps {
-		if !valid(p.Data) {
+		if !valid(m.link, p.Data) {
 			m.refused.Add(1)
 			first = ErrRefused
 			continue
@@ -161,6 +174,17 @@ func (m *Memory) Write(ps []Packet) error {
 
 // Offloads returns that there are none.
 func (m *Memory) Offloads() Offloads { return Offloads{} }
+
+// Link returns what m carries.
+func (m *Memory) Link() segment.Link { return m.link }
+
+// HardwareAddr returns the address given to NewMemoryEthernet; see [Kernel].
+func (m *Memory) HardwareAddr() (net.HardwareAddr, error) {
+	if m.link != segment.Ethernet {
+		return nil, errNoHardwareAddr
+	}
+	return bytes.Clone(m.hw), nil
+}
 
 // Name returns the name given to NewMemory.
 func (m *Memory) Name() string { return m.name }

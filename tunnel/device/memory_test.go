@@ -3,11 +3,14 @@ package device
 import (
 	"bytes"
 	"errors"
+	"net"
 	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"campagnol/tunnel/segment"
 )
 
 func v4(s string) []byte { return append([]byte{0x45}, s...) }
@@ -80,6 +83,42 @@ func TestMemoryRefuses(t *testing.T) {
 	}
 	if got := m.Stats(); got.Refused != uint64(len(bad)) || got.Written != uint64(2*len(bad)) {
 		t.Errorf("stats %+v, want %d refused", got, len(bad))
+	}
+}
+
+func TestMemoryEthernet(t *testing.T) {
+	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
+	m := NewMemoryEthernet("tap7", mac)
+	got, err := m.HardwareAddr()
+	if err != nil || got.String() != "02:00:00:00:00:01" {
+		t.Errorf("hardware address %v, %v", got, err)
+	}
+	got[0], mac[1] = 9, 9 // copies of our own
+	if again, _ := m.HardwareAddr(); again.String() != "02:00:00:00:00:01" {
+		t.Errorf("then hardware address %v", again)
+	}
+	if m.Link() != segment.Ethernet || m.Name() != "tap7" {
+		t.Errorf("%s of %v", m.Name(), m.Link())
+	}
+	frame, runt := bytes.Repeat([]byte{1}, 14), bytes.Repeat([]byte{0x45}, 13)
+	if err := m.Write([]Packet{{Data: frame}, {Data: runt}, {}, {Data: frame}}); err != ErrRefused {
+		t.Errorf("Write: %v, want ErrRefused", err)
+	}
+	for range 2 {
+		if got := <-m.Delivered(); !bytes.Equal(got, frame) {
+			t.Errorf("% x delivered, want the frame", got)
+		}
+	}
+	m.Inject(frame)
+	if ps, err := m.Read(); err != nil || len(ps) != 1 || !bytes.Equal(ps[0].Data, frame) {
+		t.Errorf("Read: %v, %v, want the frame", ps, err)
+	}
+	if got, want := m.Stats(), (Stats{Read: 1, Reads: 1, Written: 2, Refused: 2}); got != want {
+		t.Errorf("stats %+v, want %+v", got, want)
+	}
+	ip := NewMemory("tun7")
+	if a, err := ip.HardwareAddr(); err == nil || ip.Link() != segment.IP {
+		t.Errorf("a device of %v has the hardware address %v", ip.Link(), a)
 	}
 }
 

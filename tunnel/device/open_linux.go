@@ -12,13 +12,19 @@ import (
 	"github.com/songgao/water"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"campagnol/tunnel/segment"
 )
 
-// Open makes a TUN device in the network namespace of the calling thread, or
-// takes the one of that name which an administrator has made for it
-// (`ip tuntap add`) and which stays when it is closed.
+// Open makes a device in the network namespace of the calling thread, or takes the
+// one of that name which an administrator has made for it (`ip tuntap add`) and
+// which stays when it is closed.
 func Open(cfg Config) (*Kernel, error) {
-	name, err := interfaceName(cfg.Name, "tun%d")
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	kind := kindOf(cfg.Link)
+	name, err := interfaceName(cfg.Name, kind.name+"%d")
 	if err != nil {
 		return nil, err
 	}
@@ -26,14 +32,22 @@ func Open(cfg Config) (*Kernel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("device: talk to the kernel about interfaces (netlink): %w", err)
 	}
-	p := params(nl, name)
+	p, err := kind.params(nl, name)
 	p.MultiQueue = p.MultiQueue || cfg.Queues > 1 && !p.Persist
-	t, err := openTUN(p, cfg.Plain)
+	var t *tun
+	if err == nil {
+		t, err = kind.open(p, cfg.Plain)
+	}
 	if err != nil {
 		nl.Close()
-		return nil, explainOpen(name, err)
+		return nil, kind.explain(name, err)
 	}
-	k, err := newKernel(nl, t)
+	return start(nl, t, p, cfg)
+}
+
+// start makes a Kernel of a device that is open.
+func start(nl *netlink.Handle, t *tun, p water.PlatformSpecificParams, cfg Config) (*Kernel, error) {
+	k, err := newKernel(nl, t, cfg.Link)
 	if err != nil {
 		t.file.Close()
 	} else {
@@ -61,7 +75,7 @@ func (k *Kernel) addQueues(p water.PlatformSpecificParams, n int) error {
 	}
 	p.Name = k.name
 	for 1+len(k.more) < n {
-		t, err := openOffloading(p)
+		t, err := kindOf(k.link).openOffloading(p)
 		if err != nil {
 			return fmt.Errorf("open queue %d: %w", 2+len(k.more), err)
 		}
@@ -75,7 +89,25 @@ func (k *Kernel) addQueues(p water.PlatformSpecificParams, n int) error {
 	return nil
 }
 
-// A tun is an open TUN device.
+// A kind is one of the two kinds of device that the kernel's driver makes.
+type kind struct {
+	link  segment.Link
+	name  string // of devices, without number
+	label string // in messages
+	flag  uint16
+	mode  netlink.TuntapMode
+	water water.DeviceType
+}
+
+// kindOf returns the kind of device that carries what link says.
+func kindOf(link segment.Link) kind {
+	if link == segment.Ethernet {
+		return kind{link, "tap", "TAP", unix.IFF_TAP, netlink.TUNTAP_MODE_TAP, water.TAP}
+	}
+	return kind{link, "tun", "TUN", unix.IFF_TUN, netlink.TUNTAP_MODE_TUN, water.TUN}
+}
+
+// A tun is an open device.
 type tun struct {
 	name     string
 	file     *os.File
@@ -83,15 +115,15 @@ type tun struct {
 	vnet     int
 }
 
-// openTUN opens the device with offloads if the kernel has them, and else, or if
+// open opens the device with offloads if the kernel has them, and else, or if
 // plain is asked for, by the library.
-func openTUN(p water.PlatformSpecificParams, plain bool) (*tun, error) {
+func (d kind) open(p water.PlatformSpecificParams, plain bool) (*tun, error) {
 	if !plain {
-		if t, err := openOffloading(p); err == nil {
+		if t, err := d.openOffloading(p); err == nil {
 			return t, nil
 		}
 	}
-	ifce, err := openWater(p)
+	ifce, err := d.openWater(p)
 	if err != nil {
 		return nil, err
 	}
@@ -103,16 +135,18 @@ func openTUN(p water.PlatformSpecificParams, plain bool) (*tun, error) {
 }
 
 // openOffloading opens the device so that it exchanges large packets.
-func openOffloading(p water.PlatformSpecificParams) (*tun, error) {
+func (d kind) openOffloading(p water.PlatformSpecificParams) (*tun, error) {
 	req, err := unix.NewIfreq(p.Name)
 	if err != nil {
 		return nil, err
 	}
-	flags := uint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+	flags := d.flag | unix.IFF_NO_PI | unix.IFF_VNET_HDR
 	if p.MultiQueue {
 		flags |= unix.IFF_MULTI_QUEUE
 	}
 	req.SetUint16(flags)
+	openMu.Lock()
+	defer openMu.Unlock()
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -142,34 +176,43 @@ func openOffloading(p water.PlatformSpecificParams) (*tun, error) {
 }
 
 // params returns what to ask the kernel for. A device that exists keeps its
-// properties: without being told, the library would let it vanish at the end.
-func params(nl *netlink.Handle, name string) water.PlatformSpecificParams {
+// properties: without being told, the library would let it vanish at the end. One of
+// the other kind is an errOtherKind.
+func (d kind) params(nl *netlink.Handle, name string) (water.PlatformSpecificParams, error) {
 	p := water.PlatformSpecificParams{Name: name}
 	link, err := nl.LinkByName(name)
 	if err != nil {
-		return p
+		return p, nil
 	}
 	if tun, ok := link.(*netlink.Tuntap); ok {
+		if tun.Mode != d.mode {
+			return p, errOtherKind
+		}
 		p.Persist = !tun.NonPersist
 		p.MultiQueue = tun.Flags&netlink.TUNTAP_MULTI_QUEUE != 0
 	}
-	return p
+	return p, nil
 }
 
-// openMu keeps two openings from taking each other's descriptors for leaked.
+// errOtherKind is for a TAP device where a TUN device is wanted, and vice versa. It
+// is for explain, which says it better.
+var errOtherKind = errors.New("a device of the other kind")
+
+// openMu keeps two openings, of which one is by the library, from taking each
+// other's descriptors for leaked.
 var openMu sync.Mutex
 
 // openWater opens the device by the library. The library forgets two things:
 // the descriptor must not be inherited by the programs that we start, or the
 // device outlives us in them; and it must be closed if the kernel refuses the
 // interface.
-func openWater(p water.PlatformSpecificParams) (*water.Interface, error) {
+func (d kind) openWater(p water.PlatformSpecificParams) (*water.Interface, error) {
 	openMu.Lock()
 	defer openMu.Unlock()
 	before := tunDescriptors()
 
 	syscall.ForkLock.RLock() // no child before it is marked close-on-exec
-	ifce, err := water.New(water.Config{DeviceType: water.TUN, PlatformSpecificParams: p})
+	ifce, err := water.New(water.Config{DeviceType: d.water, PlatformSpecificParams: p})
 	after := tunDescriptors()
 	for fd := range after {
 		if !before[fd] {
@@ -207,19 +250,22 @@ func tunDescriptors() map[int]bool {
 	return fds
 }
 
-// explainOpen says what went wrong at opening a device, and what to do about
-// it.
-func explainOpen(name string, err error) error {
-	where := "device: open TUN device " + strconv.Quote(name)
+// explain says what went wrong at opening a device, and what to do about it.
+func (d kind) explain(name string, err error) error {
+	where := "device: open " + d.label + " device " + strconv.Quote(name)
 	switch {
+	case err == errOtherKind && d.link == segment.Ethernet:
+		return fmt.Errorf("%s: the device of that name is a TUN device, which carries IP packets: use another name, or make it anew (`ip link delete %s`, `ip tuntap add %s mode tap`)", where, name, name)
+	case err == errOtherKind:
+		return fmt.Errorf("%s: the device of that name is a TAP device, which carries Ethernet frames: use another name, or make it anew (`ip link delete %s`, `ip tuntap add %s mode tun`)", where, name, name)
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
 		return fmt.Errorf("%s: the kernel has no /dev/net/tun: load it (`modprobe tun`), or give it to the container (--device /dev/net/tun): %w", where, err)
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return fmt.Errorf("%s: this needs root or CAP_NET_ADMIN, or a device made for this user (`ip tuntap add mode tun user …`): %w", where, err)
+		return fmt.Errorf("%s: this needs root or CAP_NET_ADMIN, or a device made for this user (`ip tuntap add mode %s user …`): %w", where, d.name, err)
 	case errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("%s: another program has it open: stop that, or use another name: %w", where, err)
 	case errors.Is(err, unix.EINVAL):
-		return fmt.Errorf("%s: an interface of that name exists and is not a TUN device: use another name: %w", where, err)
+		return fmt.Errorf("%s: an interface of that name exists and is not a %s device: use another name: %w", where, d.label, err)
 	case errors.Is(err, unix.ENFILE), errors.Is(err, unix.EEXIST):
 		return fmt.Errorf("%s: no number is free for it: use another name: %w", where, err)
 	}
@@ -227,12 +273,12 @@ func explainOpen(name string, err error) error {
 }
 
 // newKernel returns the device that was opened as t.
-func newKernel(nl *netlink.Handle, t *tun) (*Kernel, error) {
+func newKernel(nl *netlink.Handle, t *tun, kind segment.Link) (*Kernel, error) {
 	link, err := nl.LinkByName(t.name)
 	if err != nil {
 		return nil, fmt.Errorf("find the interface: %w", err)
 	}
-	k := &Kernel{name: t.name, index: link.Attrs().Index, nl: nl, offloads: t.offloads, vnet: t.vnet}
+	k := &Kernel{name: t.name, index: link.Attrs().Index, nl: nl, link: kind, offloads: t.offloads, vnet: t.vnet}
 	return k, k.queue.init(k, t.file)
 }
 
@@ -260,11 +306,18 @@ func (q *queue) init(k *Kernel, file *os.File) (err error) {
 
 // prepare sets what concerns the device and not the VPN.
 func (k *Kernel) prepare(cfg Config) error {
-	link := k.link()
-	// An interface that comes up gives itself a link-local address and asks
-	// for routers; the VPN has none. Where IPv6 is missing, so is the problem,
-	// and whoever may not change it gets packets that are dropped.
-	_ = k.nl.LinkSetIP6AddrGenMode(link, addrGenModeNone)
+	link := k.ref()
+	if k.link == segment.IP {
+		// An interface that comes up gives itself a link-local address and asks
+		// for routers; a VPN of IP has none. Where IPv6 is missing, so is the
+		// problem, and whoever may not change it gets packets that are dropped.
+		_ = k.nl.LinkSetIP6AddrGenMode(link, addrGenModeNone)
+	}
+	if cfg.HardwareAddr != nil {
+		if err := k.nl.LinkSetHardwareAddr(link, cfg.HardwareAddr); err != nil {
+			return fmt.Errorf("set the hardware address to %v: %w%s", cfg.HardwareAddr, err, hint(err))
+		}
+	}
 	if cfg.TxQueue <= 0 {
 		return nil
 	}

@@ -4,7 +4,7 @@ package device
 
 import "github.com/songgao/water"
 
-// supported says that the library has no TUN device for this system.
-const supported = false
+// The library has no device of this system.
+const supportsTUN, supportsTAP = false, false
 
 func params(Config) water.PlatformSpecificParams { return water.PlatformSpecificParams{} }

@@ -10,25 +10,27 @@ import (
 // fit a tunnel.
 var benchLarge = []struct {
 	name string
-	spec spec
+	link Link
+	big  []byte
 	gso  GSO
 }{
-	{"kind=tcp4", spec{seq: 5, flags: flagACK, payload: random(64000, 1)}, GSO{TCP4, 1367}},
-	{"kind=tcp6", spec{v6: true, seq: 5, flags: flagACK, payload: random(64000, 1)}, GSO{TCP6, 1347}},
-	{"kind=udp", spec{udp: true, payload: random(64000, 1)}, GSO{UDP, 1200}},
+	{"kind=tcp4", IP, spec{seq: 5, flags: flagACK, payload: random(64000, 1)}.make(), GSO{TCP4, 1367}},
+	{"kind=tcp6", IP, spec{v6: true, seq: 5, flags: flagACK, payload: random(64000, 1)}.make(), GSO{TCP6, 1347}},
+	{"kind=udp", IP, spec{udp: true, payload: random(64000, 1)}.make(), GSO{UDP, 1200}},
+	{"kind=frame4", Ethernet, frame(spec{seq: 5, flags: flagACK, payload: random(64000, 1)}.make()), GSO{TCP4, 1367}},
+	{"kind=frame6", Ethernet, frame(spec{v6: true, seq: 5, flags: flagACK, payload: random(64000, 1)}.make(), 7), GSO{TCP6, 1347}},
 }
 
 // BenchmarkCut cuts a large packet. Restoring it, a copy of 64 KB, is part of it.
 func BenchmarkCut(b *testing.B) {
 	for _, c := range benchLarge {
 		b.Run(c.name, func(b *testing.B) {
-			big := c.spec.make()
-			work := bytes.Clone(big)
-			var cut Cutter
-			b.SetBytes(int64(len(big)))
+			work := bytes.Clone(c.big)
+			cut := Cutter{Link: c.link}
+			b.SetBytes(int64(len(c.big)))
 			b.ReportAllocs()
 			for b.Loop() {
-				copy(work, big)
+				copy(work, c.big)
 				if err := cut.Begin(work, c.gso); err != nil {
 					b.Fatal(err)
 				}
@@ -43,10 +45,10 @@ func BenchmarkCut(b *testing.B) {
 func BenchmarkJoin(b *testing.B) {
 	for _, c := range benchLarge {
 		b.Run(c.name, func(b *testing.B) {
-			segs := cutAll(b, c.spec.make(), c.gso)
+			segs := cutLink(b, c.link, bytes.Clone(c.big), c.gso)
 			work := clones(segs)
-			j := Joiner{UDP: true}
-			b.SetBytes(int64(len(c.spec.payload)))
+			j := Joiner{Link: c.link, UDP: true}
+			b.SetBytes(int64(len(c.big)))
 			b.ReportAllocs()
 			for b.Loop() {
 				copy(work[0], segs[0]) // the only one that is changed
@@ -111,32 +113,32 @@ func BenchmarkSum(b *testing.B) {
 }
 
 func TestNoAllocs(t *testing.T) {
-	big := spec{seq: 5, flags: flagACK | flagPSH, payload: random(64000, 1)}.make()
-	work := bytes.Clone(big)
-	var c Cutter
-	g := GSO{TCP4, 1367}
-	if n := testing.AllocsPerRun(100, func() {
-		copy(work, big)
-		if c.Begin(work, g) != nil {
-			t.Fatal("refused")
+	for _, c := range benchLarge {
+		work := bytes.Clone(c.big)
+		cut := Cutter{Link: c.link}
+		if n := testing.AllocsPerRun(100, func() {
+			copy(work, c.big)
+			if cut.Begin(work, c.gso) != nil {
+				t.Fatal("refused")
+			}
+			for cut.Next() != nil {
+			}
+		}); n != 0 {
+			t.Errorf("%s: cutting allocates %.0f times", c.name, n)
 		}
-		for c.Next() != nil {
+		segs := cutLink(t, c.link, bytes.Clone(c.big), c.gso)
+		fresh := clones(segs)
+		j := Joiner{Link: c.link, UDP: true}
+		if n := testing.AllocsPerRun(100, func() {
+			for i, s := range segs {
+				copy(fresh[i], s)
+				j.Add(fresh[i])
+			}
+			if len(j.Flush()) != 1 {
+				t.Fatal("not joined")
+			}
+		}); n != 0 {
+			t.Errorf("%s: joining allocates %.0f times", c.name, n)
 		}
-	}); n != 0 {
-		t.Errorf("cutting allocates %.0f times", n)
-	}
-	segs := cutAll(t, spec{seq: 5, flags: flagACK, payload: random(64000, 1)}.make(), g)
-	fresh := clones(segs)
-	var j Joiner
-	if n := testing.AllocsPerRun(100, func() {
-		for i, s := range segs {
-			copy(fresh[i], s)
-			j.Add(fresh[i])
-		}
-		if len(j.Flush()) != 1 {
-			t.Fatal("not joined")
-		}
-	}); n != 0 {
-		t.Errorf("joining allocates %.0f times", n)
 	}
 }

@@ -5,7 +5,8 @@ import (
 	"encoding/binary"
 )
 
-// maxJoined is the largest packet that is made: IPv4's limit.
+// maxJoined is the largest packet that is made, in bytes, its link header included:
+// IPv4's limit, and less than what the kernel hands on in one piece.
 const maxJoined = 65535
 
 // maxTails is how many packets may follow the first in a large one. The kernel
@@ -17,23 +18,26 @@ const maxTails = 200
 // the packets until Flush, and changes their headers. It is a value to be reused;
 // once its slices have their size, it allocates nothing.
 type Joiner struct {
+	Link Link // of the packets
+	UDP  bool // join UDP datagrams, too: the kernel must take them
+
 	runs   []run
 	pieces []piece
 	tails  [][]byte
 	out    []Packet
 	recent [recentSlots]int32 // the last run of a flow, by its hash; one more than the index
-
-	UDP bool // join UDP datagrams, too: the kernel must take them
 }
 
 const recentSlots = 256
 
 // A run is a packet and those that are joined to it.
 type run struct {
-	head    []byte
+	data    []byte // the first packet, as it came
+	head    []byte // the IP packet in it
+	link    int    // where that begins
 	l       layout
 	size    int    // payload of the first packet
-	total   int    // bytes of the large packet
+	total   int    // bytes of the large packet, link header included
 	nextSeq uint32 // of TCP
 	first   int32  // index of the first piece; -1: none
 	last    int32
@@ -49,18 +53,24 @@ type piece struct {
 
 // Add takes a packet. It keeps it until Flush.
 func (j *Joiner) Add(b []byte) {
-	l, ok := parse(b)
+	pkt, link, padding := b, 0, true
+	if j.Link == Ethernet {
+		start, end := inFrame(b)
+		pkt, link = b[start:end], start
+		padding = end == len(b) || len(b)-start <= minPayload
+	}
+	l, ok := parse(pkt)
 	if !ok || l.proto == protoUDP && !j.UDP {
 		j.alone(b)
 		return
 	}
-	intact := l.intact(b)
-	slot := &j.recent[hash(b, l)]
+	intact := padding && l.intact(pkt) // any other trailer must not get lost
+	slot := &j.recent[hash(pkt, l)]
 	if i := *slot - 1; i >= 0 {
 		r := &j.runs[i]
-		if r.sameFlow(b, l) {
-			if intact && r.open && r.follows(b, l) {
-				j.join(r, b, l)
+		if r.sameFlow(pkt, l) {
+			if intact && r.open && r.sameLink(b[:link]) && r.follows(pkt, l) {
+				j.join(r, pkt, l)
 				return
 			}
 			r.open = false // what comes later must not overtake b
@@ -70,26 +80,29 @@ func (j *Joiner) Add(b []byte) {
 		j.alone(b)
 		return
 	}
-	j.begin(b, l)
+	j.begin(b, pkt, link, l)
 	*slot = int32(len(j.runs))
 }
 
 // alone adds a packet to which nothing is joined.
 func (j *Joiner) alone(b []byte) {
-	j.runs = append(j.runs, run{head: b, first: -1})
+	j.runs = append(j.runs, run{data: b, first: -1})
 }
 
-func (j *Joiner) begin(b []byte, l layout) {
-	r := run{head: b, l: l, size: len(b) - l.body, total: len(b), first: -1, open: len(b) > l.body}
+// begin adds a packet to which others may be joined.
+func (j *Joiner) begin(b, pkt []byte, link int, l layout) {
+	r := run{data: b, head: pkt, link: link, l: l, size: len(pkt) - l.body, total: link + len(pkt), first: -1, open: len(pkt) > l.body}
 	if l.proto == protoTCP {
-		r.nextSeq = binary.BigEndian.Uint32(b[l.l4+tcpSeq:]) + uint32(r.size)
+		r.nextSeq = binary.BigEndian.Uint32(pkt[l.l4+tcpSeq:]) + uint32(r.size)
 		// Flags that say more than "data": the segment travels alone.
-		r.open = r.open && b[l.l4+tcpFlags] == flagACK
+		r.open = r.open && pkt[l.l4+tcpFlags] == flagACK
 	}
 	j.runs = append(j.runs, r)
 }
 
-// hash returns a slot for a packet's flow.
+// hash returns a slot for a packet's flow. The link header is not part of it: what
+// differs in nothing else takes turns in one slot, so that a packet whose priority
+// has changed is not overtaken by those after it.
 func hash(b []byte, l layout) uint8 {
 	h := binary.BigEndian.Uint32(b[l.l4:]) // ports
 	if l.v6 {
@@ -113,8 +126,13 @@ func (r *run) sameFlow(b []byte, l layout) bool {
 	return bytes.Equal(r.head[from:to], b[from:to]) && bytes.Equal(r.head[l.l4:l.l4+4], b[l.l4:l.l4+4])
 }
 
+// sameLink reports whether a link header is that of r: addresses, tags, priority.
+func (r *run) sameLink(b []byte) bool {
+	return r.link == len(b) && (len(b) == 0 || bytes.Equal(r.data[:r.link], b))
+}
+
 // follows reports whether a packet of the same flow can be joined to r: the large
-// packet, when it is cut again, gives the same packets.
+// packet, when it is cut again, gives the same packets, but for padding.
 func (r *run) follows(b []byte, l layout) bool {
 	n := len(b) - l.body
 	switch {
@@ -176,7 +194,7 @@ func (j *Joiner) Flush() []Packet {
 	used := 0
 	for i := range j.runs {
 		r := &j.runs[i]
-		out := Packet{Data: r.head}
+		out := Packet{Data: r.data}
 		if r.count > 0 {
 			out.Tail = j.tails[used : used+int(r.count) : used+int(r.count)]
 			used += int(r.count)
@@ -193,18 +211,19 @@ func (j *Joiner) Flush() []Packet {
 
 // finish makes the head of a large packet of r's.
 func (r *run) finish(out *Packet) {
-	h := r.head
+	h, total := r.head, r.total-r.link
+	out.Data = r.data[:r.link+len(h)] // no padding between head and tail
 	out.GSO.Size = r.size
 	switch {
 	case r.l.proto == protoUDP:
 		out.GSO.Kind = UDP
-		binary.BigEndian.PutUint16(h[r.l.l4+udpSize:], uint16(r.total-r.l.l4))
+		binary.BigEndian.PutUint16(h[r.l.l4+udpSize:], uint16(total-r.l.l4))
 	case r.l.v6:
 		out.GSO.Kind = TCP6
 	default:
 		out.GSO.Kind = TCP4
 	}
-	r.l.setLength(h, r.total)
-	out.SumStart, out.SumOffset = r.l.l4, r.l.sumAt()-r.l.l4
-	binary.BigEndian.PutUint16(h[r.l.sumAt():], fold(r.l.pseudo(h, r.total-r.l.l4)))
+	r.l.setLength(h, total)
+	out.SumStart, out.SumOffset = r.link+r.l.l4, r.l.sumAt()-r.l.l4
+	binary.BigEndian.PutUint16(h[r.l.sumAt():], fold(r.l.pseudo(h, total-r.l.l4)))
 }

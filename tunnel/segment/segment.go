@@ -6,6 +6,11 @@
 // offload). On the way between two hosts there are only packets that fit the MTU.
 // A [Cutter] makes those of a large one, while each is being sealed; a [Joiner]
 // makes a large one of those that were opened. Neither copies payload.
+//
+// Both work on bare IP packets or on whole Ethernet frames, as their [Link] says.
+// In a frame, TCP and UDP are found behind the addresses, VLAN tags (802.1Q and
+// 802.1ad) if there are any, and the type. All segments of a large frame have the
+// same link header, to the bit.
 package segment
 
 import (
@@ -30,17 +35,19 @@ type GSO struct {
 	Size int // payload of each segment but the last, in bytes
 }
 
-// A Packet is an IP packet, or a large one.
+// A Packet is an IP packet, or a large one, or a frame with one in it, or with
+// anything else.
 type Packet struct {
 	Data []byte // all of it, or what comes before Tail
 
 	// Tail are the payloads that a Joiner has joined to the first packet, in
-	// Data, whose header is that of the large one.
+	// Data, whose headers are those of the large one.
 	Tail [][]byte
 	GSO  GSO // of a large packet; zero: it is none
 
 	// SumStart and SumOffset say where the transport checksum of a large packet
-	// has to be completed, if it has a Tail: see Complete.
+	// has to be completed, if it has a Tail: see Complete. SumStart counts from
+	// the beginning of Data, a link header included.
 	SumStart, SumOffset int
 }
 
@@ -62,11 +69,11 @@ const (
 	flagFIN, flagSYN, flagRST, flagPSH, flagACK, flagURG, flagECE, flagCWR = 1, 2, 4, 8, 16, 32, 64, 128
 )
 
-// maxHeader is the longest header of a large packet: IPv4 or IPv6 without
-// extensions, and TCP with options.
-const maxHeader = 60 + 60
+// maxHeader is the length of the longest headers of a large packet: those of the
+// link, IPv4 or IPv6 without extensions, and TCP with options.
+const maxHeader = maxLink + 60 + 60
 
-// A layout says where things are in a packet.
+// A layout says where things are in an IP packet.
 type layout struct {
 	v6    bool
 	proto uint8

@@ -173,10 +173,16 @@ func TestComplete(t *testing.T) {
 	}
 }
 
-// cutAll returns copies of all segments.
+// cutAll returns copies of all segments of an IP packet.
 func cutAll(t testing.TB, b []byte, g GSO) [][]byte {
 	t.Helper()
-	var c Cutter
+	return cutLink(t, IP, b, g)
+}
+
+// cutLink returns copies of all segments.
+func cutLink(t testing.TB, link Link, b []byte, g GSO) [][]byte {
+	t.Helper()
+	c := Cutter{Link: link}
 	if err := c.Begin(b, g); err != nil {
 		t.Fatal(err)
 	}
