@@ -66,6 +66,12 @@ type Settings struct {
 	Timeout    time.Duration // idle time of a session; 0: 120 s. The DTLS server adds 10 s
 	KeepAlive  time.Duration // between two messages on an idle path; 0: 10 s
 
+	// RekeyTime is how long the keys of a session are used, and RekeyRecords
+	// for how many records in either direction. 0 is an hour, and 2^32; a
+	// negative time is for ever. What is safe with a cipher bounds both.
+	RekeyTime    time.Duration
+	RekeyRecords uint64
+
 	// MaxRate limits what is sent to all peers together, PeerRate what is sent
 	// to each. MTU is that of the device, in bytes; it sizes their bursts.
 	MaxRate, PeerRate Rate
@@ -80,6 +86,8 @@ func (s Settings) withDefaults() Settings {
 	s.MaxClients = cmp.Or(s.MaxClients, defaultMaxClients)
 	s.Timeout = cmp.Or(s.Timeout, defaultTimeout)
 	s.KeepAlive = cmp.Or(s.KeepAlive, defaultKeepAlive)
+	s.RekeyTime = cmp.Or(s.RekeyTime, defaultRekeyTime)
+	s.RekeyRecords = cmp.Or(s.RekeyRecords, defaultRekeyRecords)
 	return s
 }
 

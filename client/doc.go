@@ -27,6 +27,10 @@
 // was restarted it asks for us, or says hello on the old path. Its session stays
 // as it is until the new handshake has proven who is there.
 //
+// A tunnel in use gets fresh keys from time to time: another session, from a
+// handshake inside the one before, goes on where that is. It is the same tunnel to
+// all who use it.
+//
 // # Trust
 //
 // Who a peer is, its certificate says (Config.Verify). The RDV and the punches

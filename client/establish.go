@@ -51,25 +51,16 @@ type handshakeEnd struct {
 // startHandshake begins a handshake with p at addr, with the first datagram if
 // the peer has spoken already.
 func (c *Client) startHandshake(now time.Time, p *peer, addr netip.AddrPort, server bool, first []byte) {
-	vpn, verify, shaper := p.vpn, c.set.Verify, c.shaper
+	shaper := c.shaper
 	to := new(atomic.Pointer[netip.AddrPort])
 	to.Store(&addr)
-	hs, err := handshake.New(handshake.Config{
-		Server:      server,
-		Certificate: c.set.Certificate,
-		Verify: func(chain [][]byte) error {
-			return verify(time.Now(), vpn, chain, !server)
-		},
-		Suites:    c.set.Suites,
-		Protocols: []string{tunnel.ProtocolName},
-		Log:       c.log,
-	}, func(b []byte) {
+	hs, err := handshake.New(c.handshakeConfig(p, server), func(b []byte) {
 		shaper.charge(time.Now(), b)
 		// Straight to the socket: control may be the one that waits for this.
 		c.cfg.Conn.Send([]punch.Datagram{{Addr: *to.Load(), Data: b}})
 	})
 	if err != nil {
-		c.log.Error("Cannot begin a DTLS handshake", "peer", vpn, "err", err)
+		c.log.Error("Cannot begin a DTLS handshake", "peer", p.vpn, "err", err)
 		return
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
@@ -82,8 +73,29 @@ func (c *Client) startHandshake(now time.Time, p *peer, addr netip.AddrPort, ser
 		r.random = helloRandom(first)
 		hs.Handle(first)
 	}
+	c.run(ctx, p, r)
+}
+
+// handshakeConfig returns how a handshake with p is done.
+func (c *Client) handshakeConfig(p *peer, server bool) handshake.Config {
+	vpn, verify := p.vpn, c.set.Verify
+	return handshake.Config{
+		Server:      server,
+		Certificate: c.set.Certificate,
+		Verify: func(chain [][]byte) error {
+			return verify(time.Now(), vpn, chain, !server)
+		},
+		Suites:    c.set.Suites,
+		Protocols: []string{tunnel.ProtocolName},
+		Log:       c.log,
+	}
+}
+
+// run performs r's handshake with p, on a goroutine of its own. handleFinished
+// takes its end.
+func (c *Client) run(ctx context.Context, p *peer, r *running) {
 	c.wg.Go(func() {
-		result, err := hs.Run(ctx)
+		result, err := r.hs.Run(ctx)
 		select {
 		case c.finished <- handshakeEnd{p, r, result, err}:
 		case <-c.ctx.Done():
@@ -228,6 +240,9 @@ func (c *Client) giveUpSilent(now time.Time, p *peer, r *running) {
 
 // handleFinished takes the end of a handshake.
 func (c *Client) handleFinished(now time.Time, e handshakeEnd) {
+	if c.finishRekey(now, e) {
+		return
+	}
 	p := e.p
 	if p.try == nil || !slices.Contains(p.try.running, e.run) {
 		return // abandoned meanwhile
@@ -271,6 +286,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	c.log.Info("New DTLS connection opened with peer", "peer", p.vpn, "addr", r.addr,
 		"cipher", s.Suite().String(), "took", now.Sub(p.try.began).Round(time.Microsecond))
 	p.session, p.addr, p.server, p.kept = s, r.addr, r.server, now
+	p.rekey = rekey{random: c.cfg.Jitter()}
 	p.pulse = pulse{at: now.Add(pulseInterval)}
 	c.refused.forget(p.vpn)
 	c.failures.forget(p.vpn)
@@ -302,6 +318,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 // replace makes p's session the old one: what it still has on the way is taken
 // for a while.
 func (c *Client) replace(now time.Time, p *peer) {
+	c.stopRekey(p)
 	if p.old != nil {
 		c.retireOld(p)
 	}
@@ -338,6 +355,7 @@ func (c *Client) closeSession(now time.Time, p *peer) {
 
 // dropSession ends p's session.
 func (c *Client) dropSession(p *peer) {
+	c.stopRekey(p)
 	tab := c.table.Load().withRoute(p.vpn, nil)
 	c.publish(c.withoutSession(tab, p.session, p.addr))
 	p.session = nil
@@ -378,6 +396,9 @@ func (c *Client) receiveLate(now time.Time, p *peer, b []byte) {
 // report of the data path about its data.
 func (c *Client) handleInner(now time.Time, e event) {
 	p := c.peers[e.session.Peer()]
+	if p != nil && e.session == p.rekey.fresh {
+		c.takeKeys(now, p)
+	}
 	if p == nil || e.session != p.session && e.session != p.old {
 		return
 	}
@@ -397,10 +418,14 @@ func (c *Client) handleInner(now time.Time, e event) {
 	for _, b := range out {
 		c.sendRecord(now, addr, b)
 	}
+	if ev.Renewal != nil && e.session == p.session {
+		c.handleRenewal(now, p, ev.Renewal)
+		c.settle(p)
+	}
 	if !ev.Closed {
 		return
 	}
-	if e.session == p.old {
+	if e.session == p.old && !p.session.Continues(p.old) {
 		c.retireOld(p)
 	} else {
 		if ev.Reason != nil {

@@ -34,6 +34,7 @@ type peer struct {
 	mtuAt   time.Time       // when to forget mtu
 	kept    time.Time       // the last keep-alive
 	pulse   pulse           // of the session
+	rekey   rekey           // of the session
 
 	old      *tunnel.Session // replaced by session
 	oldAddr  netip.AddrPort
@@ -135,6 +136,7 @@ func (c *Client) peerTimeout(p *peer) time.Time {
 		consider(c.idleAt(p))
 		consider(c.keepAliveAt(p))
 		consider(p.pulse.at)
+		consider(c.rekeyAt(p))
 		consider(p.mtuAt)
 	}
 	if p.old != nil {
@@ -146,10 +148,7 @@ func (c *Client) peerTimeout(p *peer) time.Time {
 // idleAt returns when the session has been idle for too long. The DTLS server
 // waits longer, so that normally the client closes.
 func (c *Client) idleAt(p *peer) time.Time {
-	last := p.session.Opened()
-	if t := c.clock.Time(max(p.session.LastIn(), p.session.LastOut())); t.After(last) {
-		last = t
-	}
+	last := later(p.session.Since(), c.lastUse(p))
 	limit := c.set.Timeout
 	if p.server {
 		limit += serverIdle
@@ -197,7 +196,10 @@ func (c *Client) advanceSession(now time.Time, p *peer) {
 		p.kept = now
 		c.sendMessage(p.addr, wire.Message{Type: wire.KeepAlive})
 	}
-	c.feelPulse(now, p)
+	c.advanceRekey(now, p)
+	if p.session != nil {
+		c.feelPulse(now, p)
+	}
 }
 
 // advanceTry does what is due for a try: it asks and punches again, changes the

@@ -42,9 +42,14 @@ type PeerStatus struct {
 	Cipher   string
 	Protocol string    // agreed by ALPN; empty for an original
 	Since    time.Time // of the session
-	LastIn   time.Time // authentic data
-	LastOut  time.Time
-	Waiting  int // packets that wait for the session
+
+	Keys          time.Time // when the session's keys were made
+	Rekeys        int       // how often it has got fresh ones
+	RekeyFailures int       // handshakes for them that have failed
+
+	LastIn  time.Time // authentic data
+	LastOut time.Time
+	Waiting int // packets that wait for the session
 
 	PacketsIn, BytesIn   uint64
 	PacketsOut, BytesOut uint64
@@ -83,7 +88,8 @@ func (c *Client) status() Status {
 func (c *Client) describe(ps *PeerStatus, p *peer) {
 	st := p.session.Stats()
 	ps.PathMTU = p.mtu
-	ps.Addr, ps.Server, ps.Since = p.addr, p.server, p.session.Opened()
+	ps.Addr, ps.Server, ps.Since = p.addr, p.server, p.session.Since()
+	ps.Keys, ps.Rekeys, ps.RekeyFailures = p.session.Opened(), p.session.Renewals(), p.rekey.failures
 	ps.Cipher, ps.Protocol = p.session.Suite().String(), p.session.Protocol()
 	ps.LastIn, ps.LastOut = c.clock.Time(p.session.LastIn()), c.clock.Time(p.session.LastOut())
 	ps.PacketsIn, ps.BytesIn = st.PacketsIn.Load(), st.BytesIn.Load()

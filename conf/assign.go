@@ -129,6 +129,21 @@ func (a *assignment) integer(dst *int) {
 	*dst = v
 }
 
+// count stores a whole number that is at least Min and may have more than 32 bits.
+func (a *assignment) count(dst *uint64) {
+	v, rest, ok := parseUint(a.text, math.MaxInt64)
+	switch {
+	case !ok:
+		a.fail("is not a whole number, or too big")
+		return
+	case v < uint64(a.key.Min):
+		a.fail("is too small")
+		return
+	}
+	a.rest(v, rest)
+	*dst = v
+}
+
 // maxQueues is more than any machine has use for.
 const maxQueues = 64
 

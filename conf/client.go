@@ -61,6 +61,9 @@ type Client struct {
 	CipherList        string // OpenSSL cipher list; "": not set
 	RequireIPSAN      bool   // refuse peers whose certificate has no IP SAN
 
+	RekeyTime    time.Duration // before a connection gets fresh keys; 0: never; default 3600 s
+	RekeyRecords uint64        // packets before a connection gets fresh keys, at least 1000; default 2^32
+
 	// [CLIENT]
 
 	FIFOSize          int           // packets kept per peer until it is connected, at least 1; default 20

@@ -111,6 +111,8 @@ func TestDefaults(t *testing.T) {
 		CACertificates: "/ca.pem",
 		FIFOSize:       20,
 		Timeout:        120 * time.Second,
+		RekeyTime:      time.Hour,
+		RekeyRecords:   1 << 32,
 		KeepAlive:      10 * time.Second,
 		MaxClients:     100,
 		Queues:         1,
@@ -148,6 +150,8 @@ crl_file = ${dir}/crl.pem
 verify_depth = 3
 cipher_list = "AES256-SHA:!NULL"
 require_ip_san = yes
+rekey_time = 0
+rekey_records = 281474976710656
 [CLIENT]
 fifo_size = 7
 txqueue = 9
@@ -199,6 +203,7 @@ func TestEverything(t *testing.T) {
 		VerifyDepth:       3,
 		CipherList:        "AES256-SHA:!NULL",
 		RequireIPSAN:      true,
+		RekeyRecords:      1 << 48,
 		FIFOSize:          7,
 		TxQueue:           9,
 		TunOneQueue:       true,

@@ -127,6 +127,12 @@ var registry = [...]definition{
 	{Key{Section: sectionSecurity, Name: "require_ip_san", Type: TypeBool, Default: "no", New: true,
 		Doc: "Whether peers are refused whose certificate does not name their VPN address in a subject alternative name of type IP."},
 		func(c *Client, a *assignment) { a.boolean(&c.RequireIPSAN) }},
+	{Key{Section: sectionSecurity, Name: "rekey_time", Type: TypeInteger, Default: "3600", Unit: "seconds", New: true,
+		Doc: "How long the keys of a connection are used before it gets fresh ones, which happens while it carries data, and only if it does; 0 is for ever."},
+		func(c *Client, a *assignment) { a.seconds(&c.RekeyTime) }},
+	{Key{Section: sectionSecurity, Name: "rekey_records", Type: TypeInteger, Default: "4294967296", Min: 1000, Unit: "packets", New: true,
+		Doc: "For how many packets in either direction the keys of a connection are used before it gets fresh ones; if the cipher is safe for less, that holds."},
+		func(c *Client, a *assignment) { a.count(&c.RekeyRecords) }},
 
 	{Key{Section: sectionClient, Name: "fifo_size", Type: TypeInteger, Default: "20", Min: 1, Unit: "packets",
 		Doc: "How many packets to a peer are kept until the connection to it is open."},

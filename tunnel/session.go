@@ -31,8 +31,9 @@ type Session struct {
 	ours     bool // the peer understands signals
 	seal     *record.Sealer
 	open     *record.Opener
+	before   inheritance
 
-	stats   Stats
+	stats   *Stats        // of all sessions of the tunnel
 	heard   atomic.Int64  // Stamp of the last authentic record
 	lastIn  atomic.Int64  // Stamp of the last packet from the peer
 	lastOut atomic.Int64  // Stamp of the last packet for the peer
@@ -85,6 +86,8 @@ func NewSession(now time.Time, peer netip.Addr, r *handshake.Result) *Session {
 		ours:       r.Protocol == ProtocolName,
 		seal:       r.Seal,
 		open:       r.Open,
+		before:     inheritance{since: now},
+		stats:      new(Stats),
 		opened:     now,
 		lastFlight: r.LastFlight,
 	}
@@ -102,11 +105,11 @@ func (s *Session) Certificates() [][]byte { return s.chain }
 // Protocol returns what ALPN agreed on; "" for an original peer.
 func (s *Session) Protocol() string { return s.protocol }
 
-// Opened returns when the handshake ended.
+// Opened returns when the handshake ended: when the keys were made.
 func (s *Session) Opened() time.Time { return s.opened }
 
 // Stats returns the counters.
-func (s *Session) Stats() *Stats { return &s.stats }
+func (s *Session) Stats() *Stats { return s.stats }
 
 // Overhead returns by how many bytes a datagram is longer than the packet in it.
 func (s *Session) Overhead() int { return s.seal.Overhead() }
@@ -115,10 +118,10 @@ func (s *Session) Overhead() int { return s.seal.Overhead() }
 func (s *Session) Heard() Stamp { return Stamp(s.heard.Load()) }
 
 // LastIn returns when the last packet came from the peer, good or bad.
-func (s *Session) LastIn() Stamp { return Stamp(s.lastIn.Load()) }
+func (s *Session) LastIn() Stamp { return max(Stamp(s.lastIn.Load()), s.before.lastIn) }
 
 // LastOut returns when the last packet was sent to the peer.
-func (s *Session) LastOut() Stamp { return Stamp(s.lastOut.Load()) }
+func (s *Session) LastOut() Stamp { return max(Stamp(s.lastOut.Load()), s.before.lastOut) }
 
 // Seal appends to dst a record with an IP packet for the peer, and returns the
 // extended slice. After a drop dst is as it was. now is that of the batch; 0
@@ -194,6 +197,9 @@ func dropOf(err error) Drop {
 type Event struct {
 	Closed bool  // the session is over
 	Reason error // why, if not by the peer's close_notify
+
+	// Renewal is what the peer says of fresh keys; nil: nothing.
+	Renewal *Renewal
 }
 
 // ErrPeerAlert says that the peer ended the session with a fatal alert.
@@ -217,6 +223,9 @@ func (s *Session) Handle(now time.Time, typ record.ContentType, payload []byte, 
 	case record.Handshake:
 		return s.handleHandshake(now, payload, out), Event{}
 	case record.ApplicationData:
+		if r := s.parseRenewal(payload); r != nil {
+			return out, Event{Renewal: r}
+		}
 		return s.handleSignal(payload, out), Event{}
 	}
 	return out, Event{}
@@ -231,14 +240,7 @@ func (s *Session) handleHandshake(now time.Time, payload []byte, out [][]byte) [
 	}
 	switch payload[0] {
 	case finished: // it has not got our last flight
-		if s.LastIn() != 0 || now.Sub(s.opened) > flightLife {
-			s.lastFlight = nil // data has proven the contrary
-		}
-		if now.Sub(s.repeated) < flightGap {
-			return out
-		}
-		s.repeated = now
-		return append(out, s.lastFlight...)
+		return append(out, s.LastFlight(now)...)
 	case helloRequest, clientHello: // RFC 5246 section 7.2.2
 		if now.Sub(s.repeated) < flightGap {
 			return out
@@ -247,6 +249,19 @@ func (s *Session) handleHandshake(now time.Time, payload []byte, out [][]byte) [
 		return s.appendAlert(out, alert.Warning, alert.NoRenegotiation)
 	}
 	return out
+}
+
+// LastFlight returns the datagrams of the handshake that the peer still misses, to
+// be sent unchanged: none if it does not, or has been given them a moment ago.
+func (s *Session) LastFlight(now time.Time) [][]byte {
+	if s.lastIn.Load() != 0 || now.Sub(s.opened) > flightLife {
+		s.lastFlight = nil // data has proven the contrary
+	}
+	if now.Sub(s.repeated) < flightGap {
+		return nil
+	}
+	s.repeated = now
+	return s.lastFlight
 }
 
 // CloseNotify appends to out the datagram that tells the peer that the session

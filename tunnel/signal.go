@@ -22,6 +22,7 @@ const (
 	signalMark  = 0
 	signalProbe = 1
 	signalEcho  = 2
+	signalRekey = 3
 
 	featureECN = 1 << 0 // it reads the ECN field of datagrams
 

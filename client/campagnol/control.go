@@ -245,6 +245,7 @@ func peerDocuments(peers []client.PeerStatus) []control.Peer {
 		if p.Server {
 			d.Role = "server"
 		}
+		d.KeysSince, d.Rekeys, d.RekeyFailures = p.Keys.UTC(), p.Rekeys, p.RekeyFailures
 		d.Since, d.LastIn, d.LastOut = p.Since.UTC(), p.LastIn.UTC(), p.LastOut.UTC()
 		d.PacketsIn, d.BytesIn = p.PacketsIn, p.BytesIn
 		d.PacketsOut, d.BytesOut = p.PacketsOut, p.BytesOut

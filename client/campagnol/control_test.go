@@ -27,9 +27,10 @@ func TestPeerDocuments(t *testing.T) {
 		{
 			VPNAddr: netip.MustParseAddr("10.9.0.3"), State: "ESTABLISHED", Addr: netip.MustParseAddrPort("192.0.2.1:5"), PathMTU: 1400,
 			Server: true, Cipher: "C", Protocol: tunnel.ProtocolName, Since: at(1), LastIn: at(2), LastOut: at(3), Waiting: 1,
+			Keys: at(2), Rekeys: 6, RekeyFailures: 7,
 			PacketsIn: 1, BytesIn: 2, PacketsOut: 3, BytesOut: 4, Drops: map[string]uint64{"auth": 5},
 		},
-		{VPNAddr: netip.MustParseAddr("10.9.0.4"), State: "ESTABLISHED", Addr: netip.MustParseAddrPort("192.0.2.1:6"), Since: at(1)},
+		{VPNAddr: netip.MustParseAddr("10.9.0.4"), State: "ESTABLISHED", Addr: netip.MustParseAddrPort("192.0.2.1:6"), Since: at(1), Keys: at(1)},
 	})
 	b, err := json.MarshalIndent(got, "", " ")
 	if err != nil {
@@ -39,6 +40,8 @@ func TestPeerDocuments(t *testing.T) {
  {
   "vpn_address": "10.9.0.2",
   "state": "PUNCHING",
+  "rekeys": 0,
+  "rekey_failures": 0,
   "waiting_packets": 3,
   "packets_in": 0,
   "bytes_in": 0,
@@ -54,6 +57,9 @@ func TestPeerDocuments(t *testing.T) {
   "cipher": "C",
   "protocol": "campagnol/1",
   "since": "2026-03-01T12:00:01Z",
+  "keys_since": "2026-03-01T12:00:02Z",
+  "rekeys": 6,
+  "rekey_failures": 7,
   "last_in": "2026-03-01T12:00:02Z",
   "last_out": "2026-03-01T12:00:03Z",
   "waiting_packets": 1,
@@ -72,6 +78,9 @@ func TestPeerDocuments(t *testing.T) {
   "role": "client",
   "protocol": "original",
   "since": "2026-03-01T12:00:01Z",
+  "keys_since": "2026-03-01T12:00:01Z",
+  "rekeys": 0,
+  "rekey_failures": 0,
   "waiting_packets": 0,
   "packets_in": 0,
   "bytes_in": 0,

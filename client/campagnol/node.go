@@ -155,11 +155,22 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 		MaxClients:  cfg.MaxClients,
 		Timeout:     cfg.Timeout,
 		KeepAlive:   cfg.KeepAlive,
+		RekeyTime:   rekeyTime(cfg),
 		MaxRate:     client.Rate(cfg.ClientMaxRate),
 		PeerRate:    client.Rate(cfg.ConnectionMaxRate),
 		MTU:         cfg.TunMTU,
 		Multicast:   cfg.Multicast,
+
+		RekeyRecords: cfg.RekeyRecords,
 	}
+}
+
+// rekeyTime returns how long keys are used, of which the file says 0 for ever.
+func rekeyTime(cfg *conf.Client) time.Duration {
+	if cfg.RekeyTime == 0 {
+		return -1
+	}
+	return cfg.RekeyTime
 }
 
 // openDevice opens the TUN device and makes it part of the VPN: by itself, or by

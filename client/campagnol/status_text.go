@@ -79,15 +79,15 @@ func statusPeers(b *strings.Builder, s, earlier *control.Status) {
 		}
 	}
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	head := []string{"PEER", "STATE", "OPEN FOR", "IN", "OUT", "LAST IN", "LAST OUT", "WAITING", "PATH", "WE ARE", "PROTOCOL", "CIPHER"}
+	head := []string{"PEER", "STATE", "OPEN FOR", "KEYS FOR", "IN", "OUT", "LAST IN", "LAST OUT", "WAITING", "PATH", "WE ARE", "PROTOCOL", "CIPHER"}
 	if earlier != nil {
-		head = slices.Insert(head, 5, "IN/S", "OUT/S")
+		head = slices.Insert(head, 6, "IN/S", "OUT/S")
 	}
 	fmt.Fprintln(table, strings.Join(head, "\t"))
 	for _, p := range s.Peers {
 		cells := peerCells(s.Time, p)
 		if earlier != nil {
-			cells = slices.Insert(cells, 5, rates(p, before[p.VPNAddress], gone)...)
+			cells = slices.Insert(cells, 6, rates(p, before[p.VPNAddress], gone)...)
 		}
 		fmt.Fprintln(table, strings.Join(cells, "\t"))
 	}
@@ -107,7 +107,7 @@ func peerCells(now time.Time, p control.Peer) []string {
 		path = p.Path.String()
 	}
 	return []string{
-		addrText(p.VPNAddress), orDash(p.State), since(p.Since), size(p.BytesIn), size(p.BytesOut), since(p.LastIn), since(p.LastOut),
+		addrText(p.VPNAddress), orDash(p.State), since(p.Since), since(p.KeysSince), size(p.BytesIn), size(p.BytesOut), since(p.LastIn), since(p.LastOut),
 		fmt.Sprint(p.WaitingPackets), path, orDash(p.Role), orDash(p.Protocol), orDash(p.Cipher),
 	}
 }

@@ -39,7 +39,7 @@ func sampleStatus() *control.Status {
 				VPNAddress: netip.MustParseAddr("10.9.0.2"), State: "ESTABLISHED",
 				Path: netip.MustParseAddrPort("203.0.113.22:39538"), Role: "client",
 				Cipher: "ECDHE-ECDSA-AES128-GCM-SHA256", Protocol: "campagnol/1",
-				Since: noon.Add(-192 * time.Second), LastIn: noon.Add(-4 * time.Second), LastOut: noon.Add(-75 * time.Second),
+				Since: noon.Add(-192 * time.Second), KeysSince: noon.Add(-12 * time.Second), Rekeys: 1, LastIn: noon.Add(-4 * time.Second), LastOut: noon.Add(-75 * time.Second),
 				PacketsIn: 1000, BytesIn: 1_572_864, PacketsOut: 3, BytesOut: 96,
 				Drops: map[string]uint64{"replay": 4, "auth": 1},
 			},
@@ -58,9 +58,9 @@ const sampleText = `campagnol 1.0.0, process 4711, has run for 3h12m
 registered at the RDV server rdv.example.org (203.0.113.10:57888)
 slower than it could be, because the system lacks: gro, gso (UDP socket); udp (virtual interface)
 
-PEER       STATE        OPEN FOR  IN       OUT   LAST IN  LAST OUT  WAITING  PATH                WE ARE  PROTOCOL     CIPHER
-10.9.0.2   ESTABLISHED  3m12s     1.5 MiB  96 B  4s       1m15s     0        203.0.113.22:39538  client  campagnol/1  ECDHE-ECDSA-AES128-GCM-SHA256
-10.9.0.17  NEW          -         0 B      0 B   -        -         2        -                   -       -            -
+PEER       STATE        OPEN FOR  KEYS FOR  IN       OUT   LAST IN  LAST OUT  WAITING  PATH                WE ARE  PROTOCOL     CIPHER
+10.9.0.2   ESTABLISHED  3m12s     12s       1.5 MiB  96 B  4s       1m15s     0        203.0.113.22:39538  client  campagnol/1  ECDHE-ECDSA-AES128-GCM-SHA256
+10.9.0.17  NEW          -         -         0 B      0 B   -        -         2        -                   -       -            -
 
 not reached:
   10.9.0.3, 12s ago: the RDV server does not know the peer
@@ -132,9 +132,9 @@ func TestStatusRates(t *testing.T) {
 	before.Time = noon.Add(-2 * time.Second)
 	before.Peers[0].BytesIn -= 1 << 20
 	before.Peers[0].BytesOut = 0
-	const want = `PEER       STATE        OPEN FOR  IN       OUT   IN/S         OUT/S      LAST IN  LAST OUT  WAITING  PATH                WE ARE  PROTOCOL     CIPHER
-10.9.0.2   ESTABLISHED  3m12s     1.5 MiB  96 B  512.0 KiB/s  0.0 KiB/s  4s       1m15s     0        203.0.113.22:39538  client  campagnol/1  ECDHE-ECDSA-AES128-GCM-SHA256
-10.9.0.17  NEW          -         0 B      0 B   0.0 KiB/s    0.0 KiB/s  -        -         2        -                   -       -            -`
+	const want = `PEER       STATE        OPEN FOR  KEYS FOR  IN       OUT   IN/S         OUT/S      LAST IN  LAST OUT  WAITING  PATH                WE ARE  PROTOCOL     CIPHER
+10.9.0.2   ESTABLISHED  3m12s     12s       1.5 MiB  96 B  512.0 KiB/s  0.0 KiB/s  4s       1m15s     0        203.0.113.22:39538  client  campagnol/1  ECDHE-ECDSA-AES128-GCM-SHA256
+10.9.0.17  NEW          -         -         0 B      0 B   0.0 KiB/s    0.0 KiB/s  -        -         2        -                   -       -            -`
 	if got := strings.Join(tableOf(t, statusText(now, before, 0)), "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

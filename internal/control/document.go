@@ -81,6 +81,9 @@ type Peer struct {
 	Cipher         string            `json:"cipher,omitempty"`
 	Protocol       string            `json:"protocol,omitempty"`
 	Since          time.Time         `json:"since,omitzero"`
+	KeysSince      time.Time         `json:"keys_since,omitzero"`
+	Rekeys         int               `json:"rekeys"`
+	RekeyFailures  int               `json:"rekey_failures"`
 	LastIn         time.Time         `json:"last_in,omitzero"`
 	LastOut        time.Time         `json:"last_out,omitzero"`
 	WaitingPackets int               `json:"waiting_packets"`

@@ -1,11 +1,15 @@
 package record
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // An Opener removes the protection of the inbound records of one epoch. It is
 // safe for concurrent use.
 type Opener struct {
 	protection
+	failed atomic.Uint64 // records that did not authenticate
 
 	mu     sync.Mutex // guards window; never held over the cipher's work
 	window Window
@@ -19,6 +23,18 @@ func NewOpener(s Suite, key, iv []byte, epoch uint16) (*Opener, error) {
 	}
 	return &Opener{protection: p}, nil
 }
+
+// Opened returns how many records the peer has sealed, as far as what was opened
+// shows: one more than the highest sequence number.
+func (o *Opener) Opened() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.window.next
+}
+
+// Failed returns how many records have failed authentication (RFC 9147 section
+// 4.5.3).
+func (o *Opener) Failed() uint64 { return o.failed.Load() }
 
 // Open checks and decrypts rec, one whole record with header h as [Split]
 // returns them, in place. The payload it returns is a part of rec. After an
@@ -53,6 +69,7 @@ func (o *Opener) Open(h Header, rec []byte, tmp *Scratch) (payload []byte, err e
 	sealed := rec[HeaderLen+o.explicit : HeaderLen+h.Length]
 	payload, err = o.aead.Open(sealed[:0], tmp.nonce[:], sealed, tmp.aad[:])
 	if err != nil {
+		o.failed.Add(1)
 		return nil, ErrAuth
 	}
 
