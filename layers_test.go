@@ -42,19 +42,19 @@ var layers = map[string][]string{
 	"tunnel/segment":    {},
 	"tunnel/handshake":  {"tunnel/record"},
 	"tunnel/filter":     {"pki/policy"},
-	"tunnel":            {"tunnel/handshake", "tunnel/packet", "tunnel/record"},
+	"tunnel":            {"tunnel/filter", "tunnel/handshake", "tunnel/packet", "tunnel/record"},
 
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/wire"},
 	"rdv/internal/probe": {"punch"},
 	"rdv":                {"internal/logging", "punch", "rdv/wire"},
-	"client":             {"punch", "rdv/wire", "tunnel", "tunnel/device", "tunnel/handshake", "tunnel/packet", "tunnel/record", "tunnel/segment"},
+	"client":             {"punch", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/packet", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab":   {},
 	"internal/bench": {"internal/cli", "internal/lab", "internal/version", "pki/ca"},
 
 	"client/campagnol": {
 		"client", "conf", "internal/cli", "internal/control", "internal/lab", "internal/logging", "internal/service", "internal/version",
-		"pki", "pki/ca", "pki/policy", "pki/safefile", "punch", "punch/udp", "tunnel/cipherlist", "tunnel/device", "tunnel/handshake", "tunnel/record",
+		"pki", "pki/ca", "pki/policy", "pki/safefile", "punch", "punch/udp", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/record",
 	},
 	"rdv/campagnol_rdv": {
 		"conf", "internal/cli", "internal/logging", "internal/service", "internal/version", "punch/udp", "rdv",

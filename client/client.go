@@ -17,6 +17,7 @@ import (
 	"campagnol/rdv/wire"
 	"campagnol/tunnel"
 	"campagnol/tunnel/device"
+	"campagnol/tunnel/filter"
 	"campagnol/tunnel/record"
 )
 
@@ -58,6 +59,11 @@ type Settings struct {
 	// of the peer with VPN address vpn. server says that the peer is the DTLS
 	// server. It is called from several goroutines.
 	Verify func(now time.Time, vpn netip.Addr, chain [][]byte, server bool) error
+
+	// Filter returns what a policy says about the packets of the peer with VPN
+	// address vpn, whose chain Verify has accepted; nil lets them all pass. The
+	// function is nil without a policy.
+	Filter func(vpn netip.Addr, chain [][]byte) *filter.Filter
 
 	Suites []record.Suite // nil: all that we speak
 
@@ -145,9 +151,11 @@ type control struct {
 	ctx      context.Context // of Run
 	wg       *sync.WaitGroup // its goroutines
 	set      Settings
-	changes  int     // of set
-	shaper   *shaper // nil: no limits
-	unshape  func()  // ends the shaper's goroutine
+	changes  int          // of set
+	flows    *filter.Pool // that the policy lets pass
+	sweepAt  time.Time    // when to look for flows that have ended
+	shaper   *shaper      // nil: no limits
+	unshape  func()       // ends the shaper's goroutine
 	reg      *registration
 	peers    map[netip.Addr]*peer     // by VPN address
 	ends     map[netip.AddrPort]*peer // by UDP address: of sessions and candidates
@@ -222,6 +230,7 @@ func (c *Client) Run(ctx context.Context) error {
 	defer fail(nil)
 	now := time.Now()
 	c.clock = tunnel.NewClock(now)
+	c.flows = filter.NewPool(now, filter.Limits{})
 	c.ctx = ctx
 	c.wg = new(sync.WaitGroup)
 	c.reg = newRegistration(now, c.set.Server, c.hello(), c.cfg.Jitter)
@@ -304,6 +313,7 @@ func (c *Client) advance(now time.Time) {
 	c.messages, ev = c.reg.advance(now, c.messages)
 	c.reportRegistration(ev)
 	c.post(c.messages)
+	c.sweepFlows(now)
 	for p := c.due.pop(now); p != nil; p = c.due.pop(now) {
 		c.advancePeer(now, p)
 	}

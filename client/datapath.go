@@ -9,6 +9,7 @@ import (
 	"campagnol/rdv/wire"
 	"campagnol/tunnel"
 	"campagnol/tunnel/device"
+	"campagnol/tunnel/filter"
 	"campagnol/tunnel/packet"
 	"campagnol/tunnel/record"
 	"campagnol/tunnel/segment"
@@ -19,7 +20,8 @@ import (
 type inbound struct {
 	c       *Client
 	queue   device.Queue // where packets go
-	now     tunnel.Stamp
+	when    time.Time    // of the batch
+	now     tunnel.Stamp // likewise
 	tmp     record.Scratch
 	joiner  segment.Joiner  // of packets for the device; they alias the batch from the socket
 	packets []device.Packet // likewise, for a device that takes no large ones
@@ -47,7 +49,7 @@ func (c *Client) fromNet(conn punch.Conn, q device.Queue) error {
 
 // batch handles the datagrams of one read.
 func (in *inbound) batch(now time.Time, t *table, ds []punch.Datagram) {
-	in.now = in.c.clock.Stamp(now)
+	in.when, in.now = now, in.c.clock.Stamp(now)
 	for i := range ds {
 		d := &ds[i]
 		in.ecn = packet.ECN(d.ECN)
@@ -177,6 +179,9 @@ func (in *inbound) received(s *tunnel.Session, h record.Header, payload []byte, 
 		}
 	case control:
 		in.c.hand(in.c.inner, event{session: s, typ: h.Type, data: bytes.Clone(payload)})
+	case s.Filter().In(in.when, payload) != filter.Pass:
+		in.c.drops.Add(tunnel.DropFilter)
+		s.Stats().Drops.Add(tunnel.DropFilter)
 	case in.ecn != packet.NotECT && s.PeerECN() && !packet.Decapsulate(in.ecn, payload):
 		in.c.drops.Add(tunnel.DropCE)
 		s.Stats().Drops.Add(tunnel.DropCE)
@@ -269,6 +274,9 @@ func (o *outbound) batch(now time.Time, t *table, ps []device.Packet) {
 // large sends the segments of a large packet.
 func (o *outbound) large(t *table, p *device.Packet) {
 	r := o.lookup(t, p.Data)
+	if r != nil && !o.c.permits(o.when, r, p.Data) {
+		return
+	}
 	for seg := o.cut.Next(); seg != nil; seg = o.cut.Next() {
 		if r != nil {
 			o.seal(r, o.now, seg)
@@ -308,7 +316,9 @@ func (o *outbound) packet(t *table, pkt []byte) {
 	}
 	if r, ok := t.route(info.Dst); ok {
 		o.wake(r)
-		o.seal(r, o.now, pkt[:info.Len])
+		if o.c.permits(o.when, r, pkt[:info.Len]) {
+			o.seal(r, o.now, pkt[:info.Len])
+		}
 		return
 	}
 	switch {
@@ -332,7 +342,9 @@ func (o *outbound) everywhere(t *table, pkt []byte) {
 	}
 	for _, part := range t.routes.parts {
 		for _, r := range part {
-			o.seal(r, 0, pkt)
+			if o.c.permits(o.when, r, pkt) {
+				o.seal(r, 0, pkt)
+			}
 		}
 	}
 }

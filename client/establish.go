@@ -11,6 +11,7 @@ import (
 	"campagnol/punch"
 	"campagnol/tunnel"
 	"campagnol/tunnel/device"
+	"campagnol/tunnel/filter"
 	"campagnol/tunnel/handshake"
 	"campagnol/tunnel/record"
 )
@@ -283,6 +284,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	if p.session != nil {
 		c.replace(now, p)
 	}
+	c.setFilter(s)
 	c.log.Info("New DTLS connection opened with peer", "peer", p.vpn, "addr", r.addr,
 		"cipher", s.Suite().String(), "took", now.Sub(p.try.began).Round(time.Microsecond))
 	p.session, p.addr, p.server, p.kept = s, r.addr, r.server, now
@@ -328,6 +330,9 @@ func (c *Client) replace(now time.Time, p *peer) {
 // retireOld forgets p's old session.
 func (c *Client) retireOld(p *peer) {
 	c.publish(c.withoutSession(c.table.Load(), p.old, p.oldAddr))
+	if p.session == nil || !p.session.Continues(p.old) {
+		p.old.Filter().Close()
+	}
 	p.old = nil
 }
 
@@ -358,6 +363,7 @@ func (c *Client) dropSession(p *peer) {
 	c.stopRekey(p)
 	tab := c.table.Load().withRoute(p.vpn, nil)
 	c.publish(c.withoutSession(tab, p.session, p.addr))
+	p.session.Filter().Close()
 	p.session = nil
 	if p.old != nil {
 		c.retireOld(p)
@@ -382,6 +388,9 @@ func (c *Client) receiveLate(now time.Time, p *peer, b []byte) {
 		case d != tunnel.Kept:
 			c.drops.Add(d)
 			s.Stats().Drops.Add(d)
+		case !control && s.Filter().In(now, payload) != filter.Pass:
+			c.drops.Add(tunnel.DropFilter)
+			s.Stats().Drops.Add(tunnel.DropFilter)
 		case !control:
 			if err := c.cfg.Device.Write([]device.Packet{{Data: payload}}); err != nil {
 				c.drops.Add(tunnel.DropDevice)

@@ -42,6 +42,9 @@ func (c *Client) handlePacket(now time.Time, dst netip.Addr, pkt []byte) {
 
 // sendPacket seals a packet for a session.
 func (c *Client) sendPacket(now time.Time, r *route, pkt []byte) {
+	if !c.permits(now, r, pkt) {
+		return
+	}
 	rec, d := r.session.Seal(c.clock.Stamp(now), nil, pkt, &c.tmp)
 	if d != tunnel.Kept {
 		c.drops.Add(d)

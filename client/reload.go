@@ -103,6 +103,7 @@ func (c *Client) shape(now time.Time) {
 func (c *Client) verifyAgain(now time.Time, p *peer) {
 	err := c.set.Verify(now, p.vpn, p.session.Certificates(), !p.server)
 	if err == nil {
+		c.filterAgain(p)
 		return
 	}
 	c.log.Warn("Closing DTLS connection with peer", "peer", p.vpn, "err", err)

@@ -60,6 +60,7 @@ type Client struct {
 	VerifyDepth       int    // highest index of a certificate in a chain, the peer's own is 0; 0: not set
 	CipherList        string // OpenSSL cipher list; "": not set
 	RequireIPSAN      bool   // refuse peers whose certificate has no IP SAN
+	PolicyFile        string // path of a policy; "": none, all peers may talk
 
 	RekeyTime    time.Duration // before a connection gets fresh keys; 0: never; default 3600 s
 	RekeyRecords uint64        // packets before a connection gets fresh keys, at least 1000; default 2^32

@@ -150,6 +150,7 @@ crl_file = ${dir}/crl.pem
 verify_depth = 3
 cipher_list = "AES256-SHA:!NULL"
 require_ip_san = yes
+policy_file = ${dir}/policy
 rekey_time = 0
 rekey_records = 281474976710656
 [CLIENT]
@@ -200,6 +201,7 @@ func TestEverything(t *testing.T) {
 		CACertificates:    "/etc/campagnol/ca.pem",
 		CACertificatesDir: "/etc/campagnol/ca",
 		CRLFile:           "/etc/campagnol/crl.pem",
+		PolicyFile:        "/etc/campagnol/policy",
 		VerifyDepth:       3,
 		CipherList:        "AES256-SHA:!NULL",
 		RequireIPSAN:      true,

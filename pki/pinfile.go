@@ -16,6 +16,10 @@ type Pin struct {
 	Key   KeyID
 	Since time.Time // when the key was first seen at the address; whole seconds
 	Name  string    // of the peer at that time, for people
+
+	// Issued is when the certificate begins to be valid that names the address;
+	// zero: it names none. Whole seconds.
+	Issued time.Time
 }
 
 // Limits of the pin file.
@@ -29,7 +33,10 @@ const (
 const pinHeader = `# Keys of peers whose certificates name no VPN address, as seen first, and of
 # peers whose certificates do. One line per address:
 #
-#	address  SHA-256 of the public key  first seen  name
+#	address  SHA-256 of the public key  first seen  name  certificate valid from
+#
+# The last is there if the certificate names the address: then only a newer one
+# that names it, too, takes it to another key.
 #
 # To accept another key for an address, run "campagnol forget ADDRESS".
 `
@@ -71,10 +78,10 @@ func parsePins(data []byte) (lines []pinLine, errs []error) {
 	return lines, errs
 }
 
-var errPin = errors.New(`want "address key date name"`)
+var errPin = errors.New(`want "address key date name date"`)
 
-// parsePin parses a line, without spaces at its ends. The name is what follows
-// the third field, in Go's quotes, and may be missing.
+// parsePin parses a line, without spaces at its ends. The name, in Go's quotes, and
+// the last date may be missing.
 func parsePin(line string) (Pin, error) {
 	var field [3]string
 	rest := line
@@ -93,22 +100,35 @@ func parsePin(line string) (Pin, error) {
 	if err := p.Key.UnmarshalText([]byte(field[1])); err != nil {
 		return Pin{}, fmt.Errorf("%w: %w", errPin, err)
 	}
-	since, err := time.Parse(time.RFC3339, field[2])
+	if p.Since, err = parsePinTime(field[2]); err != nil || rest == "" {
+		return p, err
+	}
+	quoted, err := strconv.QuotedPrefix(rest)
 	if err != nil {
-		return Pin{}, fmt.Errorf("%w: %q is not a date like 2006-01-02T15:04:05Z", errPin, printable(field[2]))
+		return Pin{}, fmt.Errorf("%w: the name is not in quotes", errPin)
 	}
-	p.Since = since.UTC().Truncate(time.Second)
-	if y := p.Since.Year(); y < 0 || y > 9999 {
-		return Pin{}, errPin // the zone moved it out of what can be written again
+	name, err := strconv.Unquote(quoted)
+	if err != nil {
+		return Pin{}, fmt.Errorf("%w: the name is not in quotes", errPin)
 	}
-	if rest != "" {
-		name, err := strconv.Unquote(rest)
-		if err != nil {
-			return Pin{}, fmt.Errorf("%w: the name is not in quotes", errPin)
-		}
-		p.Name = printable(name)
+	p.Name = printable(name)
+	if rest = strings.TrimLeft(rest[len(quoted):], " \t"); rest != "" {
+		p.Issued, err = parsePinTime(rest)
 	}
-	return p, nil
+	return p, err
+}
+
+// parsePinTime parses a date of a line.
+func parsePinTime(s string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%w: %q is not a date like 2006-01-02T15:04:05Z", errPin, printable(s))
+	}
+	t = t.UTC().Truncate(time.Second)
+	if y := t.Year(); y < 0 || y > 9999 {
+		return time.Time{}, errPin // the zone moved it out of what can be written again
+	}
+	return t, nil
 }
 
 // Append appends the line of a pin, with its newline.
@@ -121,6 +141,10 @@ func (p Pin) Append(b []byte) []byte {
 	b = p.Since.UTC().AppendFormat(b, time.RFC3339)
 	b = append(b, ' ')
 	b = strconv.AppendQuote(b, p.Name)
+	if !p.Issued.IsZero() {
+		b = append(b, ' ')
+		b = p.Issued.UTC().AppendFormat(b, time.RFC3339)
+	}
 	return append(b, '\n')
 }
 

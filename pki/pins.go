@@ -90,6 +90,9 @@ func (p *Pins) Check(now time.Time, addr netip.Addr, peer *Peer, requireSAN bool
 			"issue a certificate with the address: campagnol ca issue NAME --renew --ip "+addr.String())
 	}
 	pin := Pin{Addr: addr, Key: peer.Key, Since: now.UTC().Truncate(time.Second), Name: peer.Name}
+	if len(peer.Addrs) > 0 && peer.Leaf != nil {
+		pin.Issued = peer.Leaf.NotBefore.UTC().Truncate(time.Second)
+	}
 	if done, err := p.decide(pin, peer); done {
 		return err
 	}
@@ -105,11 +108,17 @@ func (p *Pins) decide(pin Pin, peer *Peer) (done bool, err error) {
 	if err := p.decideLocked(pin, peer); err != nil {
 		return true, err
 	}
-	if have := p.byAddr[pin.Addr]; have != nil && have.Key == pin.Key {
+	have := p.byAddr[pin.Addr]
+	switch {
+	case have != nil && have.Key == pin.Key && !pin.Issued.After(have.Issued):
 		return true, nil
-	}
-	if len(peer.Addrs) == 0 {
+	case len(peer.Addrs) == 0:
 		return false, nil
+	case have != nil && have.Key == pin.Key:
+		pin.Since = have.Since
+	case have != nil && !have.Issued.IsZero():
+		p.warn("%v belongs to key %v of %q now, and did to key %v of %q: a certificate says so that was issued on %s",
+			pin.Addr, pin.Key, pin.Name, have.Key, have.Name, stamp(pin.Issued))
 	}
 	p.setLocked(pin)
 	return true, nil
@@ -213,15 +222,20 @@ func joinAddrs(addrs []netip.Addr) string {
 }
 
 // decideLocked returns why the pin cannot be set, or nil. A certificate that
-// names the address (Check has made sure that it is this one) always wins: the
-// CA outranks what was seen first. Its key replaces the pin, so that nobody
-// without such a certificate takes the address later.
+// names the address (Check has made sure that it is this one) wins over what was
+// seen first: the CA outranks it. Its key replaces the pin, so that nobody
+// without such a certificate takes the address later; and of two keys with such
+// certificates, that of the newer one has the address, or one that was lost
+// would do for ever.
 func (p *Pins) decideLocked(pin Pin, peer *Peer) error {
-	if len(peer.Addrs) > 0 {
-		return nil
-	}
 	have := p.byAddr[pin.Addr]
 	switch {
+	case len(peer.Addrs) > 0 && have != nil && have.Key != pin.Key && pin.Issued.Before(have.Issued):
+		return peer.refuse(OtherKey, fmt.Sprintf("%v belongs to key %v of %q, whose certificate was issued on %s, and this one on %s",
+			pin.Addr, have.Key, have.Name, stamp(have.Issued), stamp(pin.Issued)),
+			fmt.Sprintf(`if this is the right one, renew it, or accept it with "campagnol forget %v"; if not, revoke it`, pin.Addr))
+	case len(peer.Addrs) > 0:
+		return nil
 	case have != nil && have.Key == pin.Key:
 		return nil
 	case have != nil:

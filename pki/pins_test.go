@@ -2,6 +2,7 @@ package pki
 
 import (
 	"bytes"
+	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"os"
@@ -152,7 +153,7 @@ func TestPinsFile(t *testing.T) {
 		t.Errorf("mode = %v, %v, want 0600", fi.Mode(), err)
 	}
 	pins := openPins(t, path).List()
-	if len(pins) != 1 || pins[0] != (Pin{ip("10.9.0.1"), bob.Key, now, `Bob "the" one`}) {
+	if len(pins) != 1 || pins[0] != (Pin{Addr: ip("10.9.0.1"), Key: bob.Key, Since: now, Name: `Bob "the" one`}) {
 		t.Errorf("pins = %v, want one that is the same", pins)
 	}
 }
@@ -381,6 +382,68 @@ func TestPinsTwoProcesses(t *testing.T) {
 	}
 }
 
+// TestPinsNewer: of two keys whose certificates name an address, that of the newer
+// certificate has it, whoever comes first and whichever process looks.
+func TestPinsNewer(t *testing.T) {
+	root := pkitest.NewCA(t, "root", now)
+	addr := ip("10.9.0.1")
+	issue := func(name string, age time.Duration, opts ...pkitest.Edit) *Peer {
+		t.Helper()
+		from := func(c *x509.Certificate) { c.NotBefore = now.Add(-age) }
+		return peerOf(root.Issue(t, name, append(opts, from)...).Cert)
+	}
+	san := pkitest.Addrs("10.9.0.1")
+	lost, found, plain := issue("lost", 48*time.Hour, san), issue("found", time.Hour, san), issue("plain", 0)
+	path := filepath.Join(t.TempDir(), "pins")
+	p := openPins(t, path)
+	for _, step := range []struct {
+		peer    *Peer
+		refused bool
+		warns   bool
+	}{
+		{plain, false, false},
+		{lost, false, false}, // the CA outranks what was seen first
+		{plain, true, false},
+		{lost, false, false},
+		{found, false, true},
+		{lost, true, false},
+		{found, false, false},
+		{plain, true, false},
+	} {
+		err := p.Check(now, addr, step.peer, false)
+		if step.refused {
+			wantRefusal(t, err, OtherKey, "10.9.0.1 belongs to")
+		} else if err != nil {
+			t.Errorf("%s: %v", step.peer.Name, err)
+		}
+		if w := p.Warnings(); step.warns != (len(w) == 1) {
+			t.Errorf("%s: warnings %q, want one: %v", step.peer.Name, w, step.warns)
+		}
+		p.Flush()
+		p = openPins(t, path) // what is remembered is in the file
+	}
+	wantRefusal(t, p.Check(now, addr, lost, false), OtherKey, "whose certificate was issued on", "campagnol forget 10.9.0.1")
+
+	// The same key with a newer certificate: nobody need know, and what was first
+	// seen stays.
+	renewed := *found
+	leaf := *found.Leaf
+	leaf.NotBefore = now
+	renewed.Leaf = &leaf
+	if err := p.Check(now.Add(time.Hour), addr, &renewed, false); err != nil {
+		t.Error(err)
+	}
+	if pins := p.List(); len(pins) != 1 || !pins[0].Issued.Equal(now) || !pins[0].Since.Equal(now) {
+		t.Errorf("pins = %+v, want a newer certificate since the same time", pins)
+	}
+	if _, err := p.Forget(addr); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Check(now, addr, lost, false); err != nil {
+		t.Errorf("after campagnol forget: %v", err)
+	}
+}
+
 // TestPinsNobodyWaits holds the file while peers come whose certificates settle
 // the matter: they are let in at once, and are in the file afterwards. One whom
 // only the file can let in waits.
@@ -493,6 +556,7 @@ func TestPinsWarningsBounded(t *testing.T) {
 func FuzzPins(f *testing.F) {
 	f.Add([]byte(pinHeader))
 	f.Add([]byte("10.9.0.1 " + strings.Repeat("ab", 32) + " 2026-01-01T00:00:00Z \"a\\n\"\r\n\r\nfd00::1"))
+	f.Add([]byte("10.9.0.1 " + strings.Repeat("ab", 32) + " 2026-01-01T00:00:00Z \"a\" 2026-02-01T00:00:00+01:00\n"))
 	f.Add([]byte("::ffff:1.2.3.4 " + strings.Repeat("AB", 32) + " 0000-01-01T00:00:00+23:59 `x`"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lines, errs := parsePins(data)

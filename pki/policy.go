@@ -160,6 +160,14 @@ func (p *Policy) noRoots(found contents) error {
 // were when they were loaded.
 func (p *Policy) Warnings() []string { return slices.Clone(p.warnings) }
 
+// Usable returns why every peer will be refused, if that is so.
+func (p *Policy) Usable() error {
+	if p.checkCRL && len(p.crls) == 0 {
+		return fmt.Errorf("crl_file %s: there is no usable revocation list, so that every peer will be refused", p.crlFile)
+	}
+	return nil
+}
+
 // Roots returns the root certificates, for instance to name them to a peer.
 func (p *Policy) Roots() []*x509.Certificate { return slices.Clone(p.rootList) }
 
@@ -183,8 +191,8 @@ func (p *Policy) review(now time.Time) []string {
 		return w
 	}
 	w = append(w, p.noCRL...)
-	if len(p.crls) == 0 {
-		add("crl_file %s: there is no usable revocation list, so that every peer will be refused", p.crlFile)
+	if err := p.Usable(); err != nil {
+		add("%v", err)
 	}
 	for _, lists := range p.crls {
 		if l := newest(now, lists); l != nil && l.expired(now) {

@@ -24,13 +24,14 @@ const (
 	DropSend         // the socket did not take it
 	DropDevice       // the device did not take it
 	DropTooBig       // packet larger than the path, and not to be cut; its sender was told
+	DropFilter       // the policy does not let it pass
 	DropCE           // congestion was marked on the way, which the packet cannot show
 	dropCount
 )
 
 var dropNames = [dropCount]string{
 	"none", "invalid", "short", "epoch", "replay", "auth", "no_peer", "not_ip",
-	"source", "dest", "queue", "refused", "rate", "size", "send", "device", "too_big", "ce",
+	"source", "dest", "queue", "refused", "rate", "size", "send", "device", "too_big", "filter", "ce",
 }
 
 func (d Drop) String() string {

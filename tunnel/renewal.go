@@ -77,6 +77,7 @@ func (s *Session) Continue(old *Session) {
 		renewals: old.before.renewals + 1,
 	}
 	s.peerECN.Store(old.peerECN.Load())
+	s.filter.Store(old.filter.Load())
 	s.strange.Store(old.strange.Load())
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"campagnol/tunnel/filter"
 	"campagnol/tunnel/handshake"
 	"campagnol/tunnel/packet"
 	"campagnol/tunnel/record"
@@ -39,6 +40,7 @@ type Session struct {
 	lastOut atomic.Int64  // Stamp of the last packet for the peer
 	strange atomic.Uint32 // bit set of the Drops that were reported
 	peerECN atomic.Bool   // the peer reads the ECN field
+	filter  atomic.Pointer[filter.Table]
 
 	// Owned by control.
 	opened     time.Time
@@ -113,6 +115,13 @@ func (s *Session) Stats() *Stats { return s.stats }
 
 // Overhead returns by how many bytes a datagram is longer than the packet in it.
 func (s *Session) Overhead() int { return s.seal.Overhead() }
+
+// Filter returns what decides about the packets in the session; nil lets all
+// pass. It is for the data path.
+func (s *Session) Filter() *filter.Table { return s.filter.Load() }
+
+// SetFilter sets what decides about the packets in the session.
+func (s *Session) SetFilter(t *filter.Table) { s.filter.Store(t) }
 
 // Heard returns when the last authentic record came, of whatever kind.
 func (s *Session) Heard() Stamp { return Stamp(s.heard.Load()) }

@@ -13,6 +13,7 @@ import (
 	"campagnol/conf"
 	"campagnol/internal/control"
 	"campagnol/internal/version"
+	"campagnol/pki"
 	"campagnol/punch/udp"
 	"campagnol/tunnel/device"
 )
@@ -27,12 +28,13 @@ type view struct {
 	client *client.Client
 	conn   *udp.Conn
 	device *device.Kernel
+	trust  *trust
 }
 
 // show makes the parts in use those that requests see. n.mu is locked.
 func (n *node) show() {
 	p := n.parts
-	n.view.Store(&view{cfg: p.cfg, client: p.client, conn: p.conn, device: p.kernel})
+	n.view.Store(&view{cfg: p.cfg, client: p.client, conn: p.conn, device: p.kernel, trust: p.trust})
 }
 
 // routes are what the control socket can be asked.
@@ -167,8 +169,11 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 		VPNAddress: s.VPNAddr,
 		Network:    v.cfg.Network,
 		RDV:        control.RDV{Host: v.cfg.ServerHost, Address: s.Server, Registered: s.Registered},
-		Socket:     socketDocument(v.conn.LocalAddr(), v.conn.Features(), local),
-		Device:     deviceDocument(v.cfg.TunMTU, s.Offloads, device),
+
+		Certificates: certificateDocuments(v.trust.expiries()),
+
+		Socket: socketDocument(v.conn.LocalAddr(), v.conn.Features(), local),
+		Device: deviceDocument(v.cfg.TunMTU, s.Offloads, device),
 		Drops: control.Drops{
 			Client: s.Drops,
 			Socket: occurred(map[string]uint64{"truncated": local.Truncated, "unsent": local.Unsent, "buffer_full": local.KernelDropped}),
@@ -177,6 +182,14 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 		Peers:    peerDocuments(s.Peers),
 		Failures: failureDocuments(s.Failures),
 	}
+}
+
+func certificateDocuments(list []pki.Expiry) []control.Certificate {
+	ds := make([]control.Certificate, len(list))
+	for i, e := range list {
+		ds[i] = control.Certificate{Name: e.Name, Serial: e.Serial, Authority: e.CA, Expires: e.At.UTC()}
+	}
+	return ds
 }
 
 // occurred returns m without what is zero.

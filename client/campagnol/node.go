@@ -150,6 +150,7 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 		LocalAddr:   p.where.published(cfg, p.port),
 		Certificate: t.identity.TLS(),
 		Verify:      t.verify,
+		Filter:      t.filter(),
 		Suites:      t.suites,
 		FIFOSize:    cfg.FIFOSize,
 		MaxClients:  cfg.MaxClients,
@@ -231,6 +232,11 @@ func (d *commandedDevice) Close() error {
 // takes over. n.mu is locked when it begins.
 func (n *node) serve(ctx context.Context) error {
 	n.door.serve(ctx, n)
+	watching, unwatch := context.WithCancel(ctx)
+	var watcher sync.WaitGroup
+	watcher.Go(func() { n.watch(watching) })
+	defer watcher.Wait()
+	defer unwatch()
 	defer func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -341,6 +347,9 @@ func (n *node) restart(ctx context.Context) {
 func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Context, client.Settings) error) {
 	n.parts.trust.pins.Flush() // for the next to find them
 	t, err := loadTrust(ctx, cfg, time.Now(), n.log, n.warn)
+	if err == nil {
+		err = t.policy.Usable() // a broken list must not end all tunnels
+	}
 	if err == nil {
 		var where *addresses
 		if where, err = findAddresses(ctx, cfg); err == nil {

@@ -101,14 +101,19 @@ const maxPolicyFile = 8 << 20
 
 // loadPolicy reads a policy.
 func loadPolicy(stdin io.Reader, path string) (*policy.Policy, error) {
-	var data []byte
-	var err error
-	if path == "-" {
-		path = "(standard input)"
-		data, err = io.ReadAll(io.LimitReader(stdin, maxPolicyFile))
-	} else {
-		data, err = safefile.Read(path, maxPolicyFile)
+	if path != "-" {
+		return readPolicy(path)
 	}
+	data, err := io.ReadAll(io.LimitReader(stdin, maxPolicyFile))
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	return policy.Parse("(standard input)", string(data))
+}
+
+// readPolicy reads the policy in a file.
+func readPolicy(path string) (*policy.Policy, error) {
+	data, err := safefile.Read(path, maxPolicyFile)
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}

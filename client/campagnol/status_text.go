@@ -36,6 +36,9 @@ func statusText(s, earlier *control.Status, width int) string {
 	return b.String()
 }
 
+// expiryNotice is how long before its end a certificate is mentioned.
+const expiryNotice = 30 * 24 * time.Hour
+
 // statusHead says who the client is, and what it lacks.
 func statusHead(b *strings.Builder, s *control.Status, width int) {
 	fmt.Fprintf(b, "campagnol %s, process %d, has run for %s\n", printable(s.Version), s.ProcessID, age(s.Time.Sub(s.Started)))
@@ -48,6 +51,19 @@ func statusHead(b *strings.Builder, s *control.Status, width int) {
 		fmt.Fprintf(b, "registered at the RDV server %s\n", server)
 	} else {
 		fmt.Fprintf(b, "NOT registered at the RDV server %s\n", server)
+	}
+	for _, c := range s.Certificates {
+		if left := c.Expires.Sub(s.Time); left < expiryNotice {
+			what := "certificate "
+			if c.Authority {
+				what = "certificate of the authority "
+			}
+			text := "the " + what + printable(c.Name) + " expires in " + age(left)
+			if left <= 0 {
+				text = "the " + what + printable(c.Name) + " has EXPIRED"
+			}
+			wrap(b, text+" ("+c.Expires.UTC().Format(time.DateTime)+" UTC)", "", "  ", width)
+		}
 	}
 	var missing []string
 	for _, m := range []struct {

@@ -12,6 +12,7 @@ import (
 
 	"campagnol/conf"
 	"campagnol/pki"
+	"campagnol/pki/policy"
 	"campagnol/tunnel/cipherlist"
 	"campagnol/tunnel/handshake"
 	"campagnol/tunnel/record"
@@ -24,6 +25,8 @@ type trust struct {
 	pins       *pki.Pins
 	requireSAN bool
 	suites     []record.Suite // nil: all
+	rules      *policy.Policy // nil: none
+	self       policy.Member  // of rules: this host
 	log        *slog.Logger
 }
 
@@ -57,6 +60,9 @@ func loadTrust(ctx context.Context, cfg *conf.Client, now time.Time, log *slog.L
 	}
 	t := &trust{identity: id, policy: policy, pins: pins, requireSAN: cfg.RequireIPSAN, log: log}
 	if err := t.chooseSuites(cfg, warn); err != nil {
+		return nil, err
+	}
+	if err := t.loadRules(cfg, warn); err != nil {
 		return nil, err
 	}
 	// With all suites: what cipher_list leaves may suit peers' keys only.
@@ -106,6 +112,9 @@ func (t *trust) verify(now time.Time, vpn netip.Addr, chain [][]byte, server boo
 		return err
 	}
 	err = t.pins.Check(now, vpn, peer, t.requireSAN)
+	if err == nil {
+		err = t.permit(vpn, peer)
+	}
 	for _, w := range slices.Concat(peer.Warnings, t.pins.Warnings()) {
 		t.log.Warn(w, "peer", vpn)
 	}

@@ -21,11 +21,14 @@ type Status struct {
 	VPNAddress netip.Addr   `json:"vpn_address"`
 	Network    netip.Prefix `json:"network"`
 	RDV        RDV          `json:"rdv"`
-	Socket     Socket       `json:"socket"`
-	Device     Device       `json:"device"`
-	Drops      Drops        `json:"drops"`
-	Peers      []Peer       `json:"peers"`
-	Failures   []Failure    `json:"failures"`
+
+	Certificates []Certificate `json:"certificates"`
+
+	Socket   Socket    `json:"socket"`
+	Device   Device    `json:"device"`
+	Drops    Drops     `json:"drops"`
+	Peers    []Peer    `json:"peers"`
+	Failures []Failure `json:"failures"`
 }
 
 // An RDV is the rendezvous server, and whether it knows us.
@@ -33,6 +36,14 @@ type RDV struct {
 	Host       string         `json:"host"`
 	Address    netip.AddrPort `json:"address"`
 	Registered bool           `json:"registered"`
+}
+
+// A Certificate is one on which the client depends: its own, or an authority's.
+type Certificate struct {
+	Name      string    `json:"name"`
+	Serial    string    `json:"serial"`
+	Authority bool      `json:"authority"`
+	Expires   time.Time `json:"expires"`
 }
 
 // A Socket is the UDP socket.

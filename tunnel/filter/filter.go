@@ -35,6 +35,9 @@ func Compile(p *policy.Policy, self, peer policy.Member) *Filter {
 	return f
 }
 
+// Nothing returns a filter that lets no packet pass.
+func Nothing() *Filter { return &Filter{out: []rule{{}}, in: []rule{{}}} }
+
 // compileRules translates rules, but for those at the end that no packet reaches
 // and those that only allow what is allowed anyway.
 func compileRules(list []policy.FilterRule) []rule {

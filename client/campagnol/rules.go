@@ -1,0 +1,81 @@
+package main
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net/netip"
+
+	"campagnol/conf"
+	"campagnol/pki"
+	"campagnol/pki/policy"
+	"campagnol/tunnel/filter"
+)
+
+// loadRules reads the policy.
+func (t *trust) loadRules(cfg *conf.Client, warn func(msg, hint string)) error {
+	if cfg.PolicyFile == "" {
+		return nil
+	}
+	rules, err := readPolicy(cfg.PolicyFile)
+	if err != nil {
+		return err
+	}
+	for _, w := range rules.Warnings() {
+		warn(fmt.Sprintf("%s: %v", cfg.PolicyFile, w), "")
+	}
+	self, err := member(t.identity.Chain[0], cfg.VPNIP)
+	if err != nil {
+		return err
+	}
+	t.rules, t.self = rules, self
+	return nil
+}
+
+// member returns who a certificate's holder at a VPN address is to a policy.
+func member(leaf *x509.Certificate, vpn netip.Addr) (policy.Member, error) {
+	a, err := pki.AttributesOf(leaf)
+	if err != nil {
+		return policy.Member{}, err
+	}
+	m := policy.MemberOf(a)
+	if len(m.Addrs) == 0 { // it is bound by its pin
+		m.Addrs = []netip.Addr{vpn}
+	}
+	return m, nil
+}
+
+// permit returns why a peer, whose certificate is good, may have no tunnel with
+// us. One of both has to be allowed to open it: who does is not known here.
+func (t *trust) permit(vpn netip.Addr, peer *pki.Peer) error {
+	if t.rules == nil {
+		return nil
+	}
+	m, err := member(peer.Leaf, vpn)
+	if err != nil {
+		return err
+	}
+	ours := t.rules.Talk(t.self, m)
+	if ours.Allowed || t.rules.Talk(m, t.self).Allowed {
+		return nil
+	}
+	return fmt.Errorf("%s does not let us talk with %q: %v", t.rules.Name(), peer.Name, ours)
+}
+
+// filter returns what finds out what the policy says about packets; nil: there is
+// no policy.
+func (t *trust) filter() func(netip.Addr, [][]byte) *filter.Filter {
+	if t.rules == nil {
+		return nil
+	}
+	return func(vpn netip.Addr, chain [][]byte) *filter.Filter {
+		leaf, err := x509.ParseCertificate(chain[0])
+		if err != nil {
+			return filter.Nothing()
+		}
+		m, err := member(leaf, vpn)
+		if err != nil { // permit has read the same
+			return filter.Nothing()
+		}
+		return filter.Compile(t.rules, t.self, m)
+	}
+}
