@@ -329,7 +329,11 @@ func (p *Pins) Warnings() []string {
 func (p *Pins) warn(format string, args ...any) {
 	const most = 100 // somebody may not ask for them
 	if len(p.warnings) < most {
-		p.warnings = append(p.warnings, p.path+": "+fmt.Sprintf(format, args...))
+		text := fmt.Sprintf(format, args...)
+		if p.path != "" {
+			text = p.path + ": " + text
+		}
+		p.warnings = append(p.warnings, text)
 	}
 }
 

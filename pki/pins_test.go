@@ -117,8 +117,10 @@ func TestPinsCheck(t *testing.T) {
 				if path != "" {
 					wantPins(t, openPins(t, path), c.pins)
 				}
-				if w := p.Warnings(); len(w) != 0 {
-					t.Errorf("warnings = %q, want none", w)
+				for _, w := range p.Warnings() {
+					if !strings.Contains(w, "10.9.0.1 belongs to key") { // of another certificate with the address
+						t.Errorf("warning %q, want none", w)
+					}
 				}
 			})
 		}
