@@ -30,6 +30,7 @@ var layers = map[string][]string{
 	"pki/safefile": {},
 
 	"rdv/wire":     {},
+	"rdv/channel":  {},
 	"punch":        {"rdv/wire"},
 	"punch/udp":    {"punch"},
 	"punch/simnet": {"punch", "rdv/wire"},
