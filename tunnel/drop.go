@@ -25,12 +25,13 @@ const (
 	DropDevice       // the device did not take it
 	DropTooBig       // packet larger than the path, and not to be cut; its sender was told
 	DropCE           // congestion was marked on the way, which the packet cannot show
+	DropClear        // message in clear from the RDV's address, which is to use the channel
 	dropCount
 )
 
 var dropNames = [dropCount]string{
 	"none", "invalid", "short", "epoch", "replay", "auth", "no_peer", "not_ip",
-	"source", "dest", "queue", "refused", "rate", "size", "send", "device", "too_big", "ce",
+	"source", "dest", "queue", "refused", "rate", "size", "send", "device", "too_big", "ce", "clear",
 }
 
 func (d Drop) String() string {

@@ -77,7 +77,10 @@ func (c *CA) Sign(now time.Time, rand io.Reader, data []byte, req Request) (*Iss
 		req.Name = a.name
 	}
 	again := a.serial != nil
-	if req.AddrsFromCSR || again && len(req.Addrs) == 0 && !req.NoAddress {
+	if again && len(req.Addrs) == 0 && !req.NoAddress {
+		req.Rendezvous = req.Rendezvous || a.rendezvous
+	}
+	if req.AddrsFromCSR || again && len(req.Addrs) == 0 && !req.NoAddress && !req.Rendezvous {
 		req.Addrs = append(req.Addrs, a.addrs...)
 	}
 	// A certificate signed anew takes the place of itself.
@@ -176,6 +179,9 @@ func (c *CA) template(now time.Time, req Request, serial *big.Int, pub crypto.Pu
 	}
 	for _, a := range req.Addrs {
 		tmpl.IPAddresses = append(tmpl.IPAddresses, a.AsSlice())
+	}
+	if req.Rendezvous {
+		tmpl.URIs = append(tmpl.URIs, pki.RendezvousURI())
 	}
 	if tmpl.NotAfter.After(c.Cert.NotAfter) {
 		tmpl.NotAfter = c.Cert.NotAfter

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"campagnol/pki"
 )
 
 // A Request says what certificate is wanted.
@@ -30,6 +32,11 @@ type Request struct {
 	// NoAddress allows a certificate without VPN address, as a rendezvous
 	// server has.
 	NoAddress bool
+
+	// Rendezvous makes the certificate one for a rendezvous server that
+	// authenticates its clients: it names no VPN address, but the URI of
+	// [pki.RendezvousURI]. With Renew, a certificate that has it keeps it.
+	Rendezvous bool
 
 	// AddrsFromCSR also takes the IP addresses that a signing request asks for.
 	// Everything else in it is ignored, but for its key.
@@ -93,6 +100,10 @@ func (r *Request) checkAddrs() error {
 		}
 	}
 	r.Addrs = addrs
+	if r.Rendezvous && len(addrs) > 0 {
+		return withHint(errors.New("ca: a rendezvous server has no VPN address"),
+			"a host that is both needs two certificates, with two names")
+	}
 	if r.NoAddress && len(addrs) > 0 {
 		return errors.New("ca: a certificate with and without VPN address at once is not possible")
 	}
@@ -115,11 +126,12 @@ func (c *CA) inherit(x *index, r *Request) error {
 		return withHint(fmt.Errorf("ca: %q has no certificate that could be renewed", r.Name),
 			"leave out --renew for a new host; the names in use: campagnol ca list")
 	}
-	if len(r.Addrs) > 0 || r.NoAddress {
+	if len(r.Addrs) > 0 || r.NoAddress || r.Rendezvous {
 		return nil
 	}
 	if cert := c.stored(last); cert != nil {
 		r.Addrs = addrsOf(cert)
+		r.Rendezvous = pki.IsRendezvous(cert)
 	}
 	return nil
 }
@@ -127,9 +139,9 @@ func (c *CA) inherit(x *index, r *Request) error {
 // conflicts checks that no other host with a valid certificate has the name or
 // an address.
 func (c *CA) conflicts(now time.Time, x *index, r *Request) error {
-	if len(r.Addrs) == 0 && !r.NoAddress {
+	if len(r.Addrs) == 0 && !r.NoAddress && !r.Rendezvous {
 		return withHint(errors.New("ca: a certificate needs the VPN address of its host"),
-			"add --ip with the vpn_ip of the host's configuration, or --no-ip for a rendezvous server")
+			"add --ip with the vpn_ip of the host's configuration, --rdv for a rendezvous server, or --no-ip")
 	}
 	if r.Force {
 		return nil
@@ -188,6 +200,8 @@ type applicant struct {
 	key    crypto.PublicKey
 	addrs  []netip.Addr
 	serial *big.Int // of the certificate that is signed anew; nil for a request
+
+	rendezvous bool // that certificate is one for a rendezvous server
 }
 
 // PEM types of signing requests.
@@ -245,7 +259,10 @@ func (c *CA) parseOldCertificate(x *index, der []byte) (*applicant, error) {
 		return nil, withHint(fmt.Errorf("ca: certificate %s of %q was revoked on %s", formatSerial(r.serial), c.nameOf(r), day(r.revoked)),
 			"a revoked key may be in wrong hands: issue a certificate with a new one, campagnol ca issue")
 	}
-	return &applicant{name: cert.Subject.CommonName, key: cert.PublicKey, addrs: addrsOf(cert), serial: cert.SerialNumber}, nil
+	return &applicant{
+		name: cert.Subject.CommonName, key: cert.PublicKey, addrs: addrsOf(cert), serial: cert.SerialNumber,
+		rendezvous: pki.IsRendezvous(cert),
+	}, nil
 }
 
 // issued checks that cert comes from this CA: that it is in the directory, or
