@@ -31,6 +31,7 @@ var layers = map[string][]string{
 	"pki/safefile": {},
 
 	"rdv/wire":     {},
+	"rdv/channel":  {},
 	"punch":        {"rdv/wire"},
 	"punch/udp":    {"punch"},
 	"punch/simnet": {"punch", "rdv/wire"},
@@ -44,10 +45,10 @@ var layers = map[string][]string{
 	"tunnel/filter":     {"pki/policy"},
 	"tunnel":            {"tunnel/filter", "tunnel/handshake", "tunnel/packet", "tunnel/record"},
 
-	"rdv/internal/load":  {"punch", "punch/udp", "rdv/wire"},
+	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
-	"rdv":                {"internal/logging", "punch", "rdv/wire"},
-	"client":             {"punch", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/packet", "tunnel/record", "tunnel/segment"},
+	"rdv":                {"internal/logging", "pki", "punch", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
+	"client":             {"punch", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/packet", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab":   {},
 	"internal/bench": {"internal/cli", "internal/lab", "internal/version", "pki/ca"},
@@ -57,7 +58,7 @@ var layers = map[string][]string{
 		"pki", "pki/ca", "pki/policy", "pki/safefile", "punch", "punch/udp", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/record",
 	},
 	"rdv/campagnol_rdv": {
-		"conf", "internal/cli", "internal/logging", "internal/service", "internal/version", "punch/udp", "rdv",
+		"conf", "internal/cli", "internal/logging", "internal/service", "internal/version", "pki", "punch/udp", "rdv", "rdv/channel", "tunnel/handshake",
 	},
 }
 

@@ -67,6 +67,21 @@ type Settings struct {
 
 	Suites []record.Suite // nil: all that we speak
 
+	// Auth says how we register; but for AuthNo, VerifyServer is needed.
+	Auth Auth
+
+	// VerifyServer decides whether a certificate chain, in DER, leaf first, is
+	// that of our RDV. It is called from several goroutines.
+	VerifyServer func(now time.Time, chain [][]byte) (ServerIdentity, error)
+
+	// ServerKnown says whether a channel has ever stood with the RDV, so that
+	// AuthAuto does not register in clear; nil: never. RememberServer, unless
+	// it is nil, is called in a goroutine of its own each time when one does.
+	ServerKnown    func() bool
+	RememberServer func(ServerIdentity)
+
+	Software string // our name and version, for people at the RDV
+
 	FIFOSize   int           // packets kept for a peer until its session is up; 0: 20
 	MaxClients int           // peers at a time; 0: 100
 	Timeout    time.Duration // idle time of a session; 0: 120 s. The DTLS server adds 10 s
@@ -99,7 +114,7 @@ func (s Settings) withDefaults() Settings {
 
 // check reports what s lacks.
 func (s *Settings) check() error {
-	if !s.Server.IsValid() || s.Verify == nil {
+	if !s.Server.IsValid() || s.Verify == nil || s.Auth != AuthNo && s.VerifyServer == nil {
 		return errors.New("client: incomplete settings")
 	}
 	return nil
@@ -116,7 +131,8 @@ const (
 // How much may wait for control. What comes from where does not share a queue,
 // so that a flood of one kind does not displace another.
 const (
-	queueRDV     = 64  // messages from the RDV's address
+	queueRDV     = 64  // messages in clear from the RDV's address
+	queueChannel = 64  // datagrams of the channel, and of its gate, from there
 	queuePunches = 256 // punches that name a peer we look for
 	queueRecords = 256 // datagrams of handshakes
 	queueInner   = 64  // contents of authentic records that are not data
@@ -135,11 +151,13 @@ type Client struct {
 
 	// To control. Never closed.
 	fromRDV  chan event
+	channel  chan event
 	punches  chan event
 	records  chan event
 	inner    chan event
 	packets  chan event
 	finished chan handshakeEnd
+	shaken   chan shakeEnd
 	calls    chan func(now time.Time)
 	done     chan struct{} // closed when Run returns
 
@@ -151,12 +169,15 @@ type control struct {
 	ctx      context.Context // of Run
 	wg       *sync.WaitGroup // its goroutines
 	set      Settings
-	changes  int          // of set
-	flows    *filter.Pool // that the policy lets pass
-	sweepAt  time.Time    // when to look for flows that have ended
-	shaper   *shaper      // nil: no limits
-	unshape  func()       // ends the shaper's goroutine
-	reg      *registration
+	changes  int                      // of set
+	flows    *filter.Pool             // that the policy lets pass
+	sweepAt  time.Time                // when to look for flows that have ended
+	shaper   *shaper                  // nil: no limits
+	unshape  func()                   // ends the shaper's goroutine
+	reg      *registration            // in clear
+	server   *serverChannel           // instead of it
+	shaking  *shaking                 // for server; nil: no handshake runs
+	said     map[string]bool          // why there was no channel, as far as it was logged
 	peers    map[netip.Addr]*peer     // by VPN address
 	ends     map[netip.AddrPort]*peer // by UDP address: of sessions and candidates
 	due      timers
@@ -204,11 +225,13 @@ func New(cfg Config) (*Client, error) {
 		cfg:      cfg,
 		log:      cfg.Log,
 		fromRDV:  make(chan event, queueRDV),
+		channel:  make(chan event, queueChannel),
 		punches:  make(chan event, queuePunches),
 		records:  make(chan event, queueRecords),
 		inner:    make(chan event, queueInner),
 		packets:  make(chan event, queuePackets),
 		finished: make(chan handshakeEnd),
+		shaken:   make(chan shakeEnd),
 		calls:    make(chan func(time.Time)),
 		done:     make(chan struct{}),
 	}
@@ -233,7 +256,7 @@ func (c *Client) Run(ctx context.Context) error {
 	c.flows = filter.NewPool(now, filter.Limits{})
 	c.ctx = ctx
 	c.wg = new(sync.WaitGroup)
-	c.reg = newRegistration(now, c.set.Server, c.hello(), c.cfg.Jitter)
+	c.register(now)
 
 	c.shape(now)
 	c.carry(fail)
@@ -284,6 +307,10 @@ func (c *Client) loop() {
 		case <-timer.C:
 		case e := <-c.fromRDV:
 			c.handleRDV(time.Now(), e.msg)
+		case e := <-c.channel:
+			c.handleChannel(time.Now(), e.data)
+		case e := <-c.shaken:
+			c.handleShaken(time.Now(), e)
 		case e := <-c.punches:
 			c.handlePunch(time.Now(), e.addr, e.msg)
 		case e := <-c.records:
@@ -302,17 +329,13 @@ func (c *Client) loop() {
 		now := time.Now()
 		c.advance(now)
 		c.flush()
-		timer.Reset(c.timeout().Sub(now))
+		timer.Reset(c.timeout(now).Sub(now))
 	}
 }
 
 // advance does what is due.
 func (c *Client) advance(now time.Time) {
-	c.messages = c.messages[:0]
-	var ev regEvent
-	c.messages, ev = c.reg.advance(now, c.messages)
-	c.reportRegistration(ev)
-	c.post(c.messages)
+	c.advanceRegistration(now)
 	c.sweepFlows(now)
 	for p := c.due.pop(now); p != nil; p = c.due.pop(now) {
 		c.advancePeer(now, p)
@@ -320,10 +343,12 @@ func (c *Client) advance(now time.Time) {
 }
 
 // timeout returns when advance has something to do next.
-func (c *Client) timeout() time.Time {
-	next := c.reg.timeout()
-	if t := c.due.next(); !t.IsZero() && t.Before(next) {
-		return t
+func (c *Client) timeout(now time.Time) time.Time {
+	next := now.Add(time.Hour) // while a handshake runs there may be nothing else
+	for _, t := range [...]time.Time{c.reg.timeout(), c.server.timeout(), c.due.next()} {
+		if !t.IsZero() && t.Before(next) {
+			next = t
+		}
 	}
 	return next
 }
@@ -346,8 +371,13 @@ func (c *Client) sendMessage(to netip.AddrPort, m wire.Message) {
 	c.send(to, m.Append(nil))
 }
 
-// tell sends the RDV a message about a VPN address.
+// tell sends the RDV a message about a VPN address: in clear, or what takes its
+// place in the channel.
 func (c *Client) tell(t wire.Type, vpn netip.Addr) {
+	if c.reg.held() {
+		c.tellChannel(t, vpn)
+		return
+	}
 	c.sendMessage(c.set.Server, wire.Message{Type: t, IP1: vpn})
 }
 
@@ -380,7 +410,7 @@ func (c *Client) publish(t *table) { c.table.Store(t) }
 
 // goodbye leaves: the RDV is told first, then the peers.
 func (c *Client) goodbye(now time.Time) {
-	c.post([]punch.Out{c.reg.bye()})
+	c.leave(now)
 	for _, p := range c.peersInOrder() {
 		c.stopTry(p)
 		if p.session != nil {

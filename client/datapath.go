@@ -90,6 +90,8 @@ func (in *inbound) datagram(t *table, src *source, known bool, from netip.AddrPo
 	switch kind := wire.KindOf(b); {
 	case kind == wire.KindDTLS && known:
 		in.records(src, from, b)
+	case (kind == wire.KindDTLS || kind == wire.KindGate) && t.channel && from == t.server:
+		in.c.hand(in.c.channel, event{data: bytes.Clone(b)})
 	case kind == wire.KindDTLS:
 		in.c.drops.Add(tunnel.DropNoPeer)
 	case kind == wire.KindRendezvous:

@@ -10,7 +10,6 @@ import (
 
 	"campagnol/pki/pkitest"
 	"campagnol/punch"
-	"campagnol/rdv/wire"
 	"campagnol/tunnel"
 	"campagnol/tunnel/device"
 	"campagnol/tunnel/handshake"
@@ -225,7 +224,7 @@ func TestEstablishLeavesNoGap(t *testing.T) {
 	}
 	c.ctx, c.clock = t.Context(), tunnel.NewClock(began)
 	vpn, addr := peerAt(0)
-	c.handleForward(began, wire.Message{Type: wire.Forward, Port: addr.Port(), IP1: addr.Addr(), IP2: vpn})
+	c.handleForward(began, vpn, addr)
 	p := c.peers[vpn]
 	p.staged = [][]byte{packetTo(c.cfg.VPNAddr, vpn, "first")}
 	hs, err := handshake.New(handshake.Config{Server: true, Certificate: c.cfg.Certificate}, func([]byte) {})

@@ -8,7 +8,7 @@
 //	fromNet   reads the socket; opens records and writes packets to the device
 //	fromDev   reads the device; seals packets and sends them
 //
-// and one more for each handshake while it lasts. A client with several sockets and
+// and one more for each handshake, with a peer or the RDV, while it lasts. A client with several sockets and
 // queues of the device has the latter two as often. fromNet and fromDev take each
 // packet from its reading to its sending. They see peers through an immutable
 // table that control publishes, take no lock that another holds for long, and
@@ -30,6 +30,15 @@
 // A tunnel in use gets fresh keys from time to time: another session, from a
 // handshake inside the one before, goes on where that is. It is the same tunnel to
 // all who use it.
+//
+// # Registration
+//
+// There are two ways to register at the RDV: in clear, as Campagnol 0.3.5 does
+// (registration), and over a channel in which both ends have shown their
+// certificates (serverChannel; docs/protocol.md is the specification). They are
+// machines side by side, of which the second leads: it tells the first when to begin
+// and when to be quiet. Introductions come by the one that is registered, and are
+// the same from there on.
 //
 // # Trust
 //

@@ -2,6 +2,7 @@ package client
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"campagnol/punch"
@@ -60,13 +61,19 @@ func (c *Client) sendPacket(now time.Time, r *route, pkt []byte) {
 // or as often as costs nothing.
 func (c *Client) handleRDV(now time.Time, m wire.Message) {
 	c.log.Debug("<< "+m.Type.String(), "from", c.set.Server)
+	if m.Type == wire.Pong || m.Type == wire.Reconnect {
+		c.perform(now, c.server.handleClear(now, m.Type, nil))
+	} else if c.reg.held() {
+		c.drops.Add(tunnel.DropClear)
+		return
+	}
 	switch m.Type {
 	case wire.Answer:
-		c.handleAnswer(now, m)
+		c.handleAnswer(now, m.IP2, m.Endpoint())
 	case wire.Forward:
-		c.handleForward(now, m)
+		c.handleForward(now, m.IP2, m.Endpoint())
 	case wire.Reject:
-		c.handleReject(now, m)
+		c.handleReject(now, m.IP1, unknownPeer)
 	}
 	var ev regEvent
 	c.messages, ev = c.reg.handle(now, m, c.messages[:0])
@@ -76,28 +83,35 @@ func (c *Client) handleRDV(now time.Time, m wire.Message) {
 			"server", c.set.Server, "hint", "server_host and server_port may be those of something else")
 	}
 	c.reportRegistration(ev)
+	c.lookForChannel(now, ev)
 }
 
 // handleAnswer: the RDV tells where the peer is that we asked for.
-func (c *Client) handleAnswer(now time.Time, m wire.Message) {
-	p := c.peers[m.IP2]
-	if p == nil || p.try == nil || !p.try.asked || !c.usable(m.Endpoint()) {
+func (c *Client) handleAnswer(now time.Time, vpn netip.Addr, at ...netip.AddrPort) {
+	p := c.peers[vpn]
+	at = c.usableOf(at)
+	if p == nil || p.try == nil || !p.try.asked || len(at) == 0 {
 		return
 	}
 	switch a := p.try.attempt; {
 	case a == nil:
-		c.beginPunching(now, p, m.Endpoint())
-	case !a.Knows(m.Endpoint()): // asked twice, and the peer is elsewhere now
-		a.Introduce(now, m.Endpoint())
+		c.beginPunching(now, p, at...)
+	case !knowsAll(a, at): // asked twice, and the peer is elsewhere now
+		a.Introduce(now, at...)
 		c.stepTry(now, p)
 	}
 	c.settle(p)
 }
 
+// knowsAll reports whether all of at are candidates of an attempt.
+func knowsAll(a *punch.Attempt, at []netip.AddrPort) bool {
+	return !slices.ContainsFunc(at, func(e netip.AddrPort) bool { return !a.Knows(e) })
+}
+
 // handleForward: the RDV tells who asked for us.
-func (c *Client) handleForward(now time.Time, m wire.Message) {
-	vpn := m.IP2
-	if vpn == c.cfg.VPNAddr || !c.cfg.Network.Contains(vpn) || !c.usable(m.Endpoint()) {
+func (c *Client) handleForward(now time.Time, vpn netip.Addr, at ...netip.AddrPort) {
+	at = c.usableOf(at)
+	if vpn == c.cfg.VPNAddr || !c.cfg.Network.Contains(vpn) || len(at) == 0 {
 		return
 	}
 	p := c.peers[vpn]
@@ -113,16 +127,16 @@ func (c *Client) handleForward(now time.Time, m wire.Message) {
 	switch {
 	case p.try == nil: // new, or an established peer that was restarted
 		p.try = &try{began: now}
-		c.beginPunching(now, p, m.Endpoint())
+		c.beginPunching(now, p, at...)
 	case p.try.attempt == nil: // we asked, and so did it
-		c.beginPunching(now, p, m.Endpoint())
+		c.beginPunching(now, p, at...)
 		p.try.attempt.Cross()
 	default:
 		if p.try.asked {
 			p.try.attempt.Cross()
 		}
-		if now.Sub(p.try.began) > time.Second || !p.try.attempt.Knows(m.Endpoint()) {
-			p.try.attempt.Introduce(now, m.Endpoint())
+		if now.Sub(p.try.began) > time.Second || !knowsAll(p.try.attempt, at) {
+			p.try.attempt.Introduce(now, at...)
 			c.stepTry(now, p)
 		}
 	}
@@ -142,29 +156,37 @@ func (c *Client) roomForAskers() bool {
 	return waiting < max(1, c.set.MaxClients/2)
 }
 
-// handleReject: the RDV does not know the peer that we asked for.
-func (c *Client) handleReject(now time.Time, m wire.Message) {
-	p := c.peers[m.IP1]
+// unknownPeer is why there is no session with a peer that is not registered.
+const unknownPeer = "the RDV server does not know the peer"
+
+// handleReject: the RDV does not lead us to the peer that we asked for.
+func (c *Client) handleReject(now time.Time, vpn netip.Addr, why string) {
+	p := c.peers[vpn]
 	if p == nil || p.try == nil || !p.try.asked || p.try.attempt != nil {
 		return
 	}
-	c.log.Info("The RDV server does not know the peer", "peer", p.vpn)
+	if why == unknownPeer {
+		c.log.Info("The RDV server does not know the peer", "peer", p.vpn)
+	} else {
+		c.log.Info("The RDV server does not introduce us to the peer", "peer", p.vpn, "reason", why)
+	}
 	c.refused.note(now, p.vpn)
-	c.failures.note(now, p.vpn, "the RDV server does not know the peer", nil)
+	c.failures.note(now, p.vpn, why, nil)
 	c.stopTry(p)
 	c.settle(p)
 }
 
-// beginPunching makes p's try leave NEW.
-func (c *Client) beginPunching(now time.Time, p *peer, at netip.AddrPort) {
+// beginPunching makes p's try leave NEW. at are where the peer may be, the likeliest
+// first; there is one at least.
+func (c *Client) beginPunching(now time.Time, p *peer, at ...netip.AddrPort) {
 	t := p.try
 	t.ask = time.Time{}
 	if t.asked {
 		t.ask = now.Add(askAgain) // unless a punch comes before
 	}
 	t.until = now.Add(tryLife)
-	t.attempt = punch.NewAttempt(now, punch.Config{Self: c.cfg.VPNAddr, Peer: p.vpn, Asked: t.asked}, at)
-	c.log.Debug("Punching {ip} {port}", "ip", at.Addr(), "port", at.Port(), "peer", p.vpn)
+	t.attempt = punch.NewAttempt(now, punch.Config{Self: c.cfg.VPNAddr, Peer: p.vpn, Asked: t.asked}, at...)
+	c.log.Debug("Punching {ip} {port}", "ip", at[0].Addr(), "port", at[0].Port(), "peer", p.vpn)
 	c.messages = t.attempt.Advance(now, c.messages[:0])
 	c.post(c.messages)
 	c.stepTry(now, p)
@@ -180,6 +202,27 @@ func (c *Client) handlePunch(now time.Time, from netip.AddrPort, m wire.Message)
 	c.post(c.messages)
 	c.stepTry(now, p)
 	c.settle(p)
+}
+
+// maxNamed is how many addresses of a peer are taken from the RDV. A lying one must
+// not make us knock at many doors.
+const maxNamed = 4
+
+// usableOf returns those of the RDV's addresses for a peer that our socket can
+// reach and where a peer may be. If there are too many, the last one is kept, which
+// is the peer's on the Internet.
+func (c *Client) usableOf(at []netip.AddrPort) []netip.AddrPort {
+	is4 := c.set.Server.Addr().Unmap().Is4()
+	var good []netip.AddrPort
+	for _, a := range at {
+		if c.usable(a) && a.Addr().Unmap().Is4() == is4 {
+			good = append(good, a)
+		}
+	}
+	if n := len(good); n > maxNamed {
+		good = append(good[:maxNamed-1], good[n-1])
+	}
+	return good
 }
 
 // usable reports whether a peer may be at a UDP address.

@@ -34,6 +34,8 @@ const (
 //	┌─► HELLO ──OK──► registered: PING every 3 s ──RECONNECT──┐
 //	│     └─4 tries─► BYE, back-off ──┐                       │
 //	└─────────────────────────────────┴───────────────────────┘
+//
+// It does nothing between hold and start.
 type registration struct {
 	server netip.AddrPort
 	hello  wire.Message
@@ -48,6 +50,7 @@ type registration struct {
 	said    time.Time // the last HELLO
 	heard   time.Time // the RDV, last
 	silent  bool      // and it was reported
+	since   time.Time // registered
 }
 
 type regState uint8
@@ -56,6 +59,7 @@ const (
 	regWaiting regState = iota // for a round's beginning
 	regHello                   // a HELLO is out
 	regRegistered
+	regHeld // there is a better way, see serverChannel; nothing is said
 )
 
 // A regEvent is what registration has to report.
@@ -76,14 +80,23 @@ func newRegistration(now time.Time, server netip.AddrPort, hello wire.Message, j
 	return &registration{server: server, hello: hello, jitter: jitter, next: now, backoff: backoffMin}
 }
 
-// timeout returns when advance must be called next.
+// timeout returns when advance must be called next; zero means never.
 func (r *registration) timeout() time.Time { return r.next }
 
 func (r *registration) registered() bool { return r.state == regRegistered }
 
+// held reports whether nothing is to be said in clear.
+func (r *registration) held() bool { return r.state == regHeld }
+
+// hold ends the registration in clear without a word.
+func (r *registration) hold() { r.state, r.next, r.silent = regHeld, time.Time{}, false }
+
+// start begins it anew.
+func (r *registration) start(now time.Time) { r.state, r.next, r.backoff = regWaiting, now, backoffMin }
+
 // advance takes the passing of time and appends what to send to out.
 func (r *registration) advance(now time.Time, out []punch.Out) ([]punch.Out, regEvent) {
-	if now.Before(r.next) {
+	if r.held() || now.Before(r.next) {
 		return out, regNothing
 	}
 	switch {
@@ -140,10 +153,13 @@ func (r *registration) bye() punch.Out {
 
 // handle takes a message from the RDV's address and appends what to send to out.
 func (r *registration) handle(now time.Time, m wire.Message, out []punch.Out) ([]punch.Out, regEvent) {
+	if r.held() {
+		return out, regNothing
+	}
 	r.heard = now
 	switch {
 	case m.Type == wire.OK && r.state == regHello:
-		r.state, r.next = regRegistered, now.Add(pingInterval)
+		r.state, r.next, r.since = regRegistered, now.Add(pingInterval), now
 		r.backoff, r.silent = backoffMin, false
 		return out, regDone
 	case m.Type == wire.NOK && r.state == regHello:

@@ -161,3 +161,34 @@ func TestBye(t *testing.T) {
 		t.Errorf("bye = %+v", b)
 	}
 }
+
+// TestRegistrationHeld: between hold and start nothing is said or heard.
+func TestRegistrationHeld(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		replies map[int]wire.Type // before it is held, at 50 ms
+		want    []string          // after it is started again, at 100 s
+	}{
+		{"waiting", nil, []string{"0: HELLO trying", "1000: HELLO"}},
+		{"registered", map[int]wire.Type{20: wire.OK}, []string{"0: HELLO trying", "1000: HELLO"}},
+	} {
+		r := newReg()
+		play(t, r, 50*time.Millisecond, c.replies)
+		r.hold()
+		if !r.timeout().IsZero() || r.registered() || !r.held() {
+			t.Errorf("%s: held, but with time-out %v, registered %v", c.name, r.timeout(), r.registered())
+		}
+		for _, typ := range []wire.Type{wire.OK, wire.NOK, wire.Reconnect, wire.Pong, wire.Punch} {
+			if out, ev := r.handle(began.Add(time.Second), wire.Message{Type: typ}, nil); len(out) > 0 || ev != regNothing {
+				t.Errorf("%s: %v led to %v, %v", c.name, typ, out, ev)
+			}
+		}
+		if out, ev := r.advance(began.Add(time.Hour), nil); len(out) > 0 || ev != regNothing {
+			t.Errorf("%s: time led to %v, %v", c.name, out, ev)
+		}
+		r.start(began)
+		if got := play(t, r, 2*time.Second, nil); fmt.Sprint(got) != fmt.Sprint(c.want) {
+			t.Errorf("%s: started again: %q, want %q", c.name, got, c.want)
+		}
+	}
+}

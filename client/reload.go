@@ -27,7 +27,7 @@ func (c *Client) Restart(ctx context.Context, s Settings) error {
 	return c.do(ctx, func(now time.Time) {
 		c.goodbye(now)
 		c.change(now, s)
-		c.reg = newRegistration(now, c.set.Server, c.hello(), c.cfg.Jitter)
+		c.register(now)
 	})
 }
 
@@ -46,19 +46,25 @@ func (c *Client) do(ctx context.Context, f func(now time.Time)) error {
 }
 
 func (c *Client) apply(now time.Time, s Settings) {
-	server, local := c.set.Server, c.set.LocalAddr
-	if server != s.Server || local != s.LocalAddr {
+	old := c.set
+	anew := old.Server != s.Server || old.Auth != s.Auth
+	if anew || old.LocalAddr != s.LocalAddr && !c.reg.held() {
 		// An original server refuses a second HELLO with another address.
-		bye := c.reg.bye()
-		c.sendMessage(bye.To, bye.Msg)
+		c.leave(now)
+		anew = true
 	}
 	c.change(now, s)
-	if server != c.set.Server || local != c.set.LocalAddr {
-		c.reg = newRegistration(now, c.set.Server, c.hello(), c.cfg.Jitter)
+	if anew {
+		c.register(now)
+	} else {
+		c.applyToChannel(now, &old)
 	}
 	for _, p := range c.peersInOrder() {
 		if p.session != nil {
 			c.verifyAgain(now, p)
+		}
+		if p.session != nil && p.addr == c.set.Server {
+			c.closeSession(now, p) // that is the RDV's place now
 		}
 		c.settle(p)
 	}
@@ -70,7 +76,7 @@ func (c *Client) change(now time.Time, s Settings) {
 	c.set = s.withDefaults()
 	c.changes++
 	tab := *c.table.Load()
-	tab.server, tab.multicast = c.set.Server, c.set.Multicast
+	tab.server, tab.channel, tab.multicast = c.set.Server, c.set.Auth != AuthNo, c.set.Multicast
 	next := &tab
 	if old.MaxRate != c.set.MaxRate || old.PeerRate != c.set.PeerRate || old.MTU != c.set.MTU {
 		c.shape(now)

@@ -14,10 +14,28 @@ type Status struct {
 	VPNAddr    netip.Addr
 	Server     netip.AddrPort
 	Registered bool              // at the RDV
+	RDV        RDVStatus         // how
 	Peers      []PeerStatus      // by VPN address
 	Failures   []Failure         // of peers that could not be reached, by VPN address
 	Offloads   device.Offloads   // of the device
 	Drops      map[string]uint64 // by reason
+}
+
+// An RDVStatus says how a Client is registered at the RDV.
+type RDVStatus struct {
+	Auth          Auth      // of the Settings
+	Authenticated bool      // over the authenticated channel, not in clear
+	Since         time.Time // registered; zero: we are not
+
+	// Of the channel; zero without one.
+	Server   ServerIdentity
+	Cipher   string
+	Endpoint netip.AddrPort // where the RDV sees us
+
+	// Refusal is why there was no channel when it was tried last, made for
+	// people; empty if there was one, or the RDV seems to have none.
+	Refusal   string
+	RefusedAt time.Time
 }
 
 // A Failure says why there is no session with a peer.
@@ -70,7 +88,8 @@ func (c *Client) status() Status {
 	s := Status{
 		VPNAddr:    c.cfg.VPNAddr,
 		Server:     c.set.Server,
-		Registered: c.reg.registered(),
+		Registered: c.reg.registered() || c.server.stands(),
+		RDV:        c.rdvStatus(),
 		Failures:   c.failures.list(),
 		Offloads:   c.cfg.Device.Offloads(),
 		Drops:      c.drops.Snapshot(),
@@ -81,6 +100,20 @@ func (c *Client) status() Status {
 			c.describe(&ps, p)
 		}
 		s.Peers = append(s.Peers, ps)
+	}
+	return s
+}
+
+func (c *Client) rdvStatus() RDVStatus {
+	s := RDVStatus{Auth: c.set.Auth}
+	if why := c.server.refusal; why.err != nil {
+		s.Refusal, s.RefusedAt = why.err.Error(), why.at
+	}
+	if l := c.server.link; l != nil {
+		s.Authenticated, s.Since = true, l.since
+		s.Server, s.Cipher, s.Endpoint = l.server, l.suite.String(), l.endpoint
+	} else if c.reg.registered() {
+		s.Since = c.reg.since
 	}
 	return s
 }

@@ -16,13 +16,14 @@ type table struct {
 	sources  cow[netip.AddrPort, *source] // by UDP address
 	punching cow[netip.Addr, struct{}]    // VPN addresses whose punches control waits for
 
-	server    netip.AddrPort // the RDV
+	server    netip.AddrPort // the RDV; no peer is there
+	channel   bool           // control waits for a channel's datagrams from there
 	multicast bool           // goes over every open tunnel
 }
 
 // newTable returns a table without peers.
 func (c *Client) newTable() *table {
-	return &table{server: c.set.Server, multicast: c.set.Multicast}
+	return &table{server: c.set.Server, channel: c.set.Auth != AuthNo, multicast: c.set.Multicast}
 }
 
 // A route is where packets for a VPN address go. It is immutable.

@@ -65,12 +65,15 @@ func newVPN(t *testing.T, seed uint64) *vpn {
 	return v
 }
 
-func (v *vpn) startRDV() {
-	conn := v.net.Internet().Listen(v.server.String())
+func (v *vpn) startRDV() { v.startServer(rdv.Config{}) }
+
+// startServer starts the RDV with a configuration in which the socket is missing.
+func (v *vpn) startServer(cfg rdv.Config) {
+	cfg.Conn = v.net.Internet().Listen(v.server.String())
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := rdv.New(rdv.Config{Conn: conn}).Run(ctx); err != nil {
+		if err := rdv.New(cfg).Run(ctx); err != nil {
 			v.t.Errorf("rdv: %v", err)
 		}
 	})

@@ -247,6 +247,31 @@ func (a *assignment) boolean(dst *bool) {
 	*dst = v
 }
 
+// An Auto is yes, no, or what suits.
+type Auto uint8
+
+// The values of an Auto.
+const (
+	AutoAuto Auto = iota
+	AutoYes
+	AutoNo
+)
+
+// auto stores auto, yes or no.
+func (a *assignment) auto(dst *Auto) {
+	yes, ok := parseBool(a.text)
+	switch {
+	case strings.EqualFold(a.text, "auto"):
+		*dst = AutoAuto
+	case !ok:
+		a.fail("is not auto, yes or no")
+	case yes:
+		*dst = AutoYes
+	default:
+		*dst = AutoNo
+	}
+}
+
 // lenientBoolean stores yes or no, and yes for anything else.
 func (a *assignment) lenientBoolean(dst *bool) {
 	v, ok := parseBool(a.text)

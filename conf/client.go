@@ -24,6 +24,7 @@ type Client struct {
 	LocalPort  uint16 // UDP port to bind to; 0: any
 	ServerHost string // IPv4 address or name of the rendezvous server
 	ServerPort uint16 // UDP port of the rendezvous server; default 57888
+	RDVAuth    Auto   // whether to authenticate to the rendezvous server, and it to us; default AutoAuto
 	TunMTU     int    // MTU of the virtual interface in bytes, at least 150; default 1419
 	Interface  string // network interface to bind to; "": none
 

@@ -131,6 +131,7 @@ local_host = 192.168.1.5
 local_port = 4444
 server_host = rdv.example.org
 server_port = 1234
+rdv_auth = yes
 tun_mtu = 1300
 interface = eth0
 use_local_addr = on
@@ -187,6 +188,7 @@ func TestEverything(t *testing.T) {
 		LocalPort:         4444,
 		ServerHost:        "rdv.example.org",
 		ServerPort:        1234,
+		RDVAuth:           AutoYes,
 		TunMTU:            1300,
 		Interface:         "eth0",
 		UseLocalAddr:      true,

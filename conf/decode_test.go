@@ -44,6 +44,7 @@ var refused = []struct {
 	{"NETWORK", "server_port", "70000", `:2:15: server_port "70000" is not a port number`},
 	{"NETWORK", "server_port", "-1", `:2:15: server_port "-1" is not a port number`},
 	{"NETWORK", "server_port", "http", `:2:15: server_port "http" is not a port number`},
+	{"NETWORK", "rdv_auth", "maybe", `:2:12: rdv_auth "maybe" is not auto, yes or no`},
 	{"NETWORK", "local_port", "-1", `:2:14: local_port "-1" is not a port number`},
 	{"NETWORK", "local_port", "65536", `:2:14: local_port "65536" is not a port number`},
 	{"NETWORK", "tun_mtu", "149", `:2:11: tun_mtu "149" is too small`},
@@ -283,6 +284,20 @@ func TestOddValues(t *testing.T) {
 		}
 		if got := c.got(client); got != c.want {
 			t.Errorf("%s: got %v, want %v", c.line, got, c.want)
+		}
+	}
+}
+
+// TestAuto checks the values of a key that is auto, yes or no.
+func TestAuto(t *testing.T) {
+	for text, want := range map[string]Auto{"": AutoAuto, "auto": AutoAuto, "AUTO": AutoAuto, "yes": AutoYes, "on": AutoYes, "1": AutoYes, "no": AutoNo, "False": AutoNo} {
+		line := ""
+		if text != "" {
+			line = "rdv_auth = " + text
+		}
+		c, problems, err := ParseClient("f", []byte(edit("NETWORK", "", line)))
+		if err != nil || len(problems) > 0 || c.RDVAuth != want {
+			t.Errorf("%q: %v, %v, %v, want %v", text, c, list(problems), err, want)
 		}
 	}
 }

@@ -14,10 +14,11 @@ const (
 	TypeInteger  Type = "integer"   // a whole number
 	TypeRate     Type = "rate"      // a number of kB/s, that is 1000 bytes per second
 	TypeBool     Type = "yes or no" // also on, off, true, false, 1, 0
-	TypeAddress  Type = "address"   // an IPv4 address
-	TypeNetwork  Type = "network"   // address/length
-	TypeEndpoint Type = "endpoint"  // host, blank, port
-	TypeCommand  Type = "command"   // for the shell; the key may be given several times
+	TypeAuto     Type = "auto, yes or no"
+	TypeAddress  Type = "address"  // an IPv4 address
+	TypeNetwork  Type = "network"  // address/length
+	TypeEndpoint Type = "endpoint" // host, blank, port
+	TypeCommand  Type = "command"  // for the shell; the key may be given several times
 )
 
 // A Key describes one key of the client's file.
@@ -77,6 +78,9 @@ var registry = [...]definition{
 	{Key{Section: sectionNetwork, Name: "server_port", Type: TypePort, Default: "57888",
 		Doc: "The UDP port of the rendezvous server."},
 		func(c *Client, a *assignment) { a.serverPort(&c.ServerPort) }},
+	{Key{Section: sectionNetwork, Name: "rdv_auth", Type: TypeAuto, Default: "auto", New: true,
+		Doc: "Whether the client and the rendezvous server prove to each other who they are, with certificates: yes, or else the client does not register; no; or auto, if the server can do it, and from then on always."},
+		func(c *Client, a *assignment) { a.auto(&c.RDVAuth) }},
 	{Key{Section: sectionNetwork, Name: "local_port", Type: TypePort, Default: "0",
 		Doc: "The local UDP port; 0 takes any that is free."},
 		func(c *Client, a *assignment) { a.port(&c.LocalPort) }},
@@ -168,7 +172,7 @@ var registry = [...]definition{
 		Doc: "How many goroutines, with a socket and a queue of the virtual interface each, carry packets in each direction; worth a try with many peers and more than four processors."},
 		func(c *Client, a *assignment) { a.queues(&c.Queues) }},
 	{Key{Section: sectionClient, Name: "state_dir", Type: TypePath, Default: "/var/lib/campagnol", New: true,
-		Doc: "The directory where the client remembers the keys of peers whose certificate does not name their VPN address."},
+		Doc: "The directory where the client remembers the keys of peers whose certificate does not name their VPN address, and which rendezvous servers have shown a certificate."},
 		func(c *Client, a *assignment) { a.path(&c.StateDir) }},
 	{Key{Section: sectionClient, Name: "control_socket", Type: TypePath, New: true,
 		Doc: "The socket by which \"campagnol status\" asks a client that runs, or none; without it, the socket is called after the virtual interface, in /run/campagnol."},
@@ -216,6 +220,8 @@ func (k *Key) hint() string {
 		h = k.Name + " is a number of kB/s, which are 1000 bytes per second; 0 is no limit"
 	case TypeBool:
 		h = "write yes or no (on, off, true, false, 1 and 0 are understood too)"
+	case TypeAuto:
+		h = "write auto, yes or no"
 	case TypeAddress:
 		h = "write an IPv4 address such as 10.9.0.1"
 	case TypeNetwork:

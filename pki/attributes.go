@@ -125,8 +125,12 @@ func (a *Attributes) addURI(u *url.URL) error {
 			return bad(err)
 		}
 		a.Routes = appendNew(a.Routes, route)
+	case rendezvousKind:
+		if u.Opaque != rendezvousKind {
+			return bad(errors.New("it has a value"))
+		}
 	default:
-		return bad(errors.New(`expected "campagnol:group:NAME" or "campagnol:route:NETWORK"`))
+		return bad(errors.New(`expected "campagnol:group:NAME" or "campagnol:route:NETWORK", or "campagnol:rdv"`))
 	}
 	return nil
 }

@@ -66,6 +66,8 @@ func TestAttributes(t *testing.T) {
 		{"a", []pkitest.Edit{uris("campagnol:group:-a")}, `error: the URI "campagnol:group:-a"`},
 		{"a", []pkitest.Edit{uris("campagnol:group:a%20b")}, `"a%20b" is not the name`},
 		{"a", []pkitest.Edit{uris("campagnol:group:" + strings.Repeat("x", 65))}, `is not the name of a group`},
+		{"a", []pkitest.Edit{uris("campagnol:rdv")}, "{[a] [] [] []}"},
+		{"a", []pkitest.Edit{uris("campagnol:rdv:x")}, `error: the URI "campagnol:rdv:x": it has a value`},
 		{"a", []pkitest.Edit{uris("campagnol:groups:admins")}, `error: the URI "campagnol:groups:admins": expected "campagnol:group:NAME" or "campagnol:route:NETWORK"`},
 		{"a", []pkitest.Edit{uris("campagnol:admins")}, `error: the URI "campagnol:admins": expected`},
 		{"a", []pkitest.Edit{uris("campagnol://group/admins")}, `expected "campagnol:group:NAME"`},

@@ -28,6 +28,10 @@ func (i ip4) addr() netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
+// vpnOf returns the VPN address in a message in clear as the registry knows it: the
+// zero Addr for 0.0.0.0 and what is not IPv4.
+func vpnOf(a netip.Addr) netip.Addr { return ip4Of(a).addr() }
+
 // An endpoint is an IPv4 address and a UDP port, in the 8 bytes that a key of
 // the registry's table needs. Neither is 0, but in the endpoint 0, which is
 // none.

@@ -242,7 +242,7 @@ func TestSessionsAreBounded(t *testing.T) {
 		t.Errorf("%d sessions were reported as removed, want %d", removed, want)
 	}
 	// The first to have asked are the first to be forgotten.
-	first, last := b.reg.byVPN[ip4Of(nthVPN(0))], b.reg.byVPN[ip4Of(nthVPN(19))]
+	first, last := b.reg.byVPN[vpnOf(nthVPN(0))], b.reg.byVPN[vpnOf(nthVPN(19))]
 	if first.sessions[0] != nil || last.sessions[0] == nil {
 		t.Error("the newest sessions were forgotten instead of the oldest")
 	}

@@ -1,6 +1,7 @@
 // Package rdv is the rendezvous server (RDV): it knows at which UDP endpoint
 // each client of the VPN can be reached and introduces clients to each other.
-// It sees no traffic between them and decides about nobody's identity.
+// It sees no traffic between them, and vouches for nobody: clients check each
+// other's certificates.
 //
 // The protocol is that of Campagnol 0.3.5 (package rdv/wire), so that clients
 // of both generations can share a server:
@@ -18,6 +19,21 @@
 // A client that the RDV does not know is told to RECONNECT, which makes it say
 // HELLO: the registry is soft state and a restarted RDV has it back within
 // seconds.
+//
+// # Clients with a certificate
+//
+// A server that has a certificate lets clients register over an authenticated
+// channel (docs/protocol.md, package rdv/channel), with the VPN addresses that
+// their certificates name, which nobody gets in clear then. What comes in passes
+// three doors, and each lets through only what the one before has made sure of:
+//
+//	gate       KNOCK, COOKIE    the sender receives at its address; keeps nothing
+//	admission  ADMIT, WAIT      there is room for a handshake; bounds goroutines and memory
+//	handshake  DTLS             the sender holds a certificate; becomes a [Member]
+//
+// A channel is two keys, a replay window and the certificate, less than 4 KiB, and
+// no goroutine. What keeps its client registered are PINGs in clear: forging them
+// gains nothing.
 //
 // [Registry] is the protocol as a machine without clock and network; [Server]
 // runs it on a socket.

@@ -12,6 +12,10 @@ const (
 	SessionAdded                        // VPN was introduced to Peer
 	SessionRemoved                      // and that is over, or so long ago that it is forgotten
 	TableFull                           // Endpoint could not register VPN: MaxClients are registered
+	ChannelOpened                       // Name has a channel at Endpoint
+	ChannelClosed                       // and that is over: Why
+	Downgraded                          // Endpoint wants VPN in clear, which belongs to a client with a channel
+	Refused                             // Name, at Endpoint, does not get VPN: Why
 )
 
 // An Event is a change in the registry, for the log. Addresses that its Kind
@@ -21,4 +25,6 @@ type Event struct {
 	Endpoint netip.AddrPort
 	VPN      netip.Addr // zero for 0.0.0.0
 	Peer     netip.Addr // zero for 0.0.0.0
+	Name     string     // of the holder of a certificate
+	Why      string
 }

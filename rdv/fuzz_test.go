@@ -77,7 +77,7 @@ func (w *world) step(t *testing.T, b []byte) {
 	if at := w.r.Timeout(); !at.IsZero() && !at.After(w.now) {
 		t.Fatalf("after Advance(%v), Timeout = %v", w.now, at)
 	}
-	if w.r.byVPN[ip4Of(m.IP1)] == nil {
+	if w.r.byVPN[vpnOf(m.IP1)] == nil {
 		delete(w.probed, m.IP1) // forgotten with the registration
 	}
 	old := state{alive: w.alive[from], holder: w.holder(m.IP1)}
@@ -102,7 +102,7 @@ func (w *world) step(t *testing.T, b []byte) {
 
 // holder returns the endpoint at which a VPN address is registered.
 func (w *world) holder(v netip.Addr) netip.AddrPort {
-	if c := w.r.byVPN[ip4Of(v)]; c != nil {
+	if c := w.r.byVPN[vpnOf(v)]; c != nil {
 		return c.endpoint.addrPort()
 	}
 	return netip.AddrPort{}

@@ -17,11 +17,13 @@ const (
 	strangerBurst    = 2 * time.Second        // 8,000 at once
 )
 
-// A limiter limits the rate of answers per IPv4 network of 256 addresses. It is
+// A limiter limits the rate of something per network of 256 IPv4 addresses. It is
 // a table of fixed size, in which networks with the same hash share a limit. An
 // attacker could find such networks, but can spend a client's limit as well by
 // forging the client's own address.
 type limiter struct {
+	interval, burst time.Duration
+
 	// due holds for each network when it would have no credit used at all:
 	// the generic cell rate algorithm, which needs one number and no timer.
 	due [1 << limiterBits]time.Duration
@@ -31,10 +33,14 @@ const limiterBits = 12 // 32 KiB
 
 // allow reports whether an answer to e may be sent at now, and counts it if so.
 func (l *limiter) allow(now time.Duration, e endpoint) bool {
-	network := e.ip() >> 8
+	return l.allowNetwork(now, uint32(e.ip()>>8))
+}
+
+// allowNetwork is allow for a network.
+func (l *limiter) allowNetwork(now time.Duration, network uint32) bool {
 	due := &l.due[network*0x9E3779B1>>(32-limiterBits)]
-	next := max(*due, now) + strangerInterval
-	if next > now+strangerBurst {
+	next := max(*due, now) + l.interval
+	if next > now+l.burst {
 		return false
 	}
 	*due = next

@@ -9,7 +9,7 @@ import (
 )
 
 func TestLimiter(t *testing.T) {
-	var l limiter
+	l := limiter{interval: strangerInterval, burst: strangerBurst}
 	a, _ := endpointOf(epA)
 	neighbour, _ := endpointOf(netip.MustParseAddrPort("203.0.113.200:1"))
 	other, _ := endpointOf(netip.MustParseAddrPort("203.0.114.21:49380"))

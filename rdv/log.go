@@ -3,19 +3,27 @@ package rdv
 import (
 	"context"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"campagnol/internal/logging"
+	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
+	"campagnol/tunnel/handshake"
 )
 
 // logEvent logs a change of the registry in the words of the original.
 func (s *Server) logEvent(e Event) {
 	ctx := context.Background()
 	level := slog.LevelInfo
-	if e.Kind == TableFull {
+	switch e.Kind {
+	case TableFull:
 		level = slog.LevelDebug
+	case Downgraded:
+		level = slog.LevelWarn
 	}
 	if !s.log.Enabled(ctx, level) {
 		return
@@ -32,6 +40,16 @@ func (s *Server) logEvent(e Event) {
 	case TableFull:
 		s.log.DebugContext(ctx, "Cannot register a new client: maximum number of clients reached",
 			"addr", e.Endpoint, "vpn", addr(e.VPN), "max", s.cfg.MaxClients)
+	case ChannelOpened:
+		s.log.InfoContext(ctx, "Authenticated channel with {name} at {addr}", "name", e.Name, "addr", e.Endpoint)
+	case ChannelClosed:
+		s.log.InfoContext(ctx, "Channel with {name} at {addr} is over: {reason}", "name", e.Name, "addr", e.Endpoint, "reason", e.Why)
+	case Downgraded:
+		s.log.WarnContext(ctx, "{addr} asks without authentication for the VPN address {vpn}, which belongs to a client with a certificate; refused",
+			"addr", e.Endpoint, "vpn", addr(e.VPN))
+	case Refused:
+		s.log.InfoContext(ctx, "{name} at {addr} does not get the VPN address {vpn}: {reason}",
+			"name", e.Name, "addr", e.Endpoint, "vpn", addr(e.VPN), "reason", e.Why)
 	}
 }
 
@@ -51,7 +69,49 @@ func (s *Server) logReceived(ctx context.Context, in In) {
 	s.logBytes(ctx, in.Msg)
 }
 
+// logRequest logs a message that has come over a channel.
+func (s *Server) logRequest(ctx context.Context, m *Member, msg *channel.Message, err error) {
+	if err != nil {
+		s.log.DebugContext(ctx, "<< message that cannot be read received from {addr} ({name})", "addr", m.at, "name", m.id.Name, "err", err)
+		return
+	}
+	s.log.DebugContext(ctx, "<< {type} received from {addr} ({name})", "type", msg.Type.String(), "addr", m.at, "name", m.id.Name)
+	s.logFields(ctx, msg)
+}
+
+// logFields logs the content of a message of a channel.
+func (s *Server) logFields(ctx context.Context, msg *channel.Message) {
+	if !s.log.Enabled(ctx, logging.LevelPacket) {
+		return
+	}
+	s.log.Log(ctx, logging.LevelPacket, "   {fields}", "fields", fmt.Sprintf("%+v", *msg))
+}
+
+// How often failed handshakes of one network are logged: anybody can fail.
+const (
+	failureInterval = time.Minute
+	failureBurst    = 5 * time.Minute
+)
+
+// logFailure logs why a client did not get a channel.
+func (s *Server) logFailure(ctx context.Context, now time.Time, at netip.AddrPort, err error) {
+	n := networkOf(at.Addr())
+	if !s.failures.allowNetwork(now.Sub(s.begin), uint32(n^n>>32)) {
+		return
+	}
+	level := slog.LevelInfo
+	if errors.Is(err, handshake.ErrTakeOver) {
+		level = slog.LevelError
+	}
+	s.log.Log(ctx, level, "DTLS handshake with {addr} failed: {reason}", "addr", at, "reason", err)
+}
+
 func (s *Server) logSent(ctx context.Context, o Out) {
+	if o.Member != nil {
+		s.log.DebugContext(ctx, ">> {type} sent to client {addr} ({name})", "type", o.Answer.Type.String(), "addr", o.To, "name", o.Member.id.Name)
+		s.logFields(ctx, o.Answer)
+		return
+	}
 	s.log.DebugContext(ctx, ">> {type} sent to client {addr}", "type", o.Msg.Type.String(), "addr", o.To)
 	s.logBytes(ctx, o.Msg)
 }

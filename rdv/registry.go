@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 )
 
@@ -29,24 +30,37 @@ const (
 	probeInterval = 5 * time.Second
 )
 
-// An In is a message that has arrived.
+// An In is a message that has arrived: Msg in clear, or Request over the channel
+// of Member.
 type In struct {
 	From  netip.AddrPort
 	Local netip.Addr // address of this host to which it was sent, if known
 	Msg   wire.Message
+
+	Member  *Member // who says Request; nil: Msg has come in clear
+	Request *channel.Message
 }
 
-// An Out is a message to send.
+// An Out is a message to send: Msg in clear, or Answer over the channel of Member.
 type Out struct {
 	To    netip.AddrPort
 	Local netip.Addr // address of this host to send it from; zero: any
 	Msg   wire.Message
+
+	Member *Member // to whom Answer is said; nil: Msg goes in clear
+	Answer *channel.Message
 }
 
 // RegistryConfig configures a Registry. The zero value is useful.
 type RegistryConfig struct {
 	// MaxClients is how many clients can be registered; 0 means any number.
 	MaxClients int
+
+	// Mode says who may register in clear.
+	Mode Mode
+
+	// Software is what clients with a channel are told of this program.
+	Software string
 
 	// Trace, if it is not nil, is called for each change, within Handle and
 	// Advance.
@@ -67,9 +81,16 @@ type Registry struct {
 	start time.Time // time of the first call
 	now   time.Duration
 
-	byEndpoint map[endpoint]*client
-	byVPN      map[ip4]*client
-	byAge      list[client] // by time of the last sign of life
+	byEndpoint map[endpoint]*client   // those in clear
+	byVPN      map[netip.Addr]*client // all; the zero Addr is 0.0.0.0
+	byAge      list[client]           // those in clear, by time of the last sign of life
+
+	members  map[netip.AddrPort]*Member
+	memberBy list[Member]                 // by time of the last sign of life
+	holders  int                          // members that are registered
+	intros   [len(introWaits)]list[intro] // by how often they were sent, then by age
+	introID  uint32
+	owners   owners
 
 	sessions  sessions
 	strangers limiter
@@ -82,17 +103,22 @@ type Counters struct {
 	Address    uint64 // the sender has no IPv4 address, or no port
 	Unexpected uint64 // the message is not for a server
 	Limited    uint64 // too many answers to unregistered endpoints of one network
+	Clear      uint64 // messages in clear from the endpoint of a client with a channel
+	Denied     uint64 // HELLOs that the mode refuses
+	Unheard    uint64 // INTRODUCEs that were never answered
 }
 
-// A client is one registration.
+// A client is one registration of one VPN address.
 type client struct {
-	endpoint endpoint
+	member   *Member  // nil: registered in clear
+	endpoint endpoint // 0: not IPv4
 	local    endpoint // in its own network; 0: not published
-	vpn      ip4
+	vpn      netip.Addr
 	server   ip4           // address of this host that it uses
 	probing  bool          // not heard since probed
 	heard    time.Duration // last HELLO that was accepted, or PING
 	probed   time.Duration // last probe of this VPN address, or never
+	warned   time.Duration // last Downgraded about it, of a member, or never
 	age      links[client]
 	sessions [2]*session // those that it asked for, and those it was asked for
 }
@@ -102,17 +128,28 @@ const never = time.Duration(math.MinInt64 / 4)
 
 // NewRegistry returns an empty Registry.
 func NewRegistry(cfg RegistryConfig) *Registry {
-	return &Registry{
+	r := &Registry{
 		cfg:        cfg,
 		byEndpoint: map[endpoint]*client{},
-		byVPN:      map[ip4]*client{},
+		byVPN:      map[netip.Addr]*client{},
 		byAge:      list[client]{links: func(c *client) *links[client] { return &c.age }},
 		sessions:   newSessions(),
+		members:    map[netip.AddrPort]*Member{},
+		memberBy:   list[Member]{links: func(m *Member) *links[Member] { return &m.age }},
+		owners:     newOwners(),
+		strangers:  limiter{interval: strangerInterval, burst: strangerBurst},
 	}
+	for i := range r.intros {
+		r.intros[i].links = func(i *intro) *links[intro] { return &i.age }
+	}
+	return r
 }
 
 // Len returns the number of registered clients.
-func (r *Registry) Len() int { return len(r.byEndpoint) }
+func (r *Registry) Len() int { return len(r.byEndpoint) + r.holders }
+
+// Members returns the number of clients that have a channel.
+func (r *Registry) Members() int { return len(r.members) }
 
 // Sessions returns the number of introductions that the registry remembers.
 func (r *Registry) Sessions() int { return len(r.sessions.byPair) }
@@ -122,21 +159,36 @@ func (r *Registry) Counters() Counters { return r.counters }
 
 // VPN returns the VPN address that is registered from endpoint from. The
 // address 0.0.0.0, which can be registered too, is the zero Addr.
+//
+// Of the addresses of a client with a channel it is the first.
 func (r *Registry) VPN(from netip.AddrPort) (netip.Addr, bool) {
+	if m := r.members[from]; m != nil {
+		if len(m.held) == 0 {
+			return netip.Addr{}, false
+		}
+		return m.held[0].vpn, true
+	}
 	if e, ok := endpointOf(from); ok {
 		if c := r.byEndpoint[e]; c != nil {
-			return c.vpn.addr(), true
+			return c.vpn, true
 		}
 	}
 	return netip.Addr{}, false
 }
 
 // Handle takes a message and appends the messages to send, at most two, to out.
+// What it says about others stays in clear if they have no channel.
 //
 // On a host with several addresses a client is always sent messages from the
 // one that it uses: its NAT may let nothing else in.
 func (r *Registry) Handle(now time.Time, in In, out []Out) []Out {
 	r.advance(now)
+	if in.Member != nil {
+		return r.handleMember(in.Member, in.Request, out)
+	}
+	if m := r.member(in.From); m != nil {
+		return r.handleClear(m, in, out)
+	}
 	e, ok := endpointOf(in.From)
 	if !ok {
 		r.counters.Address++
@@ -166,7 +218,7 @@ func (r *Registry) Handle(now time.Time, in In, out []Out) []Out {
 	case wire.Ask:
 		out = r.ask(c, in, out)
 	case wire.Close:
-		if peer := r.byVPN[ip4Of(in.Msg.IP1)]; peer != nil {
+		if peer := r.byVPN[vpnOf(in.Msg.IP1)]; peer != nil {
 			r.closeSession(c, peer)
 			r.closeSession(peer, c)
 		}
@@ -178,13 +230,13 @@ func (r *Registry) Handle(now time.Time, in In, out []Out) []Out {
 
 // reply returns a message without fields to the sender of in.
 func reply(in In, t wire.Type) Out {
-	return Out{in.From, in.Local, wire.Message{Type: t}}
+	return Out{To: in.From, Local: in.Local, Msg: wire.Message{Type: t}}
 }
 
 // Advance does what is due at now.
 func (r *Registry) Advance(now time.Time, out []Out) []Out {
 	r.advance(now)
-	return out
+	return r.introduceAgain(out)
 }
 
 // Timeout returns when Advance has something to do, or the zero Time if it will
@@ -196,6 +248,14 @@ func (r *Registry) Timeout() time.Time {
 	}
 	if s := r.sessions.byAge.first; s != nil {
 		due = min(due, s.asked+sessionLifetime)
+	}
+	if m := r.memberBy.first; m != nil {
+		due = min(due, m.heard+deadAfter)
+	}
+	for i := range r.intros {
+		if first := r.intros[i].first; first != nil {
+			due = min(due, first.due)
+		}
 	}
 	if due == math.MaxInt64 {
 		return time.Time{}
@@ -212,6 +272,9 @@ func (r *Registry) advance(now time.Time) {
 	r.now = min(max(r.now, now.Sub(r.start)), -never)
 	for c := r.byAge.first; c != nil && r.now-c.heard >= deadAfter; c = r.byAge.first {
 		r.remove(c)
+	}
+	for m := r.memberBy.first; m != nil && r.now-m.heard >= deadAfter; m = r.memberBy.first {
+		r.drop(m, whySilent)
 	}
 	for s := r.sessions.byAge.first; s != nil && r.now-s.asked >= sessionLifetime; s = r.sessions.byAge.first {
 		r.dropSession(s)
@@ -231,8 +294,12 @@ func (r *Registry) advance(now time.Time) {
 //	 │                                                                ▼
 //	 └── 5 s without PING ─────▶ yields to the next HELLO from elsewhere: OK
 func (r *Registry) hello(c *client, e endpoint, in In, out []Out) []Out {
-	v := ip4Of(in.Msg.IP1)
+	v := vpnOf(in.Msg.IP1)
 	local, _ := endpointOf(in.Msg.Local())
+	if r.denies(v, in) {
+		r.counters.Denied++
+		return r.refuse(c, e, in, out)
+	}
 	if c != nil && c.vpn == v {
 		c.local = local
 		r.refresh(c, in)
@@ -253,7 +320,7 @@ func (r *Registry) hello(c *client, e endpoint, in In, out []Out) []Out {
 		r.remove(c)
 	}
 	if r.cfg.MaxClients > 0 && r.Len() >= r.cfg.MaxClients {
-		r.trace(Event{Kind: TableFull, Endpoint: in.From, VPN: v.addr()})
+		r.trace(Event{Kind: TableFull, Endpoint: in.From, VPN: v})
 		return r.refuse(nil, e, in, out)
 	}
 	r.add(&client{endpoint: e, vpn: v, local: local, server: ip4Of(in.Local), heard: r.now, probed: probed})
@@ -299,30 +366,46 @@ func (r *Registry) stranger(e endpoint, in In, t wire.Type, out []Out) []Out {
 // ask introduces c and the client that it asks for to each other.
 func (r *Registry) ask(c *client, in In, out []Out) []Out {
 	wanted := in.Msg.IP1
-	asked := r.byVPN[ip4Of(wanted)]
-	if asked == nil {
-		return append(out, Out{in.From, in.Local, wire.Message{Type: wire.Reject, IP1: wanted}})
+	asked := r.byVPN[vpnOf(wanted)]
+	if asked == nil || asked.endpoint == 0 { // at an address that no ANS can name
+		return append(out, Out{To: in.From, Local: in.Local, Msg: wire.Message{Type: wire.Reject, IP1: wanted}})
 	}
 	r.openSession(c, asked)
-	askerAt, askedAt := c.endpoint, asked.endpoint
-	// Behind the same NAT, which need not do hairpinning, they meet inside.
-	if c.local != 0 && asked.local != 0 && askerAt.ip() == askedAt.ip() {
-		askerAt, askedAt = c.local, asked.local
+	out = append(out, Out{To: in.From, Local: in.Local, Msg: introduction(wire.Answer, asked.seenBy(c), asked.vpn)})
+	return r.forward(c, asked, out)
+}
+
+// forward tells asked about the client that has asked for it.
+func (r *Registry) forward(c, asked *client, out []Out) []Out {
+	if asked.member != nil {
+		return r.introduce(c, asked, out)
 	}
-	return append(out,
-		Out{in.From, in.Local, introduction(wire.Answer, askedAt, asked.vpn)},
-		asked.out(introduction(wire.Forward, askerAt, c.vpn)))
+	return append(out, asked.out(introduction(wire.Forward, c.seenBy(asked), c.vpn)))
+}
+
+// together reports whether two clients are behind the same NAT, which need not do
+// hairpinning, and can meet inside.
+func together(a, b *client) bool {
+	return a.local != 0 && b.local != 0 && a.endpoint.ip() == b.endpoint.ip()
+}
+
+// seenBy returns where other can reach c.
+func (c *client) seenBy(other *client) endpoint {
+	if together(c, other) {
+		return c.local
+	}
+	return c.endpoint
 }
 
 // out returns message m to client c.
 func (c *client) out(m wire.Message) Out {
-	return Out{c.endpoint.addrPort(), c.server.addr(), m}
+	return Out{To: c.endpoint.addrPort(), Local: c.server.addr(), Msg: m}
 }
 
 // introduction returns the message that the client v is at e.
-func introduction(t wire.Type, e endpoint, v ip4) wire.Message {
+func introduction(t wire.Type, e endpoint, v netip.Addr) wire.Message {
 	at := e.addrPort()
-	return wire.Message{Type: t, Port: at.Port(), IP1: at.Addr(), IP2: v.addr()}
+	return wire.Message{Type: t, Port: at.Port(), IP1: at.Addr(), IP2: v}
 }
 
 // refresh notes a sign of life.
@@ -337,19 +420,31 @@ func (r *Registry) add(c *client) {
 	r.byEndpoint[c.endpoint] = c
 	r.byVPN[c.vpn] = c
 	r.byAge.push(c)
-	r.trace(Event{Kind: ClientAdded, Endpoint: c.endpoint.addrPort(), VPN: c.vpn.addr()})
+	r.trace(Event{Kind: ClientAdded, Endpoint: c.endpoint.addrPort(), VPN: c.vpn})
+}
+
+// addrPort returns the endpoint of c.
+func (c *client) addrPort() netip.AddrPort {
+	if c.member != nil {
+		return c.member.at
+	}
+	return c.endpoint.addrPort()
 }
 
 // remove removes c and its sessions.
 func (r *Registry) remove(c *client) {
-	r.trace(Event{Kind: ClientRemoved, Endpoint: c.endpoint.addrPort(), VPN: c.vpn.addr()})
+	r.trace(Event{Kind: ClientRemoved, Endpoint: c.addrPort(), VPN: c.vpn})
 	for role := range c.sessions {
 		for c.sessions[role] != nil {
 			r.dropSession(c.sessions[role])
 		}
 	}
-	r.byAge.remove(c)
 	delete(r.byVPN, c.vpn)
+	if c.member != nil {
+		r.release(c)
+		return
+	}
+	r.byAge.remove(c)
 	delete(r.byEndpoint, c.endpoint)
 }
 

@@ -324,7 +324,7 @@ func TestMultihomed(t *testing.T) {
 		{1 * sec, epB, s2, ask(ip1), []netip.Addr{s2, {}}},
 	} {
 		var got []netip.Addr
-		for _, o := range r.Handle(start.Add(c.at), In{c.from, c.local, c.msg}, nil) {
+		for _, o := range r.Handle(start.Add(c.at), In{From: c.from, Local: c.local, Msg: c.msg}, nil) {
 			got = append(got, o.Local)
 		}
 		if !slices.Equal(got, c.want) {

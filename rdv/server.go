@@ -4,18 +4,30 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"campagnol/internal/logging"
 	"campagnol/punch"
 	"campagnol/rdv/wire"
+	"campagnol/tunnel/record"
 )
 
 // Config configures a Server.
 type Config struct {
 	// Conn is the socket to serve on. Run closes it.
 	Conn punch.Conn
+
+	// Mode says who may register in clear. Trust is needed but in mode Open,
+	// where it has no use.
+	Mode  Mode
+	Trust *Trust
+
+	// Software is what clients with a channel are told of this program.
+	Software string
 
 	// MaxClients is how many clients can be registered; 0 means any number.
 	MaxClients int
@@ -31,26 +43,73 @@ type Config struct {
 
 // A Server answers clients on one socket. Two goroutines share the work:
 //
-//	Conn.Receive ─▶ receive: which protocol, parse ─▶ control: Registry ─▶ Conn.Send
-//	                     ▲                                  │
-//	                     └────────── empty batches ─────────┘
+//	Conn.Receive ─▶ receive: which protocol, parse, ─▶ control: Registry ─▶ Conn.Send
+//	                ▲        answer KNOCKs               │  ▲
+//	                └───────── empty batches ────────────┘  │
+//	                            handshakes, one goroutine each, while they last
 //
 // A batch is all messages of one Receive. There are two, so that one is filled
 // while the other is handled; if control cannot keep up, receive waits, and the
 // kernel drops what does not fit in the socket's buffer.
+//
+// Records of channels are opened and sealed by control: each costs less than its
+// way through the kernel, and so nothing about a channel needs a lock.
 type Server struct {
 	cfg     Config
 	log     *slog.Logger
 	stats   stats
-	full    chan []In  // from receive to control
-	empty   chan []In  // and back
-	failure chan error // why receive ended
+	trust   atomic.Pointer[Trust] // nil: there are no channels
+	full    chan *batch           // from receive to control
+	empty   chan *batch           // and back
+	failure chan error            // why receive ended
+
+	ended    chan attemptEnd // from handshakes
+	verdicts chan verdict    // from the check of certificates
+	renewed  chan struct{}   // there is another trust
+	stopped  chan struct{}   // closed when control has ended
+	helpers  sync.WaitGroup  // receive, handshakes, the check
+
+	// Owned by receive.
+	gate    *gate
+	gateBuf []byte
+	gateOut []punch.Datagram
 
 	// Owned by control.
-	registry *Registry
-	out      []Out
-	buf      []byte           // what out is on the wire
-	send     []punch.Datagram // and to whom; Data is in buf
+	registry     *Registry
+	attempts     map[netip.AddrPort]*attempt
+	admission    *admission
+	failures     limiter // of lines in the log about failed handshakes
+	begin        time.Time
+	recheckAt    time.Time // zero: never
+	rechecking   bool
+	recheckAgain bool
+
+	out   []Out
+	plain []byte           // a message before it is sealed
+	buf   []byte           // what out is on the wire
+	send  []punch.Datagram // and to whom
+	tmp   record.Scratch
+}
+
+// A batch is what has come in with one Receive.
+type batch struct {
+	arrivals []arrival
+	data     []byte // of the arrivals
+}
+
+// An arrival is a datagram that control has to see.
+type arrival struct {
+	In             // of wire.KindRendezvous, with Msg
+	kind wire.Kind // Rendezvous, Gate (an ADMIT with a good cookie) or DTLS
+	data []byte    // of the latter two
+}
+
+// add appends a datagram, of which it keeps a copy.
+func (b *batch) add(a arrival, payload []byte) {
+	start := len(b.data)
+	b.data = append(b.data, payload...)
+	a.data = b.data[start:len(b.data):len(b.data)]
+	b.arrivals = append(b.arrivals, a)
 }
 
 // New returns a server that has not started yet.
@@ -58,16 +117,26 @@ func New(cfg Config) *Server {
 	s := &Server{
 		cfg:     cfg,
 		log:     cfg.Log,
-		full:    make(chan []In),
-		empty:   make(chan []In, 2),
+		full:    make(chan *batch),
+		empty:   make(chan *batch, 2),
 		failure: make(chan error, 1),
+
+		ended:    make(chan attemptEnd),
+		verdicts: make(chan verdict),
+		renewed:  make(chan struct{}, 1),
+		stopped:  make(chan struct{}),
+		attempts: map[netip.AddrPort]*attempt{},
+		failures: limiter{interval: failureInterval, burst: failureBurst},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.empty <- nil
-	s.empty <- nil
-	s.registry = NewRegistry(RegistryConfig{MaxClients: cfg.MaxClients, Trace: s.logEvent})
+	s.empty <- &batch{}
+	s.empty <- &batch{}
+	if cfg.Mode != Open {
+		s.trust.Store(cfg.Trust)
+	}
+	s.registry = NewRegistry(RegistryConfig{MaxClients: cfg.MaxClients, Mode: cfg.Mode, Software: cfg.Software, Trace: s.logEvent})
 	return s
 }
 
@@ -77,13 +146,24 @@ func New(cfg Config) *Server {
 func (s *Server) Run(ctx context.Context) error {
 	s.log.Log(ctx, logging.LevelNotice, "Server listening on port {port}", "port", s.cfg.Conn.LocalAddr().Port())
 	ctx, stop := context.WithCancel(ctx)
-	var receiver sync.WaitGroup
-	receiver.Go(func() { s.failure <- s.receive(ctx) })
+	s.prepare(time.Now())
+	s.helpers.Go(func() { s.failure <- s.receive(ctx) })
 	err := s.control(ctx)
 	stop()
+	close(s.stopped)
 	s.cfg.Conn.Close() // ends receive
-	receiver.Wait()
+	s.helpers.Wait()
 	return err
+}
+
+// prepare begins the server's time.
+func (s *Server) prepare(now time.Time) {
+	s.begin = now
+	s.gate = newGate(now)
+	s.admission = newAdmission(now, rand.Float64)
+	if s.cfg.Mode != Open {
+		s.recheckAt = now.Add(recheckInterval)
+	}
 }
 
 // receive hands over the messages that come in, until ctx is done or the socket
@@ -94,44 +174,60 @@ func (s *Server) receive(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("rdv: receive: %w", err)
 		}
-		var batch []In
+		var b *batch
 		select {
-		case batch = <-s.empty:
+		case b = <-s.empty:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		batch = batch[:0]
+		b.arrivals, b.data = b.arrivals[:0], b.data[:0]
+		now := time.Now()
 		for _, d := range ds {
 			d.Segments(func(payload []byte) bool {
-				if m, ok := s.parse(payload); ok {
-					batch = append(batch, In{d.Addr, d.Local, m})
-				}
+				s.sort(now, d, payload, b)
 				return true
 			})
 		}
+		s.flushGate()
 		select {
-		case s.full <- batch:
+		case s.full <- b:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// parse returns the message in a datagram. What is none is counted.
-func (s *Server) parse(b []byte) (wire.Message, bool) {
+// sort adds a datagram that control has to see to b. What else makes no sense is
+// counted.
+func (s *Server) sort(now time.Time, d punch.Datagram, payload []byte, b *batch) {
 	s.stats.received.Add(1)
-	switch wire.KindOf(b) {
+	kind := wire.KindOf(payload)
+	in := In{From: d.Addr, Local: d.Local}
+	switch kind {
 	case wire.KindRendezvous:
-		m, err := wire.Parse(b)
-		if err == nil {
-			return m, true
+		m, err := wire.Parse(payload)
+		if err != nil {
+			s.stats.malformed.Add(1)
+			return
 		}
-	case wire.KindSTUN, wire.KindDTLS, wire.KindChannel:
+		in.Msg = m
+		b.arrivals = append(b.arrivals, arrival{In: in, kind: kind})
+	case wire.KindGate:
+		if s.receiveGate(now, d, payload) {
+			b.add(arrival{In: in, kind: kind}, payload)
+		}
+	case wire.KindDTLS:
+		// Records of a handshake come in an ADMIT, or not at all.
+		if h, err := record.ParseHeader(payload); err != nil || h.Epoch == 0 || s.trust.Load() == nil {
+			s.stats.otherProtocol.Add(1)
+			return
+		}
+		b.add(arrival{In: in, kind: kind}, payload)
+	case wire.KindSTUN, wire.KindChannel:
 		s.stats.otherProtocol.Add(1)
-		return wire.Message{}, false
+	default:
+		s.stats.malformed.Add(1)
 	}
-	s.stats.malformed.Add(1)
-	return wire.Message{}, false
 }
 
 // control owns the registry. It returns nil when ctx is done, and the error of
@@ -142,12 +238,17 @@ func (s *Server) control(ctx context.Context) error {
 	for {
 		s.arm(timer)
 		select {
-		case batch := <-s.full:
-			s.handle(ctx, time.Now(), batch)
-			s.empty <- batch
+		case b := <-s.full:
+			s.handle(ctx, time.Now(), b)
+			s.empty <- b
+		case e := <-s.ended:
+			s.handleEnd(ctx, time.Now(), e)
+		case v := <-s.verdicts:
+			s.handleVerdict(time.Now(), v)
+		case <-s.renewed:
+			s.recheck(time.Now())
 		case <-timer.C:
-			s.out = s.registry.Advance(time.Now(), s.out[:0])
-			s.flush(ctx)
+			s.advance(time.Now())
 		case err := <-s.failure:
 			if ctx.Err() != nil {
 				return nil
@@ -156,12 +257,24 @@ func (s *Server) control(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
+		s.flush(ctx)
 	}
 }
 
-// arm sets the timer to when the registry has something to do.
+// advance does what is due.
+func (s *Server) advance(now time.Time) {
+	s.out = s.registry.Advance(now, s.out)
+	if !s.recheckAt.IsZero() && !now.Before(s.recheckAt) {
+		s.recheck(now)
+	}
+}
+
+// arm sets the timer to when there is something to do.
 func (s *Server) arm(timer *time.Timer) {
 	at := s.registry.Timeout()
+	if at.IsZero() || !s.recheckAt.IsZero() && s.recheckAt.Before(at) {
+		at = s.recheckAt
+	}
 	if at.IsZero() {
 		timer.Stop()
 		return
@@ -169,42 +282,64 @@ func (s *Server) arm(timer *time.Timer) {
 	timer.Reset(time.Until(at))
 }
 
-// handle answers the messages of one batch, all at once.
-func (s *Server) handle(ctx context.Context, now time.Time, batch []In) {
-	logged := s.cfg.LogMessages && s.log.Enabled(ctx, slog.LevelDebug)
-	s.out = s.out[:0]
-	for _, in := range batch {
-		if logged {
-			s.logReceived(ctx, in)
+// handle answers the messages of one batch.
+func (s *Server) handle(ctx context.Context, now time.Time, b *batch) {
+	logged := s.logs(ctx)
+	for i := range b.arrivals {
+		a := &b.arrivals[i]
+		switch a.kind {
+		case wire.KindRendezvous:
+			if logged {
+				s.logReceived(ctx, a.In)
+			}
+			s.out = s.registry.Handle(now, a.In, s.out)
+		case wire.KindGate:
+			s.receiveAdmit(ctx, now, a)
+		case wire.KindDTLS:
+			s.receiveProtected(now, a)
 		}
-		s.out = s.registry.Handle(now, in, s.out)
 	}
-	if logged {
-		for _, o := range s.out {
-			s.logSent(ctx, o)
-		}
-	}
-	s.flush(ctx)
 }
 
-// flush sends s.out and publishes the counters.
-func (s *Server) flush(ctx context.Context) {
-	s.stats.publish(s.registry)
-	if len(s.out) == 0 {
-		return
+// receiveProtected takes a datagram with records of a channel, or of one to be.
+func (s *Server) receiveProtected(now time.Time, a *arrival) {
+	running, m := s.attempts[a.From], s.registry.member(a.From)
+	if running != nil { // before they are opened in place
+		running.keep(a.data)
 	}
-	s.buf, s.send = s.buf[:0], s.send[:0]
+	switch {
+	case m != nil:
+		s.receiveRecords(now, m, a.data)
+	case running == nil:
+		s.stats.stray.Add(1)
+	}
+}
+
+// flush sends what is queued, all at once, and publishes the counters.
+func (s *Server) flush(ctx context.Context) {
+	s.stats.publish(s.registry, len(s.attempts))
+	logged := s.logs(ctx)
 	for _, o := range s.out {
+		if logged {
+			s.logSent(ctx, o)
+		}
+		if o.Member != nil {
+			s.say(o.Member, o.Answer)
+			continue
+		}
 		// If buf moves, what was appended before stays where it is.
 		start := len(s.buf)
 		s.buf = o.Msg.Append(s.buf)
-		s.send = append(s.send, punch.Datagram{Addr: o.To, Local: o.Local, Data: s.buf[start:]})
+		s.queue(o.To, o.Local, s.buf[start:])
 	}
-	s.stats.sent.Add(uint64(len(s.send)))
-	if err := s.cfg.Conn.Send(s.send); err != nil {
-		// One datagram, or several: the others are sent. It is the clients'
-		// business to try again.
-		s.stats.sendFailed.Add(1)
-		s.log.DebugContext(ctx, "Sending failed", "err", err)
+	if len(s.send) > 0 {
+		s.stats.sent.Add(uint64(len(s.send)))
+		if err := s.cfg.Conn.Send(s.send); err != nil {
+			// One datagram, or several: the others are sent. It is the
+			// clients' business to try again.
+			s.stats.sendFailed.Add(1)
+			s.log.DebugContext(ctx, "Sending failed", "err", err)
+		}
 	}
+	s.out, s.buf, s.send = s.out[:0], s.buf[:0], s.send[:0]
 }

@@ -130,7 +130,7 @@ func (r *running) exchange(ds []punch.Datagram, want ...Out) {
 		if err != nil {
 			r.t.Errorf("the server sends %x: %v", d.Data, err)
 		}
-		got = append(got, Out{d.Addr, d.Local, m})
+		got = append(got, Out{To: d.Addr, Local: d.Local, Msg: m})
 	}
 	if !slices.Equal(got, want) {
 		r.t.Errorf("answers:\n got %s\nwant %s", describe(got), describe(want))
@@ -327,7 +327,7 @@ func TestServerSegments(t *testing.T) {
 		data := ping.Append(hello(ip1).Append(nil))
 		data = append(data, 1, 2, 3) // the last segment may be shorter
 		r.exchange([]punch.Datagram{{Addr: epA, Local: local, Segment: wire.Size, Data: data}},
-			Out{epA, local, plain(wire.OK)}, Out{epA, local, plain(wire.Pong)})
+			Out{To: epA, Local: local, Msg: plain(wire.OK)}, Out{To: epA, Local: local, Msg: plain(wire.Pong)})
 		r.end()
 		if got, want := r.Stats(), (Stats{Clients: 1, Received: 3, Sent: 2, Dropped: Drops{Malformed: 1}}); got != want {
 			t.Errorf("Stats = %+v, want %+v", got, want)
@@ -379,11 +379,18 @@ func TestServerAllocations(t *testing.T) {
 	conn := newMemConn()
 	s := New(Config{Conn: nullConn{conn}})
 	now := time.Now()
-	var batch []In
-	for i := range 64 {
-		batch = append(batch, In{From: nthEndpoint(i), Msg: hello(nthVPN(i))}, In{From: nthEndpoint(i), Msg: ping})
-	}
-	if got := testing.AllocsPerRun(100, func() { s.handle(t.Context(), now, batch) }); got != 0 {
+	b := &batch{}
+	if got := testing.AllocsPerRun(100, func() {
+		b.arrivals = b.arrivals[:0]
+		for i := range 64 {
+			for _, m := range []wire.Message{hello(nthVPN(i)), ping} {
+				var raw [wire.Size]byte
+				s.sort(now, punch.Datagram{Addr: nthEndpoint(i)}, m.Append(raw[:0]), b)
+			}
+		}
+		s.handle(t.Context(), now, b)
+		s.flush(t.Context())
+	}); got != 0 {
 		t.Errorf("a batch allocates %.0f times, want 0", got)
 	}
 }
@@ -393,22 +400,28 @@ type nullConn struct{ *memConn }
 
 func (nullConn) Send([]punch.Datagram) error { return nil }
 
-// FuzzServer feeds any datagram to the parser.
+// FuzzServer feeds any datagram to the first sorting, of a server without channels:
+// each is handed over as what it is, or counted as dropped.
 func FuzzServer(f *testing.F) {
 	f.Add(hello(ip1).Append(nil))
 	f.Add([]byte{})
 	f.Add(append([]byte{22}, make([]byte, 20)...))
+	f.Add(wire.GateMessage{Type: wire.Knock, Version: 1}.Append(nil))
 	s := New(Config{Conn: nullConn{newMemConn()}})
+	s.prepare(time.Now())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		before := s.Stats()
-		m, ok := s.parse(b)
+		in := &batch{}
+		s.sort(time.Now(), punch.Datagram{Addr: epA}, b, in)
 		after := s.Stats()
 		dropped := after.Dropped.Malformed + after.Dropped.OtherProtocol - before.Dropped.Malformed - before.Dropped.OtherProtocol
-		if ok != (dropped == 0) || after.Received != before.Received+1 {
-			t.Errorf("%x: message %v, but %d dropped", b, ok, dropped)
+		answered := len(s.gateOut) // that there are no channels
+		s.flushGate()
+		if len(in.arrivals)+int(dropped)+answered != 1 || after.Received != before.Received+1 {
+			t.Errorf("%x: %d messages, %d dropped, %d answered", b, len(in.arrivals), dropped, answered)
 		}
-		if ok && !bytes.Equal(m.Append(nil), b) {
-			t.Errorf("%x was read as %v", b, m)
+		if len(in.arrivals) == 1 && (in.arrivals[0].kind != wire.KindRendezvous || !bytes.Equal(in.arrivals[0].Msg.Append(nil), b)) {
+			t.Errorf("%x was read as %v", b, in.arrivals[0].Msg)
 		}
 	})
 }

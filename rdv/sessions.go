@@ -25,11 +25,11 @@ type sessions struct {
 	free   *session      // unused ones, linked by age.next
 }
 
-// A pair is the VPN addresses of the asker (upper half) and the asked. Both
-// stay the same as long as the clients are registered.
-type pair uint64
+// A pair is the asker and the asked. A session ends with the registration of
+// either.
+type pair struct{ asker, asked *client }
 
-func pairOf(asker, asked *client) pair { return pair(asker.vpn)<<32 | pair(asked.vpn) }
+func pairOf(asker, asked *client) pair { return pair{asker, asked} }
 
 // A session is one introduction. It is in the list of sessions by age, and in
 // one list of each of its clients.
@@ -72,7 +72,7 @@ func (r *Registry) openSession(asker, asked *client) {
 		}
 		c.sessions[role] = s
 	}
-	r.trace(Event{Kind: SessionAdded, VPN: asker.vpn.addr(), Peer: asked.vpn.addr()})
+	r.trace(Event{Kind: SessionAdded, VPN: asker.vpn, Peer: asked.vpn})
 }
 
 // closeSession forgets that asker asked for asked, if it did.
@@ -99,7 +99,7 @@ func (r *Registry) dropSession(s *session) {
 	delete(r.sessions.byPair, pairOf(asker, asked))
 	r.sessions.byAge.remove(s)
 	r.sessions.release(s)
-	r.trace(Event{Kind: SessionRemoved, VPN: asker.vpn.addr(), Peer: asked.vpn.addr()})
+	r.trace(Event{Kind: SessionRemoved, VPN: asker.vpn, Peer: asked.vpn})
 }
 
 // alloc returns an empty session. They are made in blocks and used again, so

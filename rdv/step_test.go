@@ -154,8 +154,12 @@ func describe(out []Out) string {
 
 // check returns an error if the parts of r contradict each other.
 func check(r *Registry) error {
-	if len(r.byEndpoint) != len(r.byVPN) {
-		return fmt.Errorf("%d endpoints but %d VPN addresses", len(r.byEndpoint), len(r.byVPN))
+	held, err := checkMembers(r)
+	if err != nil {
+		return err
+	}
+	if len(r.byEndpoint)+held != len(r.byVPN) {
+		return fmt.Errorf("%d endpoints and %d addresses of members, but %d VPN addresses", len(r.byEndpoint), held, len(r.byVPN))
 	}
 	if limit := r.cfg.MaxClients; limit > 0 && r.Len() > limit {
 		return fmt.Errorf("%d clients, limit %d", r.Len(), limit)
@@ -165,20 +169,73 @@ func check(r *Registry) error {
 	for c := r.byAge.first; c != nil; before, c = c, c.age.next {
 		n++
 		if r.byEndpoint[c.endpoint] != c || r.byVPN[c.vpn] != c {
-			return fmt.Errorf("client %v is not in both tables", c.vpn.addr())
+			return fmt.Errorf("client %v is not in both tables", c.vpn)
 		}
 		if c.age.prev != before || c.heard < heard || c.heard > r.now {
-			return fmt.Errorf("client %v, heard at %v, has the wrong place in the list", c.vpn.addr(), c.heard)
+			return fmt.Errorf("client %v, heard at %v, has the wrong place in the list", c.vpn, c.heard)
 		}
 		if r.now-c.heard >= deadAfter {
-			return fmt.Errorf("client %v is dead since %v", c.vpn.addr(), r.now-c.heard-deadAfter)
+			return fmt.Errorf("client %v is dead since %v", c.vpn, r.now-c.heard-deadAfter)
 		}
 		heard = c.heard
 	}
-	if n != r.Len() || r.byAge.last != before {
-		return fmt.Errorf("%d clients in the list, %d in the table", n, r.Len())
+	if n != len(r.byEndpoint) || r.byAge.last != before {
+		return fmt.Errorf("%d clients in the list, %d in the table", n, len(r.byEndpoint))
 	}
 	return checkSessions(r)
+}
+
+// checkMembers returns an error if the parts about members contradict each other,
+// and else how many addresses they hold.
+func checkMembers(r *Registry) (held int, err error) {
+	holders, n, intros := 0, 0, 0
+	heard := never
+	var before *Member
+	for m := r.memberBy.first; m != nil; before, m = m, m.age.next {
+		n++
+		switch {
+		case r.members[m.at] != m:
+			return 0, fmt.Errorf("member %v is not in the table", m.at)
+		case m.age.prev != before || m.heard < heard || m.heard > r.now:
+			return 0, fmt.Errorf("member %v, heard at %v, has the wrong place in the list", m.at, m.heard)
+		case r.now-m.heard >= deadAfter:
+			return 0, fmt.Errorf("member %v is dead since %v", m.at, r.now-m.heard-deadAfter)
+		case len(m.intros) > maxIntros:
+			return 0, fmt.Errorf("member %v has %d introductions waiting", m.at, len(m.intros))
+		}
+		if e, ok := endpointOf(m.at); ok && r.byEndpoint[e] != nil {
+			return 0, fmt.Errorf("member %v is registered in clear, too", m.at)
+		}
+		for _, c := range m.held {
+			if c.member != m || r.byVPN[c.vpn] != c || !m.id.allows(c.vpn) || r.owners.byAddr[c.vpn] != nil {
+				return 0, fmt.Errorf("member %v does not hold %v as it should", m.at, c.vpn)
+			}
+		}
+		for _, i := range m.intros {
+			if i.to != m {
+				return 0, fmt.Errorf("an introduction of %v is somebody else's", m.at)
+			}
+		}
+		if len(m.held) > 0 {
+			holders++
+		}
+		heard, held, intros = m.heard, held+len(m.held), intros+len(m.intros)
+	}
+	for stage := range r.intros {
+		for i := r.intros[stage].first; i != nil; i = i.age.next {
+			if intros--; i.sent != stage+1 {
+				return 0, fmt.Errorf("an introduction that was sent %d times is in list %d", i.sent, stage)
+			}
+		}
+	}
+	if n != len(r.members) || holders != r.holders || r.memberBy.last != before || intros != 0 {
+		return 0, fmt.Errorf("%d members in the list, %d in the table; %d hold addresses, counted as %d; %d introductions too many",
+			n, len(r.members), holders, r.holders, intros)
+	}
+	if len(r.owners.byAddr) > maxOwners {
+		return 0, fmt.Errorf("%d former owners", len(r.owners.byAddr))
+	}
+	return held, nil
 }
 
 func checkSessions(r *Registry) error {
@@ -190,7 +247,7 @@ func checkSessions(r *Registry) error {
 		}
 		for _, c := range s.clients {
 			if r.byVPN[c.vpn] != c {
-				return fmt.Errorf("a session of %v, who is not registered", c.vpn.addr())
+				return fmt.Errorf("a session of %v, who is not registered", c.vpn)
 			}
 		}
 		if s.asked < asked || r.now-s.asked >= sessionLifetime {
@@ -200,11 +257,11 @@ func checkSessions(r *Registry) error {
 	}
 	for role := range 2 {
 		of := 0
-		for c := r.byAge.first; c != nil; c = c.age.next {
+		for _, c := range r.byVPN {
 			for s := c.sessions[role]; s != nil; s = s.of[role].next {
 				of++
 				if s.clients[role] != c {
-					return fmt.Errorf("%v has somebody else's session", c.vpn.addr())
+					return fmt.Errorf("%v has somebody else's session", c.vpn)
 				}
 			}
 		}

@@ -26,12 +26,13 @@ const (
 	DropTooBig       // packet larger than the path, and not to be cut; its sender was told
 	DropFilter       // the policy does not let it pass
 	DropCE           // congestion was marked on the way, which the packet cannot show
+	DropClear        // message in clear from the RDV's address, which is to use the channel
 	dropCount
 )
 
 var dropNames = [dropCount]string{
 	"none", "invalid", "short", "epoch", "replay", "auth", "no_peer", "not_ip",
-	"source", "dest", "queue", "refused", "rate", "size", "send", "device", "too_big", "filter", "ce",
+	"source", "dest", "queue", "refused", "rate", "size", "send", "device", "too_big", "filter", "ce", "clear",
 }
 
 func (d Drop) String() string {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"campagnol/tunnel/handshake"
 	"campagnol/tunnel/record"
 )
 
@@ -143,10 +144,10 @@ func TestLastFlightAfterContinue(t *testing.T) {
 	if got := b2.LastFlight(now); len(got) != 2 {
 		t.Errorf("the peer misses %q, want all of the last flight", got)
 	}
-	if got := b2.LastFlight(now.Add(flightGap / 2)); len(got) != 0 {
+	if got := b2.LastFlight(now.Add(handshake.RepeatGap / 2)); len(got) != 0 {
 		t.Errorf("%q twice at once", got)
 	}
-	if got := b2.LastFlight(now.Add(flightGap)); len(got) != 2 {
+	if got := b2.LastFlight(now.Add(handshake.RepeatGap)); len(got) != 2 {
 		t.Errorf("%q after a while, want it again", got)
 	}
 }

@@ -14,12 +14,6 @@ import (
 	"github.com/pion/dtls/v3/pkg/protocol/alert"
 )
 
-// How the last flight of a handshake is repeated (RFC 6347 section 4.2.4).
-const (
-	flightGap  = 100 * time.Millisecond // between two repetitions
-	flightLife = 2 * time.Minute        // how long a peer may still miss it
-)
-
 // A Session is an established DTLS association with a peer.
 //
 // Seal, Receive and the counters are for the data path and safe for concurrent
@@ -43,10 +37,9 @@ type Session struct {
 	filter  atomic.Pointer[filter.Table]
 
 	// Owned by control.
-	opened     time.Time
-	lastFlight [][]byte
-	repeated   time.Time
-	tmp        record.Scratch
+	opened time.Time
+	after  handshake.Aftermath
+	tmp    record.Scratch
 }
 
 // A Stamp is a moment as the data path notes it: nanoseconds since the Clock
@@ -81,17 +74,17 @@ type Stats struct {
 // address has made.
 func NewSession(now time.Time, peer netip.Addr, r *handshake.Result) *Session {
 	return &Session{
-		peer:       peer,
-		suite:      r.Suite,
-		chain:      r.Certificates,
-		protocol:   r.Protocol,
-		ours:       r.Protocol == ProtocolName,
-		seal:       r.Seal,
-		open:       r.Open,
-		before:     inheritance{since: now},
-		stats:      new(Stats),
-		opened:     now,
-		lastFlight: r.LastFlight,
+		peer:     peer,
+		suite:    r.Suite,
+		chain:    r.Certificates,
+		protocol: r.Protocol,
+		ours:     r.Protocol == ProtocolName,
+		seal:     r.Seal,
+		open:     r.Open,
+		before:   inheritance{since: now},
+		stats:    new(Stats),
+		opened:   now,
+		after:    handshake.NewAftermath(now, r),
 	}
 }
 
@@ -243,34 +236,23 @@ func (s *Session) Handle(now time.Time, typ record.ContentType, payload []byte, 
 // handleHandshake answers the two handshake messages that a peer may send in an
 // established session.
 func (s *Session) handleHandshake(now time.Time, payload []byte, out [][]byte) [][]byte {
-	const helloRequest, clientHello, finished = 0, 1, 20 // RFC 5246 section 7.4
-	if len(payload) == 0 {
-		return out
+	if s.lastIn.Load() != 0 {
+		s.after.Settle() // data has shown that the peer has got all
 	}
-	switch payload[0] {
-	case finished: // it has not got our last flight
-		return append(out, s.LastFlight(now)...)
-	case helloRequest, clientHello: // RFC 5246 section 7.2.2
-		if now.Sub(s.repeated) < flightGap {
-			return out
-		}
-		s.repeated = now
+	repeat, renegotiates := s.after.Handle(now, payload)
+	if renegotiates {
 		return s.appendAlert(out, alert.Warning, alert.NoRenegotiation)
 	}
-	return out
+	return append(out, repeat...)
 }
 
 // LastFlight returns the datagrams of the handshake that the peer still misses, to
 // be sent unchanged: none if it does not, or has been given them a moment ago.
 func (s *Session) LastFlight(now time.Time) [][]byte {
-	if s.lastIn.Load() != 0 || now.Sub(s.opened) > flightLife {
-		s.lastFlight = nil // data has proven the contrary
+	if s.lastIn.Load() != 0 {
+		s.after.Settle() // data has shown that the peer has got all
 	}
-	if now.Sub(s.repeated) < flightGap {
-		return nil
-	}
-	s.repeated = now
-	return s.lastFlight
+	return s.after.LastFlight(now)
 }
 
 // CloseNotify appends to out the datagram that tells the peer that the session

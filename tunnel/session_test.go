@@ -237,10 +237,10 @@ func TestLastFlight(t *testing.T) {
 	if len(out) != 2 || string(out[1]) != "finished" || ev.Closed {
 		t.Fatalf("answer %q, %+v, want the last flight as it was", out, ev)
 	}
-	if out, _ := content(t, a, b, now.Add(flightGap/2), record.Handshake, finished); len(out) != 0 {
+	if out, _ := content(t, a, b, now.Add(handshake.RepeatGap/2), record.Handshake, finished); len(out) != 0 {
 		t.Error("answered twice at once")
 	}
-	if out, _ := content(t, a, b, now.Add(flightGap), record.Handshake, finished); len(out) != 2 {
+	if out, _ := content(t, a, b, now.Add(handshake.RepeatGap), record.Handshake, finished); len(out) != 2 {
 		t.Error("not answered again after a while")
 	}
 	rec, _ := a.Seal(1, nil, ipv4(alice, bob, 1), new(record.Scratch))
@@ -250,7 +250,7 @@ func TestLastFlight(t *testing.T) {
 	}
 	_, c := sessions(t)
 	d, _ := sessions(t)
-	if out, _ := content(t, d, c, epoch.Add(flightLife+1), record.Handshake, finished); len(out) != 0 {
+	if out, _ := content(t, d, c, epoch.Add(handshake.RepeatLife+1), record.Handshake, finished); len(out) != 0 {
 		t.Error("answered after two minutes")
 	}
 }

@@ -228,7 +228,8 @@ func (t *caTool) newPassphrase() ([]byte, error) {
 func caRequestFlags(cmd *cobra.Command, r *ca.Request) {
 	f := cmd.Flags()
 	f.Var((*caAddrList)(&r.Addrs), "ip", "VPN address of the host (vpn_ip); may be repeated, or be a list with commas")
-	f.BoolVar(&r.NoAddress, "no-ip", false, "issue a certificate without VPN address, for a rendezvous server")
+	f.BoolVar(&r.NoAddress, "no-ip", false, "issue a certificate without VPN address")
+	f.BoolVar(&r.Rendezvous, "rdv", false, "issue a certificate for a rendezvous server (campagnol_rdv), which has no VPN address")
 	f.Var((*caGroupList)(&r.Groups), "group", "group that the host is in, for the policy; may be repeated, or be a list with commas")
 	f.BoolVar(&r.NoGroups, "no-group", false, "with --renew: in no group any more")
 	f.Var((*caRouteList)(&r.Routes), "route", "network behind the host, for the policy; may be repeated, or be a list with commas")
@@ -262,7 +263,7 @@ group NAME.
 
 A certificate for a host that has one needs --renew. The old one stays valid, so
 that there is time to replace it; revoke it then.`,
-		Example: "  campagnol ca issue alice --ip 10.9.0.1\n  campagnol ca issue alice --renew\n  campagnol ca issue bob --ip 10.9.0.2 --ip fd00:9::2 --rsa --days 365\n  campagnol ca issue gate --ip 10.9.0.3 --group server --route 192.168.7.0/24",
+		Example: "  campagnol ca issue alice --ip 10.9.0.1\n  campagnol ca issue alice --renew\n  campagnol ca issue bob --ip 10.9.0.2 --ip fd00:9::2 --rsa --days 365\n  campagnol ca issue gate --ip 10.9.0.3 --group server --route 192.168.7.0/24\n  campagnol ca issue rdv --rdv",
 		Args:    caOneArg("the name of the host"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Name = args[0]

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"campagnol/pki"
 	"campagnol/pki/ca"
 )
 
@@ -30,6 +31,11 @@ func (t *caTool) printIssued(w io.Writer, out *ca.Issued) {
 		fmt.Fprintf(w, "note: %s\n", n)
 	}
 	fmt.Fprintf(w, "\nCopy the files to the host, for instance so:\n  scp -p %s root@%s:%s\n", filepath.Join(out.Dir, "*.pem"), out.Name, caEtc)
+	if pki.IsRendezvous(out.Cert) {
+		fmt.Fprintf(w, "and start the rendezvous server with them:\n  campagnol_rdv --certificate %s --key %s --ca %s\n",
+			caEtc+filepath.Base(out.CertFile), caEtc+"key.pem", caEtc+filepath.Base(out.CAFile))
+		return
+	}
 	fmt.Fprintf(w, "and put these lines into its configuration:\n\n")
 	if len(out.Addrs) > 0 && out.Addrs[0].Is4() {
 		fmt.Fprintf(w, "  [VPN]\n  vpn_ip = %v\n\n", out.Addrs[0])

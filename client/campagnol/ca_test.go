@@ -214,10 +214,12 @@ func TestCAIssueOptions(t *testing.T) {
 	r := newCARun(t)
 	r.run("init")
 	r.want(r.run("issue", "rdv", "--no-ip"), "rdv (no VPN address)")
+	r.want(r.run("issue", "server", "--rdv"), "server (no VPN address)", "campagnol_rdv --certificate")
+	r.wantError([]string{"issue", "both", "--rdv", "--ip", "10.9.0.7"}, "no VPN address")
 	r.run("issue", "--ip", "10.9.0.1,fd00::1", "--rsa=2048", "alice")
 	r.run("issue", "bob", "--ip", "10.9.0.1", "--force")
 	list := r.list()
-	if got := list[1]; got.Name != "alice" || !slices.Equal(got.Addresses, []netip.Addr{netip.MustParseAddr("10.9.0.1"), netip.MustParseAddr("fd00::1")}) {
+	if got := list[2]; got.Name != "alice" || !slices.Equal(got.Addresses, []netip.Addr{netip.MustParseAddr("10.9.0.1"), netip.MustParseAddr("fd00::1")}) {
 		t.Errorf("alice = %+v", got)
 	}
 	r.want(r.run("show", "alice"), "RSA, 2048 bits")
@@ -244,8 +246,8 @@ func TestCAIssueOptions(t *testing.T) {
 	} {
 		r.wantError(c.args, c.parts...)
 	}
-	if got := len(r.list()); got != 3 {
-		t.Errorf("%d certificates after all the errors, want 3", got)
+	if got := len(r.list()); got != 4 {
+		t.Errorf("%d certificates after all the errors, want 4", got)
 	}
 }
 

@@ -168,7 +168,7 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 		Interface:  v.device.Name(),
 		VPNAddress: s.VPNAddr,
 		Network:    v.cfg.Network,
-		RDV:        control.RDV{Host: v.cfg.ServerHost, Address: s.Server, Registered: s.Registered},
+		RDV:        rdvDocument(v.cfg.ServerHost, &s),
 
 		Certificates: certificateDocuments(v.trust.expiries()),
 
@@ -190,6 +190,22 @@ func certificateDocuments(list []pki.Expiry) []control.Certificate {
 		ds[i] = control.Certificate{Name: e.Name, Serial: e.Serial, Authority: e.CA, Expires: e.At.UTC()}
 	}
 	return ds
+}
+
+func rdvDocument(host string, s *client.Status) control.RDV {
+	d := control.RDV{
+		Host: host, Address: s.Server, Registered: s.Registered, Auth: s.RDV.Auth.String(),
+		Since: s.RDV.Since.UTC(), Refusal: s.RDV.Refusal, RefusedAt: s.RDV.RefusedAt.UTC(),
+	}
+	switch {
+	case s.RDV.Authenticated:
+		d.Registration = control.RegisteredAuthenticated
+		d.Certificate, d.CertificateExpires = s.RDV.Server.Name, s.RDV.Server.Expires.UTC()
+		d.Cipher, d.SeesUsAt = s.RDV.Cipher, s.RDV.Endpoint
+	case s.Registered:
+		d.Registration = control.RegisteredInClear
+	}
+	return d
 }
 
 // occurred returns m without what is zero.

@@ -152,7 +152,7 @@ func TestStatusForReal(t *testing.T) {
 	}
 	for _, want := range []string{
 		"\n10.9.0.1 in 10.9.0.0/24 on tun0, configured in " + a.conf + "\n",
-		fmt.Sprintf("\nregistered at the RDV server %v:57888\n", m.server.Addr()),
+		fmt.Sprintf("\nregistered at the RDV server %v:57888, in clear\n", m.server.Addr()),
 		"\n10.9.0.2  ESTABLISHED  ",
 		"\nnot reached:\n  10.9.0.77, ",
 		" ago: the RDV server does not know the peer\n",

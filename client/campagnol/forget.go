@@ -19,28 +19,65 @@ it. When a host has got a new key, its peers refuse it until they have forgotten
 the old one. A client that runs need not be restarted.
 
 Certificates made by "campagnol ca issue" name their address and need none of
-this.`
+this.
+
+With --rdv, forget instead that the rendezvous server of the configuration has
+had an authenticated channel, so that a client with "rdv_auth = auto" may register
+in clear again. That is needed only if the server is to have no certificate any
+more.`
 
 // newForgetCommand returns the command "campagnol forget".
 func newForgetCommand() *cobra.Command {
 	file := defaultConf
+	rdv := false
 	cmd := &cobra.Command{
-		Use:     "forget VPN-ADDRESS",
+		Use:     "forget VPN-ADDRESS | --rdv",
 		Short:   "Accept a new key at a VPN address",
 		Long:    forgetHelp,
-		Example: "  campagnol forget 10.9.0.2\n  campagnol forget --config home.conf 10.9.0.2",
+		Example: "  campagnol forget 10.9.0.2\n  campagnol forget --config home.conf 10.9.0.2\n  campagnol forget --rdv",
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			switch {
+			case rdv && len(args) > 0:
+				return fmt.Errorf("forget: --rdv takes no address: the server is that of the configuration")
+			case !rdv && len(args) == 0:
 				return cli.WithHint(fmt.Errorf("forget: whom?"), "give the VPN address of a peer: campagnol forget 10.9.0.2")
 			}
 			return cli.MaxArgs(1)(cmd, args)
 		},
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE:          func(cmd *cobra.Command, args []string) error { return forget(cmd, file, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if rdv {
+				return forgetServer(cmd, file)
+			}
+			return forget(cmd, file, args[0])
+		},
 	}
 	cmd.Flags().StringVar(&file, "config", file, "configuration `file` of the client")
+	cmd.Flags().BoolVar(&rdv, "rdv", false, "forget that the rendezvous server has had an authenticated channel")
 	return cmd
+}
+
+// forgetServer forgets the rendezvous server of a configuration.
+func forgetServer(cmd *cobra.Command, file string) error {
+	cfg, _, err := conf.LoadClient(file)
+	if err != nil {
+		return err
+	}
+	path, name := serverFile(cfg.StateDir), serverName(cfg)
+	servers, err := openServers(path)
+	if err != nil {
+		return err
+	}
+	known, err := servers.forget(name)
+	if err != nil {
+		return err
+	}
+	if !known {
+		return fmt.Errorf("forget: no authenticated channel with %s is known in %s", name, path)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "The authenticated channel with %s is forgotten; a client with rdv_auth = auto may register there in clear.\n", name)
+	return nil
 }
 
 func forget(cmd *cobra.Command, file, arg string) error {

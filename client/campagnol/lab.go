@@ -41,6 +41,9 @@ full-cone, restricted, port-restricted or symmetric. No direct path exists
 between symmetric and symmetric or port-restricted; the command checks that
 then, too.
 
+With --rdv-mode mixed or strict the rendezvous server has a certificate, and the
+command checks that every peer registers over an authenticated channel.
+
 It has to run as root, and changes nothing outside of its own namespaces. The
 exit status is 0 if everything happened as it should.`
 
@@ -66,6 +69,7 @@ func labCommand(demo func(context.Context, lab.DemoOptions) error, sweep func(ke
 	flags := cmd.Flags()
 	flags.Var(&f.NATs[0], "nat-a", "NAT of peers 1, 3, 5 and so on")
 	flags.Var(&f.NATs[1], "nat-b", "NAT of peers 2, 4, 6 and so on")
+	flags.StringVar(&f.RDVMode, "rdv-mode", "open", "mode of the rendezvous server: open, mixed or strict")
 	flags.IntVar(&f.Peers, "peers", 2, "number of peers")
 	flags.Var(&f.size, "size", "bytes of the transfer; k, M and G stand for thousands, millions and so on")
 	flags.DurationVar(&f.Timeout, "timeout", 3*time.Minute, "give up after this time")
@@ -112,7 +116,8 @@ func cleanLabs(w io.Writer, sweep func(kept bool) (lab.Swept, error)) error {
 	return err
 }
 
-// certifyPeers makes a certificate authority and the certificates of the peers.
+// certifyPeers makes a certificate authority and the certificates of the peers, and
+// of the rendezvous server if it is one of the hosts.
 func certifyPeers(dir string, hosts []lab.Identity) ([]lab.Credentials, error) {
 	now := time.Now()
 	authority, err := ca.Init(dir, ca.InitOptions{Name: "Campagnol lab CA", Days: 2}, now, rand.Reader)
@@ -121,7 +126,11 @@ func certifyPeers(dir string, hosts []lab.Identity) ([]lab.Credentials, error) {
 	}
 	all := make([]lab.Credentials, len(hosts))
 	for i, h := range hosts {
-		c, err := authority.Issue(now, rand.Reader, ca.Request{Name: h.Name, Addrs: []netip.Addr{h.Addr}, Days: 1})
+		req := ca.Request{Name: h.Name, Rendezvous: h.RDV, Days: 1}
+		if !h.RDV {
+			req.Addrs = []netip.Addr{h.Addr}
+		}
+		c, err := authority.Issue(now, rand.Reader, req)
 		if err != nil {
 			return nil, err
 		}

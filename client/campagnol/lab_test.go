@@ -19,6 +19,7 @@ import (
 
 	"campagnol/internal/lab"
 	"campagnol/internal/testenv"
+	"campagnol/pki"
 )
 
 // runLab runs the command with stand-ins for what it does.
@@ -45,6 +46,7 @@ func TestLabFlags(t *testing.T) {
 		size    int64
 		timeout time.Duration
 		keep    bool
+		mode    string
 	}
 	both := [2]lab.Kind{lab.PortRestricted, lab.PortRestricted}
 	for _, c := range []struct {
@@ -52,10 +54,10 @@ func TestLabFlags(t *testing.T) {
 		want flags
 		err  string
 	}{
-		{"", flags{both, 2, 100_000_000, 3 * time.Minute, false}, ""},
-		{"--nat-a symmetric --nat-b none --peers 5 --size 2G --timeout 10m --keep",
-			flags{[2]lab.Kind{lab.Symmetric, lab.None}, 5, 2_000_000_000, 10 * time.Minute, true}, ""},
-		{"--nat-a=full-cone --size=1500000", flags{[2]lab.Kind{lab.FullCone, lab.PortRestricted}, 2, 1_500_000, 3 * time.Minute, false}, ""},
+		{"", flags{both, 2, 100_000_000, 3 * time.Minute, false, "open"}, ""},
+		{"--nat-a symmetric --nat-b none --peers 5 --size 2G --timeout 10m --keep --rdv-mode strict",
+			flags{[2]lab.Kind{lab.Symmetric, lab.None}, 5, 2_000_000_000, 10 * time.Minute, true, "strict"}, ""},
+		{"--nat-a=full-cone --size=1500000", flags{[2]lab.Kind{lab.FullCone, lab.PortRestricted}, 2, 1_500_000, 3 * time.Minute, false, "open"}, ""},
 		{"--nat-b cone", flags{}, `"cone" is not a kind of NAT: use none, full-cone, restricted, port-restricted, symmetric`},
 		{"--size many", flags{}, "a size is a number of bytes"},
 		{"--peers x", flags{}, "invalid argument"},
@@ -63,7 +65,7 @@ func TestLabFlags(t *testing.T) {
 	} {
 		var got flags
 		_, err := runLab(t, func(_ context.Context, o lab.DemoOptions) error {
-			got = flags{o.NATs, o.Peers, o.Size, o.Timeout, o.Keep}
+			got = flags{o.NATs, o.Peers, o.Size, o.Timeout, o.Keep, o.RDVMode}
 			exe, err := os.Executable()
 			if err != nil || o.Client != exe || o.Certify == nil || o.Report == nil {
 				t.Errorf("%q: the client is %q (%v), want %q, and there have to be functions", c.args, o.Client, err, exe)
@@ -170,6 +172,7 @@ func TestLabCertify(t *testing.T) {
 	hosts := []lab.Identity{
 		{Name: "peer1", Addr: netip.MustParseAddr("10.9.0.1")},
 		{Name: "peer2", Addr: netip.MustParseAddr("10.9.0.2")},
+		{Name: "rdv", RDV: true},
 	}
 	dir := filepath.Join(t.TempDir(), "ca")
 	creds, err := certifyPeers(dir, hosts)
@@ -195,6 +198,12 @@ func TestLabCertify(t *testing.T) {
 		var bound []string
 		for _, ip := range pair.Leaf.IPAddresses {
 			bound = append(bound, ip.String())
+		}
+		if pki.IsRendezvous(pair.Leaf) != hosts[i].RDV {
+			t.Errorf("%s: the certificate is one for a rendezvous server: %v, want %v", hosts[i].Name, !hosts[i].RDV, hosts[i].RDV)
+		}
+		if hosts[i].RDV && len(bound) == 0 {
+			continue
 		}
 		if !slices.Equal(bound, []string{hosts[i].Addr.String()}) {
 			t.Errorf("%s: the certificate binds %v, want %v", hosts[i].Name, bound, hosts[i].Addr)
@@ -286,16 +295,17 @@ func TestLabForReal(t *testing.T) {
 	}
 	for _, c := range []struct {
 		natA, natB string
+		mode       string
 		steps      string // without repetitions
 	}{
-		{"port-restricted", "port-restricted", "network nat certificates rdv register connect ping broadcast transfer direct idle removed"},
-		{"restricted", "symmetric", "network nat certificates rdv register connect ping broadcast transfer direct idle removed"},
-		{"symmetric", "port-restricted", "network nat certificates rdv register no-path skipped removed"},
+		{"port-restricted", "port-restricted", "open", "network nat certificates rdv register connect ping broadcast transfer direct idle removed"},
+		{"restricted", "symmetric", "strict", "network nat certificates rdv register connect ping broadcast transfer direct idle removed"},
+		{"symmetric", "port-restricted", "mixed", "network nat certificates rdv register no-path skipped removed"},
 	} {
 		t.Run(c.natA+" and "+c.natB, func(t *testing.T) {
 			t.Parallel()
 			cmd := exec.CommandContext(ctx, filepath.Join(dir, "campagnol"),
-				"lab", "--json", "--size=2M", "--nat-a", c.natA, "--nat-b", c.natB)
+				"lab", "--json", "--size=2M", "--nat-a", c.natA, "--nat-b", c.natB, "--rdv-mode", c.mode)
 			var out, errs bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &out, &errs
 			if err := cmd.Run(); err != nil || errs.Len() > 0 {

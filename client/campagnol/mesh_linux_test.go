@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ type mesh struct {
 	lab    *lab.Lab
 	server *lab.Host
 	rdv    *lab.Process
+	creds  lab.Credentials // of the server, which uses them if it is told to
 	peers  []*meshPeer
 	starts int // of processes, to tell their logs apart
 }
@@ -88,10 +90,12 @@ func (m *mesh) certify() {
 	for _, p := range m.peers {
 		hosts = append(hosts, lab.Identity{Name: p.Name(), Addr: p.vpn})
 	}
+	hosts = append(hosts, lab.Identity{Name: m.server.Name(), RDV: true})
 	creds, err := certifyPeers(filepath.Join(m.lab.Dir(), "ca"), hosts)
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	m.creds = creds[len(m.peers)]
 	for i, p := range m.peers {
 		dir := filepath.Join(m.lab.Dir(), p.Name())
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -119,11 +123,13 @@ func (p *meshPeer) configure(lines string) {
 	}
 }
 
-func (m *mesh) startServer() {
+// startServer starts the server, with more options if need be.
+func (m *mesh) startServer(more ...string) {
 	m.t.Helper()
 	m.starts++
+	args := append(slices.Clone(meshServerArgs), more...)
 	var err error
-	if m.rdv, err = m.server.Start(fmt.Sprintf("campagnol_rdv.%d", m.starts), filepath.Join(binaries, "campagnol_rdv"), meshServerArgs...); err != nil {
+	if m.rdv, err = m.server.Start(fmt.Sprintf("campagnol_rdv.%d", m.starts), filepath.Join(binaries, "campagnol_rdv"), args...); err != nil {
 		m.t.Fatal(err)
 	}
 	m.await(m.rdv, "Server listening")

@@ -14,6 +14,7 @@ import (
 	"campagnol/conf"
 	"campagnol/internal/logging"
 	"campagnol/internal/service"
+	"campagnol/internal/version"
 	"campagnol/punch"
 	"campagnol/punch/udp"
 	"campagnol/tunnel/device"
@@ -145,6 +146,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 
 // settings returns what a configuration says of what can change.
 func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
+	name := serverName(cfg)
 	return client.Settings{
 		Server:      p.where.server,
 		LocalAddr:   p.where.published(cfg, p.port),
@@ -163,6 +165,12 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 		Multicast:   cfg.Multicast,
 
 		RekeyRecords: cfg.RekeyRecords,
+
+		Auth:           authOf(cfg.RDVAuth),
+		VerifyServer:   t.verifyServer,
+		ServerKnown:    func() bool { return t.servers.known(name) },
+		RememberServer: func(id client.ServerIdentity) { t.rememberServer(name, id) },
+		Software:       program + " " + version.Version,
 	}
 }
 
@@ -172,6 +180,17 @@ func rekeyTime(cfg *conf.Client) time.Duration {
 		return -1
 	}
 	return cfg.RekeyTime
+}
+
+// authOf returns how the client registers, as the configuration says.
+func authOf(a conf.Auto) client.Auth {
+	switch a {
+	case conf.AutoYes:
+		return client.AuthYes
+	case conf.AutoNo:
+		return client.AuthNo
+	}
+	return client.AuthAuto
 }
 
 // openDevice opens the TUN device and makes it part of the VPN: by itself, or by

@@ -47,11 +47,7 @@ func statusHead(b *strings.Builder, s *control.Status, width int) {
 	if s.RDV.Host != "" && s.RDV.Host != s.RDV.Address.Addr().String() {
 		server = printable(s.RDV.Host) + " (" + server + ")"
 	}
-	if s.RDV.Registered {
-		fmt.Fprintf(b, "registered at the RDV server %s\n", server)
-	} else {
-		fmt.Fprintf(b, "NOT registered at the RDV server %s\n", server)
-	}
+	statusRDV(b, s, server, width)
 	for _, c := range s.Certificates {
 		if left := c.Expires.Sub(s.Time); left < expiryNotice {
 			what := "certificate "
@@ -76,6 +72,26 @@ func statusHead(b *strings.Builder, s *control.Status, width int) {
 	}
 	if len(missing) > 0 {
 		wrap(b, "slower than it could be, because the system lacks: "+strings.Join(missing, "; "), "", "  ", width)
+	}
+}
+
+// statusRDV says how the client is registered.
+func statusRDV(b *strings.Builder, s *control.Status, server string, width int) {
+	r := &s.RDV
+	switch {
+	case !r.Registered:
+		fmt.Fprintf(b, "NOT registered at the RDV server %s\n", server)
+	case r.Registration == control.RegisteredAuthenticated:
+		fmt.Fprintf(b, "registered at the RDV server %s\n", server)
+		wrap(b, fmt.Sprintf("authenticated for %s: certificate %q, which expires %s", age(s.Time.Sub(r.Since)),
+			printable(r.Certificate), r.CertificateExpires.Format(time.DateOnly)), "  ", "    ", width)
+	case r.Registration == control.RegisteredInClear && r.Auth != "" && r.Auth != "no":
+		fmt.Fprintf(b, "registered at the RDV server %s, in clear\n", server)
+	default:
+		fmt.Fprintf(b, "registered at the RDV server %s\n", server)
+	}
+	if r.Refusal != "" {
+		wrap(b, fmt.Sprintf("no authenticated channel, %s ago: %s", age(s.Time.Sub(r.RefusedAt)), printable(r.Refusal)), "  ", "    ", width)
 	}
 }
 

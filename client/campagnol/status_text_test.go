@@ -116,6 +116,43 @@ slower than it could be, because the system lacks:
 	}
 }
 
+// TestStatusTextRDV: how the client is registered.
+func TestStatusTextRDV(t *testing.T) {
+	at := netip.MustParseAddrPort("203.0.113.10:57888")
+	authentic := control.RDV{
+		Host: "203.0.113.10", Address: at, Registered: true, Auth: "auto", Registration: control.RegisteredAuthenticated,
+		Since: noon.Add(-time.Hour), Certificate: "rdv\x1b[2J", CertificateExpires: time.Date(2027, 5, 1, 3, 4, 5, 0, time.UTC),
+	}
+	renewing := authentic
+	renewing.Refusal, renewing.RefusedAt = "no answer", noon.Add(-5*time.Second)
+	for _, c := range []struct {
+		name string
+		rdv  control.RDV
+		want string
+	}{
+		{"authenticated", authentic, "registered at the RDV server 203.0.113.10:57888\n" +
+			`  authenticated for 1h0m: certificate "rdv?[2J", which expires 2027-05-01` + "\n"},
+		{"authenticated, and the next channel fails", renewing, "registered at the RDV server 203.0.113.10:57888\n" +
+			`  authenticated for 1h0m: certificate "rdv?[2J", which expires 2027-05-01` + "\n" +
+			"  no authenticated channel, 5s ago: no answer\n"},
+		{"in clear", control.RDV{Address: at, Registered: true, Auth: "auto", Registration: control.RegisteredInClear},
+			"registered at the RDV server 203.0.113.10:57888, in clear\n"},
+		{"in clear, as the configuration says", control.RDV{Address: at, Registered: true, Auth: "no", Registration: control.RegisteredInClear},
+			"registered at the RDV server 203.0.113.10:57888\n"},
+		{"refused", control.RDV{Address: at, Auth: "yes", Refusal: "refused: the server is full", RefusedAt: noon.Add(-time.Minute)},
+			"NOT registered at the RDV server 203.0.113.10:57888\n  no authenticated channel, 1m0s ago: refused: the server is full\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &control.Status{Time: noon, Started: noon, RDV: c.rdv}
+			lines := strings.SplitAfter(statusText(s, nil, 0), "\n")
+			n := strings.Count(c.want, "\n")
+			if got := strings.Join(lines[2:2+n], ""); got != c.want || lines[2+n] != "\n" {
+				t.Errorf("got\n%s\nwant\n%s", strings.Join(lines, ""), c.want)
+			}
+		})
+	}
+}
+
 // tableOf returns the table of peers in a text.
 func tableOf(t *testing.T, text string) []string {
 	t.Helper()

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"campagnol/client"
 	"campagnol/conf"
 	"campagnol/pki"
 	"campagnol/pki/policy"
@@ -23,6 +24,7 @@ type trust struct {
 	identity   *pki.Identity
 	policy     *pki.Policy
 	pins       *pki.Pins
+	servers    *serverMemory
 	requireSAN bool
 	suites     []record.Suite // nil: all
 	rules      *policy.Policy // nil: none
@@ -53,12 +55,16 @@ func loadTrust(ctx context.Context, cfg *conf.Client, now time.Time, log *slog.L
 	if err != nil {
 		return nil, err
 	}
+	servers, err := openServers(serverFile(cfg.StateDir))
+	if err != nil {
+		return nil, err
+	}
 	for _, ws := range [][]string{id.Warnings(now), policy.Warnings(), pins.Warnings()} {
 		for _, w := range ws {
 			warn(w, "")
 		}
 	}
-	t := &trust{identity: id, policy: policy, pins: pins, requireSAN: cfg.RequireIPSAN, log: log}
+	t := &trust{identity: id, policy: policy, pins: pins, servers: servers, requireSAN: cfg.RequireIPSAN, log: log}
 	if err := t.chooseSuites(cfg, warn); err != nil {
 		return nil, err
 	}
@@ -111,6 +117,9 @@ func (t *trust) verify(now time.Time, vpn netip.Addr, chain [][]byte, server boo
 	if err != nil {
 		return err
 	}
+	if pki.IsRendezvous(peer.Leaf) {
+		return &roleError{name: peer.Name, rendezvous: true}
+	}
 	err = t.pins.Check(now, vpn, peer, t.requireSAN)
 	if err == nil {
 		err = t.permit(vpn, peer)
@@ -119,4 +128,50 @@ func (t *trust) verify(now time.Time, vpn netip.Addr, chain [][]byte, server boo
 		t.log.Warn(w, "peer", vpn)
 	}
 	return err
+}
+
+// verifyServer decides whether a chain is that of a rendezvous server.
+func (t *trust) verifyServer(now time.Time, chain [][]byte) (client.ServerIdentity, error) {
+	peer, err := t.policy.Verify(now, chain, pki.Server)
+	if err != nil {
+		return client.ServerIdentity{}, err
+	}
+	for _, w := range peer.Warnings {
+		t.log.Warn(w, "rdv", peer.Name)
+	}
+	if !pki.IsRendezvous(peer.Leaf) {
+		return client.ServerIdentity{}, &roleError{name: peer.Name}
+	}
+	return client.ServerIdentity{Name: peer.Name, Expires: peer.Leaf.NotAfter}, nil
+}
+
+// rememberServer notes that an authenticated channel to the server of a
+// configuration stands.
+func (t *trust) rememberServer(name string, id client.ServerIdentity) {
+	if err := t.servers.remember(time.Now(), name, id.Name); err != nil {
+		t.log.Warn("That the RDV server has an authenticated channel is remembered until the client ends, not longer", "err", err,
+			"hint", "with rdv_auth = yes nothing need be remembered")
+	}
+}
+
+// A roleError says that a good certificate is used in a role that it is not for: a
+// rendezvous server introduces members and is none, and no member plays the server.
+type roleError struct {
+	name       string // of the certificate
+	rendezvous bool   // it is one for a rendezvous server
+}
+
+func (e *roleError) Error() string {
+	if e.rendezvous {
+		return fmt.Sprintf("certificate %q refused: it is one for a rendezvous server, which is no member of the VPN", e.name)
+	}
+	return fmt.Sprintf("certificate %q refused: it is not one for a rendezvous server", e.name)
+}
+
+// Hint says what can be done.
+func (e *roleError) Hint() string {
+	if e.rendezvous {
+		return "issue one for the member: campagnol ca issue NAME --ip VPNIP"
+	}
+	return "issue one for the server: campagnol ca issue NAME --rdv"
 }

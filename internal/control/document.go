@@ -31,12 +31,28 @@ type Status struct {
 	Failures []Failure `json:"failures"`
 }
 
-// An RDV is the rendezvous server, and whether it knows us.
+// An RDV is the rendezvous server, and whether it knows us. All from Registration
+// on is there only if there is something to say.
 type RDV struct {
-	Host       string         `json:"host"`
-	Address    netip.AddrPort `json:"address"`
-	Registered bool           `json:"registered"`
+	Host               string         `json:"host"`
+	Address            netip.AddrPort `json:"address"`
+	Registered         bool           `json:"registered"`
+	Auth               string         `json:"auth"`
+	Registration       string         `json:"registration,omitempty"`
+	Since              time.Time      `json:"since,omitzero"`
+	Certificate        string         `json:"certificate,omitempty"`
+	CertificateExpires time.Time      `json:"certificate_expires,omitzero"`
+	Cipher             string         `json:"cipher,omitempty"`
+	SeesUsAt           netip.AddrPort `json:"sees_us_at,omitzero"`
+	Refusal            string         `json:"refusal,omitempty"`
+	RefusedAt          time.Time      `json:"refused_at,omitzero"`
 }
+
+// The ways in which a client is registered.
+const (
+	RegisteredInClear       = "clear"
+	RegisteredAuthenticated = "authenticated"
+)
 
 // A Certificate is one on which the client depends: its own, or an authority's.
 type Certificate struct {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -11,6 +13,7 @@ import (
 type DemoOptions struct {
 	Peers   int           // how many; 0 means 2
 	NATs    [2]Kind       // of the peers in turn: peer1, peer3, … have the first
+	RDVMode string        // of the RDV: "open", "mixed" or "strict"; "" means open
 	Size    int64         // of the transfer, in bytes; at least 1 MB
 	Keep    bool          // leave everything running at the end
 	Timeout time.Duration // for everything together; 0 means 3 minutes
@@ -31,16 +34,31 @@ func (o *DemoOptions) check() error {
 	if o.Timeout == 0 {
 		o.Timeout = 3 * time.Minute
 	}
+	if o.RDVMode == "" {
+		o.RDVMode = openRDV
+	}
 	switch {
 	case o.Peers < 2 || o.Peers > maxPeers:
 		return fmt.Errorf("lab: %d peers are not possible, 2 to %d are", o.Peers, maxPeers)
 	case o.Size < minTransfer:
 		return fmt.Errorf("lab: a transfer of %s proves nothing, it has to be %s at least", FormatBytes(uint64(max(0, o.Size))), FormatBytes(minTransfer))
+	case !slices.Contains(rdvModes, o.RDVMode):
+		return fmt.Errorf("lab: %q is not a mode of the rendezvous server: use %s", o.RDVMode, strings.Join(rdvModes, ", "))
 	case o.Timeout < 0:
 		return fmt.Errorf("lab: a time-out of %v is not possible", o.Timeout)
 	}
 	return nil
 }
+
+// openRDV is the mode of an RDV without a certificate. In the others it has one, and
+// all clients are to register over an authenticated channel.
+const openRDV = "open"
+
+// rdvModes are the modes that an RDV can have.
+var rdvModes = []string{openRDV, "mixed", "strict"}
+
+// authenticates reports whether the RDV has a certificate.
+func (o *DemoOptions) authenticates() bool { return o.RDVMode != "" && o.RDVMode != openRDV }
 
 // minTransfer is the smallest transfer that stands out from what a rendezvous
 // server sees without it.

@@ -68,8 +68,12 @@ func (d *demo) certify(ctx context.Context) error {
 	if err := d.world.Certify(ctx); err != nil {
 		return d.fail("certificates", err)
 	}
-	d.report("certificates", true, nil, "a certificate authority, and %d certificates that bind the VPN addresses %v to %v",
-		len(d.plan), vpnAddr(0), vpnAddr(len(d.plan)-1))
+	server := ""
+	if d.o.authenticates() {
+		server = ", and one for the rendezvous server"
+	}
+	d.report("certificates", true, nil, "a certificate authority, and %d certificates that bind the VPN addresses %v to %v%s",
+		len(d.plan), vpnAddr(0), vpnAddr(len(d.plan)-1), server)
 	return nil
 }
 
@@ -82,7 +86,11 @@ func (d *demo) startServer(ctx context.Context) error {
 	if _, err := d.await(ctx, startPatience, theServer, time.Time{}, Pattern{Message: msgListening}); err != nil {
 		return d.fail("rdv", err, theServer)
 	}
-	d.report("rdv", true, nil, "the rendezvous server listens (campagnol_rdv, %s)", how)
+	mode := ""
+	if d.o.authenticates() {
+		mode = ", mode " + d.o.RDVMode
+	}
+	d.report("rdv", true, nil, "the rendezvous server listens (campagnol_rdv, %s%s)", how, mode)
 	return nil
 }
 
@@ -99,9 +107,16 @@ func (d *demo) startClients(ctx context.Context) error {
 		if err != nil {
 			return d.fail("register", err, i, theServer)
 		}
+		certificate, proven := l.Attr("certificate"), ""
+		switch {
+		case certificate != "":
+			proven = fmt.Sprintf(", over a channel in which both have shown their certificates (%s)", certificate)
+		case d.o.authenticates():
+			return d.fail("register", fmt.Errorf("%s is registered in clear, and the rendezvous server has a certificate", nameOf(i)), i, theServer)
+		}
 		took := max(0, l.Time.Sub(began))
-		d.report("register", true, map[string]any{"peer": nameOf(i), "vpn_ip": vpnAddr(i), "took_ms": inMilliseconds(took)},
-			"%s is registered as %v", nameOf(i), vpnAddr(i))
+		data := map[string]any{"peer": nameOf(i), "vpn_ip": vpnAddr(i), "took_ms": inMilliseconds(took), "authenticated": certificate != ""}
+		d.report("register", true, data, "%s is registered as %v%s", nameOf(i), vpnAddr(i), proven)
 	}
 	return nil
 }

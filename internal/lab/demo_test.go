@@ -23,6 +23,7 @@ func play(t *testing.T, ctx context.Context, s *script, o DemoOptions) (steps []
 	if err := o.check(); err != nil {
 		t.Fatal(err)
 	}
+	s.mode = o.RDVMode
 	return steps, runDemo(ctx, s, o)
 }
 
@@ -72,6 +73,35 @@ removed: programs ended; namespaces, NATs and files removed
 			t.Errorf("the calls were %q, want Close at the end", s.calls)
 		}
 	})
+}
+
+// TestDemoAuthenticated has an RDV with a certificate: registration in clear is not
+// what was to be seen then.
+func TestDemoAuthenticated(t *testing.T) {
+	for _, mode := range []string{"mixed", "strict"} {
+		synctest.Test(t, func(t *testing.T) {
+			steps, err := play(t, t.Context(), newScript(), DemoOptions{RDVMode: mode})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := texts(steps)
+			for _, want := range []string{
+				"bind the VPN addresses 10.9.0.1 to 10.9.0.2, and one for the rendezvous server\n",
+				"rdv: the rendezvous server listens (campagnol_rdv, in PATH, mode " + mode + ")\n",
+				"register: peer2 is registered as 10.9.0.2, over a channel in which both have shown their certificates (rdv)\n",
+			} {
+				if !strings.Contains(got, want) {
+					t.Errorf("the demonstration said\n%s\nwant in it %q", got, want)
+				}
+			}
+			s := newScript()
+			s.inClear = true
+			_, err = play(t, t.Context(), s, DemoOptions{RDVMode: mode})
+			if want := "register: peer1 is registered in clear, and the rendezvous server has a certificate"; err == nil || err.Error() != want {
+				t.Errorf("in clear: error %v, want %s", err, want)
+			}
+		})
+	}
 }
 
 // TestDemoFailures lets one thing go wrong at a time.

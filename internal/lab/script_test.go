@@ -22,6 +22,8 @@ type script struct {
 	delivered func([]Delivery)         // spoils the result of a broadcast
 	traffic   uint64                   // bytes that the RDV saw, beyond some
 	miracle   bool                     // hopeless pairs answer
+	inClear   bool                     // clients register in clear, whatever the mode
+	mode      string                   // of the RDV
 	blocked   map[string]chan struct{} // closed when a method is reached, which then waits for its context
 
 	plan  []Kind
@@ -97,7 +99,11 @@ func (s *script) StartServer(ctx context.Context) (string, error) {
 }
 
 func (s *script) StartClient(ctx context.Context, peer int) error {
-	s.log(peer, 20*ms, msgRegistered, "server", "203.0.113.10:57888")
+	args := []any{"server", "203.0.113.10:57888"}
+	if s.mode != "" && s.mode != openRDV && !s.inClear {
+		args = append(args, "certificate", "rdv")
+	}
+	s.log(peer, 20*ms, msgRegistered, args...)
 	return s.call(ctx, "StartClient", peer)
 }
 

@@ -98,13 +98,15 @@ type Credentials struct {
 }
 
 // A Certifier makes a certificate authority in a folder, which does not exist
-// yet, and a certificate for each of the hosts, which binds its VPN address.
+// yet, and a certificate for each of the hosts: it binds the VPN address, or is one
+// for a rendezvous server.
 type Certifier func(dir string, hosts []Identity) ([]Credentials, error)
 
 // An Identity is a host to be certified.
 type Identity struct {
 	Name string
 	Addr netip.Addr // in the VPN
+	RDV  bool       // a rendezvous server, which has no address there
 }
 
 // Times in the configuration of the demonstration's clients. The time-out is

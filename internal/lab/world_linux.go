@@ -18,7 +18,7 @@ type kernelWorld struct {
 	lab    *Lab // nil before Build
 	server *Host
 	peers  []*Host
-	creds  []Credentials
+	creds  []Credentials    // of the peers, then of the RDV if it is to have any
 	procs  map[int]*Process // by peer, or theServer
 }
 
@@ -77,6 +77,9 @@ func (w *kernelWorld) Certify(context.Context) (err error) {
 	for i, h := range w.peers {
 		hosts[i] = Identity{Name: h.Name(), Addr: vpnAddr(i)}
 	}
+	if w.o.authenticates() {
+		hosts = append(hosts, Identity{Name: nameOf(theServer), RDV: true})
+	}
 	w.creds, err = w.o.Certify(filepath.Join(w.lab.Dir(), "ca"), hosts)
 	if err == nil && len(w.creds) != len(hosts) {
 		err = fmt.Errorf("lab: %d certificates for %d hosts", len(w.creds), len(hosts))
@@ -98,7 +101,12 @@ func (w *kernelWorld) StartServer(ctx context.Context) (how string, err error) {
 			return "", err
 		}
 	}
-	w.procs[theServer], err = w.server.Start("campagnol_rdv", program.Path, programArgs...)
+	args := slices.Clone(programArgs)
+	if w.o.authenticates() {
+		c := w.creds[len(w.peers)]
+		args = append(args, "--certificate", c.Certificate, "--key", c.Key, "--ca", c.CA, "--auth", w.o.RDVMode)
+	}
+	w.procs[theServer], err = w.server.Start("campagnol_rdv", program.Path, args...)
 	return program.How, err
 }
 

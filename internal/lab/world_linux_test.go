@@ -29,7 +29,7 @@ func fakeCertify(dir string, hosts []Identity) ([]Credentials, error) {
 	}
 	var all []Credentials
 	for i, h := range hosts {
-		if want := (Identity{nameOf(i), vpnAddr(i)}); h != want {
+		if want := (Identity{Name: nameOf(i), Addr: vpnAddr(i)}); h != want {
 			return nil, fmt.Errorf("host %d is %v, want %v", i, h, want)
 		}
 		name := filepath.Join(dir, h.Name)

@@ -79,7 +79,10 @@ func (c *CA) Sign(now time.Time, rand io.Reader, data []byte, req Request) (*Iss
 		req.Name = a.name
 	}
 	again := a.serial != nil
-	if req.AddrsFromCSR || again && len(req.Addrs) == 0 && !req.NoAddress {
+	if again && len(req.Addrs) == 0 && !req.NoAddress {
+		req.Rendezvous = req.Rendezvous || pki.IsRendezvous(a.cert)
+	}
+	if req.AddrsFromCSR || again && len(req.Addrs) == 0 && !req.NoAddress && !req.Rendezvous {
 		req.Addrs = append(req.Addrs, a.addrs...)
 	}
 	if again {
@@ -189,6 +192,9 @@ func (c *CA) template(now time.Time, req Request, serial *big.Int, pub crypto.Pu
 	}
 	if tmpl.URIs, err = pki.AttributeURIs(req.Groups, req.Routes); err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
+	}
+	if req.Rendezvous {
+		tmpl.URIs = append(tmpl.URIs, pki.RendezvousURI())
 	}
 	if tmpl.NotAfter.After(c.Cert.NotAfter) {
 		tmpl.NotAfter = c.Cert.NotAfter

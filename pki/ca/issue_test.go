@@ -69,6 +69,42 @@ func TestIssue(t *testing.T) {
 	}
 }
 
+// TestIssueRendezvous makes a certificate for a rendezvous server, renews it and
+// signs it anew: it stays one.
+func TestIssueRendezvous(t *testing.T) {
+	c := newCA(t)
+	check := func(what string, out *Issued, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if !pki.IsRendezvous(out.Cert) || len(out.Cert.IPAddresses) != 0 {
+			t.Errorf("%s: URIs %v, addresses %v", what, out.Cert.URIs, out.Cert.IPAddresses)
+		}
+		for _, role := range []pki.Role{pki.Client, pki.Server} {
+			policy, err := pki.NewPolicy([]*x509.Certificate{c.Cert}, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := policy.Verify(now, [][]byte{out.Cert.Raw}, role); err != nil {
+				t.Errorf("%s: as %v: %v", what, role, err)
+			}
+		}
+	}
+	out, err := c.Issue(now, rand.Reader, Request{Name: "rdv", Rendezvous: true})
+	check("issued", out, err)
+	out, err = c.Issue(now, rand.Reader, Request{Name: "rdv", Renew: true})
+	check("renewed", out, err)
+	out, err = c.Sign(now, rand.Reader, certPEM(out.Cert), Request{})
+	check("signed anew", out, err)
+	if alice := issue(t, c, "alice", "10.9.0.1"); pki.IsRendezvous(alice.Cert) {
+		t.Error("a host's certificate is one for a rendezvous server")
+	}
+	if _, err := c.Issue(now, rand.Reader, Request{Name: "x", Rendezvous: true, Addrs: addrs("10.9.0.9")}); err == nil {
+		t.Error("a rendezvous server has got a VPN address")
+	}
+}
+
 func TestIssueRefuses(t *testing.T) {
 	c := newCA(t)
 	first := issue(t, c, "alice", "10.9.0.1")

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"campagnol/pki"
 )
 
 // A Request says what certificate is wanted.
@@ -38,6 +40,10 @@ type Request struct {
 	Groups             []string
 	Routes             []netip.Prefix
 	NoGroups, NoRoutes bool
+	// Rendezvous makes the certificate one for a rendezvous server that
+	// authenticates its clients: it names no VPN address, but the URI of
+	// [pki.RendezvousURI]. With Renew, a certificate that has it keeps it.
+	Rendezvous bool
 
 	// AddrsFromCSR also takes the IP addresses that a signing request asks for.
 	// Everything else in it is ignored, but for its key.
@@ -104,6 +110,10 @@ func (r *Request) checkAddrs() error {
 		}
 	}
 	r.Addrs = addrs
+	if r.Rendezvous && len(addrs) > 0 {
+		return withHint(errors.New("ca: a rendezvous server has no VPN address"),
+			"a host that is both needs two certificates, with two names")
+	}
 	if r.NoAddress && len(addrs) > 0 {
 		return errors.New("ca: a certificate with and without VPN address at once is not possible")
 	}
@@ -132,6 +142,7 @@ func (c *CA) inherit(x *index, r *Request) error {
 	}
 	if len(r.Addrs) == 0 && !r.NoAddress {
 		r.Addrs = addrsOf(cert)
+		r.Rendezvous = pki.IsRendezvous(cert)
 	}
 	return r.keepAttributes(cert)
 }
@@ -139,9 +150,9 @@ func (c *CA) inherit(x *index, r *Request) error {
 // conflicts checks that no other host with a valid certificate has the name or
 // an address.
 func (c *CA) conflicts(now time.Time, x *index, r *Request) error {
-	if len(r.Addrs) == 0 && !r.NoAddress {
+	if len(r.Addrs) == 0 && !r.NoAddress && !r.Rendezvous {
 		return withHint(errors.New("ca: a certificate needs the VPN address of its host"),
-			"add --ip with the vpn_ip of the host's configuration, or --no-ip for a rendezvous server")
+			"add --ip with the vpn_ip of the host's configuration, --rdv for a rendezvous server, or --no-ip")
 	}
 	if r.Force {
 		return nil

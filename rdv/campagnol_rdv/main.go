@@ -27,6 +27,7 @@ type options struct {
 	*conf.RDV
 	verbose bool
 	debug   int
+	auth    authOptions
 	service service.Service
 }
 
@@ -47,6 +48,7 @@ func newCommand() *cobra.Command {
 	f.VarP(&setting{"57888", o.SetPort}, "port", "p", "listen on UDP port `PORT`")
 	f.StringVarP(&o.PIDFile, "pidfile", "P", o.PIDFile, "in the background, write the process ID to `FILE`;\nempty: nowhere")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log which clients come, go and ask for each other")
+	o.auth.flags(f)
 	o.service.Flags(f)
 	return cmd
 }
@@ -65,7 +67,10 @@ func (s *setting) Set(v string) error {
 }
 
 // run serves, here or in the background.
-func (o *options) run(ctx context.Context) error {
+func (o *options) run(ctx context.Context) (err error) {
+	if o.auth.chosen, err = o.auth.choose(); err != nil {
+		return err
+	}
 	s := &o.service
 	s.Name = program
 	s.Background = o.Daemon

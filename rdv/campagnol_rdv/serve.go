@@ -3,16 +3,25 @@ package main
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"campagnol/internal/service"
+	"campagnol/internal/version"
 	"campagnol/punch/udp"
 	"campagnol/rdv"
 )
 
 // start opens the socket and makes the server.
-func (o *options) start(_ context.Context, s *service.Starting) (*service.Running, error) {
+func (o *options) start(ctx context.Context, s *service.Starting) (*service.Running, error) {
 	for _, w := range o.Warnings() {
 		s.Warn(w, "")
+	}
+	trust, err := o.auth.load(ctx, time.Now(), s.Log, s.Warn)
+	if err != nil {
+		return nil, err
+	}
+	if o.auth.chosen == rdv.Open && trust != nil {
+		s.Warn("with --auth open the certificate has no use: clients are not authenticated", "leave --auth out")
 	}
 	conn, err := udp.Listen(udp.Config{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), o.Port), Log: s.Log})
 	if err != nil {
@@ -20,11 +29,14 @@ func (o *options) start(_ context.Context, s *service.Starting) (*service.Runnin
 	}
 	server := rdv.New(rdv.Config{
 		Conn:       conn,
+		Mode:       o.auth.chosen,
+		Trust:      trust,
+		Software:   program + " " + version.Version,
 		MaxClients: o.MaxClients,
 		Log:        s.Log,
 		// The original keeps its messages out of syslog, and so do we: a
 		// daemon with -d would fill it.
 		LogMessages: o.debug > 0 && !o.Daemon,
 	})
-	return &service.Running{Serve: server.Run}, nil
+	return &service.Running{Serve: server.Run, Signals: o.auth.signals(s, server)}, nil
 }

@@ -25,5 +25,9 @@
 // Latencies are measured from before the system call that sends to after the one
 // that receives: they include the fleet's own delays and are upper bounds.
 //
+// [RunAuth] does the same with clients that have a channel: each knocks, performs a
+// real DTLS handshake, registers, PINGs in clear and asks over the channel. It can
+// send a flood of forged datagrams at the same time.
+//
 // Fleet and results work anywhere, network and processes on Linux only.
 package load

@@ -116,13 +116,16 @@ func vpnAddr(i int) netip.Addr    { return addr4(10<<24 + uint32(i) + 1) }
 func (f *Fleet) clientOf(a netip.Addr) (int, bool)    { return f.index(a, clientAddr(0)) }
 func (f *Fleet) clientOfVPN(a netip.Addr) (int, bool) { return f.index(a, vpnAddr(0)) }
 
-func (f *Fleet) index(a, first netip.Addr) (int, bool) {
+func (f *Fleet) index(a, first netip.Addr) (int, bool) { return indexOf(a, first, len(f.clients)) }
+
+// indexOf returns which of n addresses in a row a is.
+func indexOf(a, first netip.Addr, n int) (int, bool) {
 	if !a.Is4() {
 		return 0, false
 	}
 	b, b0 := a.As4(), first.As4()
 	i := int(binary.BigEndian.Uint32(b[:])) - int(binary.BigEndian.Uint32(b0[:]))
-	return i, i >= 0 && i < len(f.clients)
+	return i, i >= 0 && i < n
 }
 
 func addr4(v uint32) netip.Addr {

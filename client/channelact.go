@@ -1,0 +1,84 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"campagnol/rdv/channel"
+)
+
+type chanState uint8
+
+const (
+	chanOff      chanState = iota
+	chanWaiting            // until next
+	chanKnocking           // KNOCKs are out
+	chanShaking            // the handshake runs
+	chanJoining            // REGISTER is out
+	chanUp                 // a link stands, nothing is to be done
+)
+
+// A noChannel is why there was no channel last.
+type noChannel struct {
+	err error
+	at  time.Time
+}
+
+// A chanOut is what the machine wants to be done.
+type chanOut struct {
+	act     chanAct
+	data    []byte          // of actSend: a datagram; of actShake: one with records
+	cookies []cookie        // of actBegin and actCookies
+	msg     channel.Message // of actPeer, actReject and actIntroduce
+	vpn     netip.Addr      // likewise: who it is about
+	err     error           // of actRefused and actDown
+	link    *link           // of actUp; the machine may have lost it already
+	fresh   bool            // of actUp: no link stood before
+}
+
+type chanAct uint8
+
+const (
+	actSend      chanAct = iota + 1 // a datagram to the RDV
+	actBegin                        // a handshake, with cookies
+	actCookies                      // the handshake's cookies are others
+	actShake                        // a datagram for the handshake
+	actAbandon                      // the handshake
+	actClear                        // register in clear
+	actQuiet                        // no longer in clear
+	actTrying                       // to be reported: a round begins
+	actUp                           // to be reported: registered
+	actDown                         // to be reported: the link has ended
+	actRefused                      // to be reported: no channel
+	actSilent                       // to be reported: no PONGs
+	actBack                         // to be reported: PONGs again
+	actPeer                         // the RDV tells where a peer is
+	actReject                       // the RDV does not tell it
+	actIntroduce                    // the RDV tells who asks for us
+)
+
+// Why there is no channel.
+var (
+	errNoKnock   = errors.New("no answer")
+	errNoChannel = errors.New("it has no authenticated channel")
+	errNoAdmit   = errors.New("it does not answer the handshake")
+	errNoJoin    = errors.New("it does not answer the registration")
+	errProtocol  = errors.New("it does not speak " + channel.Protocol)
+	errSilent    = errors.New("it no longer answers")
+	errClosed    = errors.New("it has closed the channel")
+)
+
+// A RefusedError says that the RDV has refused a request.
+type RefusedError struct {
+	Reason channel.Reason
+	Text   string // for people; the RDV's
+}
+
+func (e *RefusedError) Error() string {
+	if e.Text == "" || e.Text == e.Reason.String() {
+		return "refused: " + e.Reason.String()
+	}
+	return fmt.Sprintf("refused: %v: %s", e.Reason, e.Text)
+}

@@ -1,0 +1,309 @@
+package client
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"campagnol/rdv/channel"
+	"campagnol/tunnel/record"
+
+	"github.com/pion/dtls/v3/pkg/protocol/alert"
+)
+
+// maxRequests bounds the requests that wait for an answer. ASKs are limited in
+// rate and die after seconds; FINISHEDs, which may be lost, can be many when many
+// tunnels are closed at once.
+const maxRequests = 512
+
+// requestWaits are how long an answer is waited for, the first time and after each
+// repetition.
+var requestWaits = [...]time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 2 * time.Second}
+
+// Bounds on how often we say PING, whatever lease the RDV grants.
+const pingFastest = time.Second
+
+// A link is a channel: the keys of one handshake, and what was agreed over them.
+type link struct {
+	seal   *record.Sealer
+	open   *record.Opener
+	suite  record.Suite
+	chain  [][]byte // the RDV's certificates
+	server ServerIdentity
+
+	since    time.Time      // registered
+	endpoint netip.AddrPort // where the RDV sees us
+	lease    time.Duration  // silence after which it forgets us; 0: it did not say
+	seen     []uint32       // IDs of its last requests, oldest first
+	tmp      record.Scratch
+}
+
+// maxSeen is how many requests of the RDV are recognised when they are repeated.
+// It has that many out in a few seconds at most, or we are under attack by it.
+const maxSeen = 64
+
+// steady reports whether l has stood for a while. It may be nil.
+func (l *link) steady(now time.Time) bool {
+	return l != nil && now.Sub(l.since) >= steadyAfter
+}
+
+// pingInterval is how often PING is said: three times in a lease.
+func (l *link) pingInterval() time.Duration {
+	if l.lease == 0 {
+		return pingInterval
+	}
+	return min(max(l.lease/3, pingFastest), pingInterval)
+}
+
+// again notes the ID of a request of the RDV, and reports whether it came before.
+func (l *link) again(id uint32) bool {
+	if slices.Contains(l.seen, id) {
+		return true
+	}
+	if len(l.seen) == maxSeen {
+		l.seen = append(l.seen[:0], l.seen[1:]...)
+	}
+	l.seen = append(l.seen, id)
+	return false
+}
+
+// sealed returns the datagram with a message, or nil when the keys are spent.
+func (l *link) sealed(msg *channel.Message) []byte {
+	return l.sealRecord(msg.Append(nil), record.ApplicationData)
+}
+
+func (l *link) sealRecord(payload []byte, typ record.ContentType) []byte {
+	rec, err := l.seal.Seal(nil, payload, typ, &l.tmp)
+	if err != nil {
+		return nil
+	}
+	return rec
+}
+
+// say appends a message on l to out.
+func (l *link) say(msg *channel.Message, out []chanOut) []chanOut {
+	if b := l.sealed(msg); b != nil {
+		out = append(out, chanOut{act: actSend, data: b})
+	}
+	return out
+}
+
+// closeNotify appends the end of the session to out (RFC 5246 section 7.2.1).
+func (l *link) closeNotify(out []chanOut) []chanOut {
+	if b := l.sealRecord([]byte{byte(alert.Warning), byte(alert.CloseNotify)}, record.Alert); b != nil {
+		out = append(out, chanOut{act: actSend, data: b})
+	}
+	return out
+}
+
+// A request waits for an answer of the RDV.
+type request struct {
+	msg  channel.Message
+	on   *link     // nil: the one that stands, when it is sent
+	next time.Time // repetition, or the end; zero: at once
+	sent int
+}
+
+// vpn returns the address that a request is about.
+func (r *request) vpn() netip.Addr {
+	if len(r.msg.VPN) == 0 {
+		return netip.Addr{}
+	}
+	return r.msg.VPN[0]
+}
+
+// ask adds a request about a peer, which advance will send. One that waits for its
+// answer already is not made again.
+func (m *serverChannel) ask(t channel.Type, vpn netip.Addr) {
+	same := func(r *request) bool { return r.msg.Type == t && r.vpn() == vpn }
+	if len(m.requests) >= maxRequests || slices.ContainsFunc(m.requests, same) {
+		return
+	}
+	m.lastID++
+	m.requests = append(m.requests, &request{msg: channel.Message{Type: t, ID: m.lastID, VPN: []netip.Addr{vpn}}})
+}
+
+// send sends a request at once.
+func (m *serverChannel) send(now time.Time, r *request, out []chanOut) []chanOut {
+	m.lastID++
+	r.msg.ID = m.lastID
+	m.requests = append(m.requests, r)
+	return m.attempt(now, r, out)
+}
+
+// attempt sends a request, again if need be. Without a link it waits for one.
+func (m *serverChannel) attempt(now time.Time, r *request, out []chanOut) []chanOut {
+	r.next = now.Add(requestWaits[r.sent])
+	r.sent++
+	l := r.on
+	if l == nil {
+		l = m.link
+	}
+	if l == nil {
+		return out
+	}
+	return l.say(&r.msg, out)
+}
+
+// repeat sends the requests that are due, and gives up those that have had their
+// time.
+func (m *serverChannel) repeat(now time.Time, out []chanOut) []chanOut {
+	var dead []*request
+	for _, r := range m.requests {
+		switch {
+		case now.Before(r.next):
+		case r.sent < len(requestWaits):
+			out = m.attempt(now, r, out)
+		default:
+			dead = append(dead, r)
+		}
+	}
+	for _, r := range dead {
+		m.drop(r)
+		if r.on != nil && r.on == m.joining {
+			out = m.fail(now, errNoJoin, out)
+		}
+	}
+	return out
+}
+
+func (m *serverChannel) drop(r *request) {
+	m.requests = slices.DeleteFunc(m.requests, func(q *request) bool { return q == r })
+}
+
+// dropRegister drops the REGISTER that is out.
+func (m *serverChannel) dropRegister() {
+	m.requests = slices.DeleteFunc(m.requests, func(r *request) bool { return r.on != nil })
+}
+
+// awaited returns the request that a message answers, or nil.
+func (m *serverChannel) awaited(l *link, msg *channel.Message) *request {
+	for _, r := range m.requests {
+		if r.msg.ID == msg.ID && r.sent > 0 && (r.on == nil || r.on == l) {
+			return r
+		}
+	}
+	return nil
+}
+
+// opened takes the content of an authentic record of l.
+func (m *serverChannel) opened(now time.Time, l *link, typ record.ContentType, payload []byte, out []chanOut) []chanOut {
+	out = m.hear(now, out)
+	switch typ {
+	case record.Alert:
+		return m.alert(now, l, payload, out)
+	case record.ApplicationData:
+		if msg, err := channel.Parse(payload); err == nil {
+			return m.message(now, l, &msg, out)
+		}
+	}
+	return out
+}
+
+// alert takes an alert of the RDV.
+func (m *serverChannel) alert(now time.Time, l *link, payload []byte, out []chanOut) []chanOut {
+	var a alert.Alert
+	if a.Unmarshal(payload) != nil || a.Level != alert.Fatal && a.Description != alert.CloseNotify {
+		return out
+	}
+	switch l {
+	case m.joining:
+		return m.fail(now, errClosed, out)
+	case m.link:
+		return m.lose(now, errClosed, out)
+	}
+	m.old = nil
+	return out
+}
+
+// message takes a message of the RDV.
+func (m *serverChannel) message(now time.Time, l *link, msg *channel.Message, out []chanOut) []chanOut {
+	if msg.Type == channel.Introduce {
+		return m.introduced(l, msg, out)
+	}
+	r := m.awaited(l, msg)
+	if r == nil {
+		return out // late, or repeated
+	}
+	asked := r.msg.Type
+	switch {
+	case asked == channel.Register && msg.Type == channel.Registered && l == m.joining:
+		m.drop(r)
+		return m.registered(now, msg, out)
+	case asked == channel.Register && msg.Type == channel.Refused && l == m.joining:
+		return m.fail(now, &RefusedError{msg.Reason, msg.Text}, l.closeNotify(out))
+	case asked == channel.Ask && msg.Type == channel.Peer && slices.Equal(msg.VPN, r.msg.VPN):
+		m.drop(r)
+		return append(out, chanOut{act: actPeer, msg: *msg, vpn: r.vpn()})
+	case asked == channel.Finished && msg.Type == channel.Done:
+		m.drop(r)
+	case msg.Type == channel.Refused:
+		return m.refused(now, r, msg, out)
+	}
+	return out
+}
+
+// introduced answers the RDV's INTRODUCE, also a repeated one, and passes it on
+// once.
+func (m *serverChannel) introduced(l *link, msg *channel.Message, out []chanOut) []chanOut {
+	out = l.say(&channel.Message{Type: channel.Done, ID: msg.ID}, out)
+	if len(msg.VPN) != 1 || l.again(msg.ID) {
+		return out
+	}
+	return append(out, chanOut{act: actIntroduce, msg: *msg, vpn: msg.VPN[0]})
+}
+
+// refused takes that the RDV refuses a request about a peer.
+func (m *serverChannel) refused(now time.Time, r *request, msg *channel.Message, out []chanOut) []chanOut {
+	m.drop(r)
+	if r.msg.Type == channel.Ask {
+		out = append(out, chanOut{act: actReject, msg: *msg, vpn: r.vpn()})
+	}
+	if msg.Reason == channel.Strangers { // it has forgotten us
+		return m.look(now, out)
+	}
+	return out
+}
+
+// bye returns what tells the RDV that we leave.
+func (m *serverChannel) bye(out []chanOut) []chanOut {
+	if m.link == nil {
+		return out
+	}
+	m.lastID++
+	out = m.link.say(&channel.Message{Type: channel.Bye, ID: m.lastID}, out)
+	return m.link.closeNotify(out)
+}
+
+// An Auth says how a client registers.
+type Auth uint8
+
+// The ways to register.
+const (
+	// AuthNo registers in clear only.
+	AuthNo Auth = iota
+
+	// AuthAuto registers over the authenticated channel if the RDV has one, and
+	// in clear if it never had one.
+	AuthAuto
+
+	// AuthYes registers over the authenticated channel only.
+	AuthYes
+)
+
+// String returns the word for it in the configuration.
+func (a Auth) String() string {
+	switch a {
+	case AuthAuto:
+		return "auto"
+	case AuthYes:
+		return "yes"
+	}
+	return "no"
+}
+
+// A ServerIdentity is what the RDV's certificate says.
+type ServerIdentity struct {
+	Name    string // for people
+	Expires time.Time
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"syscall"
+	"time"
+
+	"campagnol/internal/cli"
+	"campagnol/internal/service"
+	"campagnol/pki"
+	"campagnol/rdv"
+	"campagnol/rdv/channel"
+	"campagnol/tunnel/handshake"
+
+	"github.com/spf13/pflag"
+)
+
+// authOptions say how clients are authenticated.
+type authOptions struct {
+	certificate, key string
+	ca, caDir, crl   string
+	mode             string // "": mixed with a certificate, and else open
+
+	chosen rdv.Mode // by choose
+}
+
+func (a *authOptions) flags(f *pflag.FlagSet) {
+	f.StringVar(&a.certificate, "certificate", "", "authenticate clients, with the certificate of this server in `FILE`")
+	f.StringVar(&a.key, "key", "", "private key of the certificate, in `FILE`")
+	f.StringVar(&a.ca, "ca", "", "certificates of the authority that clients must have theirs from, in `FILE`")
+	f.StringVar(&a.caDir, "ca-dir", "", "the same, in the `DIRECTORY`")
+	f.StringVar(&a.crl, "crl", "", "revocation list of the authority, in `FILE`")
+	f.StringVar(&a.mode, "auth", "", "clients without a certificate: `open|mixed|strict`\n(default mixed with --certificate, open without)")
+	cli.MarkNew(f, "certificate", "key", "ca", "ca-dir", "crl", "auth")
+}
+
+// howTo is the hint for those who have no certificate yet.
+const howTo = "make one on the host of your authority: campagnol ca issue NAME --rdv"
+
+// choose returns the mode that the options ask for, or what is wrong with them.
+func (a *authOptions) choose() (rdv.Mode, error) {
+	others := a.key != "" || a.ca != "" || a.caDir != "" || a.crl != ""
+	switch {
+	case a.certificate == "" && others:
+		return 0, cli.WithHint(errors.New("--key, --ca, --ca-dir and --crl have no use without --certificate"), howTo)
+	case a.certificate != "" && a.key == "":
+		return 0, cli.WithHint(errors.New("--certificate needs --key"), "name the file with the private key of the certificate")
+	case a.certificate != "" && a.ca == "" && a.caDir == "":
+		return 0, cli.WithHint(errors.New("--certificate needs --ca or --ca-dir"), "name the file with the certificate of the authority that your clients trust (ca_certificates)")
+	}
+	if a.mode == "" {
+		if a.certificate == "" {
+			return rdv.Open, nil
+		}
+		return rdv.Mixed, nil
+	}
+	mode, err := rdv.ParseMode(a.mode)
+	if err != nil {
+		return 0, cli.WithHint(fmt.Errorf("option --auth: %w", err), "open lets everybody register, strict only those with a certificate")
+	}
+	if mode != rdv.Open && a.certificate == "" {
+		return 0, cli.WithHint(fmt.Errorf("--auth %v needs --certificate, --key and --ca", mode), howTo)
+	}
+	return mode, nil
+}
+
+// load reads the files, and makes sure that a channel can be opened with them. It
+// returns nil if there are none.
+func (a *authOptions) load(ctx context.Context, now time.Time, log *slog.Logger, warn func(msg, hint string)) (*rdv.Trust, error) {
+	if a.certificate == "" {
+		return nil, nil
+	}
+	id, err := pki.LoadIdentity(a.certificate, a.key)
+	if err != nil {
+		return nil, err
+	}
+	if err := id.Check(now); err != nil {
+		return nil, err
+	}
+	if !pki.IsRendezvous(id.Chain[0]) {
+		return nil, cli.WithHint(fmt.Errorf("%s: this is not a certificate for a rendezvous server, and clients would refuse it: it lacks the URI %v",
+			a.certificate, pki.RendezvousURI()), howTo)
+	}
+	policy, err := pki.LoadPolicy(pki.PolicyConfig{CAFile: a.ca, CADir: a.caDir, CRLFile: a.crl}, now)
+	if err != nil {
+		return nil, fmt.Errorf("--ca and --ca-dir: %w", err)
+	}
+	for _, w := range append(id.Warnings(now), policy.Warnings()...) {
+		warn(w, "")
+	}
+	err = handshake.Rehearse(ctx, handshake.Config{Certificate: id.TLS(), Protocols: []string{channel.Protocol}, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("%s: no channel can be opened with this certificate and key: %w", a.certificate, err)
+	}
+	if _, err := policy.Verify(now, id.TLS().Certificate, pki.Server); err != nil {
+		warn("clients that trust the same authority will refuse our own certificate: "+err.Error(), "")
+	}
+	return rdv.NewTrust(id, policy), nil
+}
+
+// reload returns what SIGHUP does: it reads the files again. What is wrong with
+// them leaves all as it was.
+func (a *authOptions) reload(s *service.Starting, server *rdv.Server) func(context.Context) {
+	return func(ctx context.Context) {
+		trust, err := a.load(ctx, time.Now(), s.Log, func(msg, hint string) { s.Warn(msg, hint) })
+		if err != nil {
+			s.Log.Error("The certificates cannot be read again; nothing changes", "err", err)
+			return
+		}
+		server.SetTrust(trust)
+		s.Log.Info("Certificates and revocation lists are read again")
+	}
+}
+
+// signals returns what the server does at signals. Without a certificate SIGHUP is
+// ignored.
+func (a *authOptions) signals(s *service.Starting, server *rdv.Server) map[syscall.Signal]func(context.Context) {
+	if a.certificate == "" {
+		return nil
+	}
+	return map[syscall.Signal]func(context.Context){syscall.SIGHUP: a.reload(s, server)}
+}

@@ -1,0 +1,268 @@
+// Package channel is the format of what a client and the rendezvous server (RDV)
+// say to each other over their authenticated channel: a DTLS 1.2 session with
+// certificates on both sides, on the same port as everything else. ALPN names it
+// (RFC 7301), see [Protocol], so that it cannot be taken for a session between
+// two peers.
+//
+// Each record of application data carries one message:
+//
+//	offset  size  field
+//	0       1     version, 1
+//	1       1     type
+//	2       4     id, in network byte order
+//	6       -     fields, to the end
+//
+// and each field is
+//
+//	offset  size  field
+//	0       2     tag, in network byte order
+//	2       2     length of the value
+//	4       -     value
+//
+// Fields come in any order. A reader skips those whose tag it does not know, and
+// of one that may occur once it takes the first. A message of another version, or
+// of a type that it does not know, is ignored; the server refuses it with
+// [Unsupported].
+//
+// A request is repeated until its answer, which has the same id, arrives: after
+// 0.5, 1 and 2 s. Each may arrive twice, and means the same then.
+//
+//	from    request       answers
+//	client  Register      Registered, Refused
+//	client  Ask           Peer, Refused
+//	client  Finished      Done
+//	client  Bye           none: it is sent once
+//	server  Introduce     Done
+//
+// What keeps the client registered are the PINGs of package rdv/wire, in clear,
+// every 3 s: they are many, and forging one gains nothing. HELLO, ASK, CLOSE and
+// BYE in clear mean nothing from an endpoint with a channel, and neither do OK,
+// NOK, ANS, FWD and REJECT to a client with one.
+package channel
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/crypto/cryptobyte"
+)
+
+// Protocol is the name of the channel in ALPN.
+const Protocol = "campagnol-rdv/1"
+
+// version is the version of the messages of this package.
+const version = 1
+
+// Limits of a message.
+const (
+	// MaxSize is the length of the longest message, in bytes. A record with it
+	// fits every path that carries IPv6.
+	MaxSize = 1150
+
+	maxAddrs     = 16 // in one message
+	maxEndpoints = 16
+	maxText      = 200 // bytes
+)
+
+// A Type says what a message means.
+type Type uint8
+
+// The types, and their fields.
+const (
+	Register   Type = 1 // VPN, the addresses that the client wants; Endpoints, where it can be reached in its own network; Software
+	Registered Type = 2 // Endpoints, one: where the server sees the client; Lease; Software
+	Refused    Type = 3 // Reason; Text
+	Ask        Type = 4 // VPN, one: the wanted peer
+	Peer       Type = 5 // VPN, one; Endpoints, where the peer is, best first; Authentic
+	Introduce  Type = 6 // VPN, one: who asks; Endpoints, where it is, best first; Authentic
+	Done       Type = 7 // no fields
+	Finished   Type = 8 // VPN, one: the path to this peer is closed
+	Bye        Type = 9 // no fields: the client leaves
+)
+
+var typeNames = [...]string{Register: "REGISTER", Registered: "REGISTERED", Refused: "REFUSED", Ask: "ASK",
+	Peer: "PEER", Introduce: "INTRODUCE", Done: "DONE", Finished: "FINISHED", Bye: "BYE"}
+
+func (t Type) String() string {
+	if int(t) < len(typeNames) && typeNames[t] != "" {
+		return typeNames[t]
+	}
+	return fmt.Sprintf("type %d", uint8(t))
+}
+
+// A Reason says why a request is refused.
+type Reason uint16
+
+// The reasons. A client that does not know one takes it for Denied.
+const (
+	Denied      Reason = 1 // for a reason that only Text tells
+	NotYours    Reason = 2 // the certificate does not name this VPN address
+	Taken       Reason = 3 // a client with another key holds the VPN address
+	Full        Reason = 4 // the server takes no more clients
+	Unknown     Reason = 5 // no such VPN address is registered
+	Forbidden   Reason = 6 // the policy does not let the two talk
+	Unsupported Reason = 7 // a message that the server does not know
+	Malformed   Reason = 8 // a message that makes no sense
+	Strangers   Reason = 9 // no registration: Register comes first
+)
+
+var reasonTexts = [...]string{Denied: "denied", NotYours: "the certificate does not name this VPN address",
+	Taken: "a client with another key holds this VPN address", Full: "the server is full",
+	Unknown: "no client has this VPN address", Forbidden: "the policy does not allow it",
+	Unsupported: "the server does not know this request", Malformed: "the server does not understand the request",
+	Strangers: "not registered"}
+
+func (r Reason) String() string {
+	if int(r) < len(reasonTexts) && reasonTexts[r] != "" {
+		return reasonTexts[r]
+	}
+	return fmt.Sprintf("reason %d", uint16(r))
+}
+
+// The tags of fields.
+const (
+	tagVPN       = 1 // an address, 4 or 16 bytes; may be repeated
+	tagEndpoint  = 2 // an address and a port (2 bytes); may be repeated
+	tagLease     = 3 // 4 bytes: seconds
+	tagReason    = 4 // 2 bytes
+	tagText      = 5 // UTF-8, for people
+	tagSoftware  = 6 // UTF-8, for people: name and version of the program
+	tagAuthentic = 7 // no value: the peer has a channel, too
+)
+
+// A Message is a message. Which fields mean something depends on Type; the others
+// are zero.
+type Message struct {
+	Type      Type
+	ID        uint32
+	VPN       []netip.Addr
+	Endpoints []netip.AddrPort
+	Lease     uint32 // silence after which the server forgets the client, in seconds
+	Reason    Reason
+	Text      string
+	Software  string
+	Authentic bool
+}
+
+// Errors of [Parse].
+var (
+	ErrVersion   = errors.New("channel: message of another version")
+	ErrMalformed = errors.New("channel: malformed message")
+)
+
+// Append appends the wire form of m to b. What exceeds the limits of a message is
+// left out, and so are addresses that are none.
+func (m *Message) Append(b []byte) []byte {
+	w := cryptobyte.NewBuilder(b)
+	w.AddUint8(version)
+	w.AddUint8(uint8(m.Type))
+	w.AddUint32(m.ID)
+	for _, a := range m.VPN[:min(len(m.VPN), maxAddrs)] {
+		if a.IsValid() {
+			addField(w, tagVPN, func(w *cryptobyte.Builder) { w.AddBytes(a.Unmap().AsSlice()) })
+		}
+	}
+	for _, e := range m.Endpoints[:min(len(m.Endpoints), maxEndpoints)] {
+		if e.IsValid() {
+			addField(w, tagEndpoint, func(w *cryptobyte.Builder) {
+				w.AddBytes(e.Addr().Unmap().AsSlice())
+				w.AddUint16(e.Port())
+			})
+		}
+	}
+	if m.Lease != 0 {
+		addField(w, tagLease, func(w *cryptobyte.Builder) { w.AddUint32(m.Lease) })
+	}
+	if m.Reason != 0 {
+		addField(w, tagReason, func(w *cryptobyte.Builder) { w.AddUint16(uint16(m.Reason)) })
+	}
+	addText(w, tagText, m.Text)
+	addText(w, tagSoftware, m.Software)
+	if m.Authentic {
+		addField(w, tagAuthentic, func(*cryptobyte.Builder) {})
+	}
+	return w.BytesOrPanic() // only lengths over 64 KiB fail, and there are none
+}
+
+func addField(w *cryptobyte.Builder, tag uint16, value func(*cryptobyte.Builder)) {
+	w.AddUint16(tag)
+	w.AddUint16LengthPrefixed(value)
+}
+
+func addText(w *cryptobyte.Builder, tag uint16, text string) {
+	if text = clean(text); text != "" {
+		addField(w, tag, func(w *cryptobyte.Builder) { w.AddBytes([]byte(text)) })
+	}
+}
+
+// Parse reads a message. What it returns does not alias b.
+func Parse(b []byte) (Message, error) {
+	var m Message
+	if len(b) > MaxSize {
+		return Message{}, ErrMalformed
+	}
+	s := cryptobyte.String(b)
+	var v uint8
+	if !s.ReadUint8(&v) {
+		return Message{}, ErrMalformed
+	}
+	if v != version {
+		return Message{}, ErrVersion
+	}
+	if !s.ReadUint8((*uint8)(&m.Type)) || !s.ReadUint32(&m.ID) {
+		return Message{}, ErrMalformed
+	}
+	for seen := (seenTags{}); !s.Empty(); {
+		var tag uint16
+		var value cryptobyte.String
+		if !s.ReadUint16(&tag) || !s.ReadUint16LengthPrefixed(&value) || !m.field(tag, value, &seen) {
+			return Message{}, ErrMalformed
+		}
+	}
+	return m, nil
+}
+
+// seenTags has the tags of fields that may occur once.
+type seenTags [tagAuthentic + 1]bool
+
+// field takes a field. It returns false if its value makes no sense.
+func (m *Message) field(tag uint16, value cryptobyte.String, seen *seenTags) bool {
+	switch tag {
+	case tagVPN:
+		a, ok := netip.AddrFromSlice(value)
+		m.VPN = append(m.VPN, a.Unmap())
+		return ok && len(m.VPN) <= maxAddrs
+	case tagEndpoint:
+		e, ok := readEndpoint(value)
+		m.Endpoints = append(m.Endpoints, e)
+		return ok && len(m.Endpoints) <= maxEndpoints
+	}
+	if int(tag) >= len(seen) || seen[tag] {
+		return true
+	}
+	seen[tag] = true
+	switch tag {
+	case tagLease:
+		return value.ReadUint32(&m.Lease)
+	case tagReason:
+		return value.ReadUint16((*uint16)(&m.Reason))
+	case tagText:
+		m.Text = clean(string(value))
+	case tagSoftware:
+		m.Software = clean(string(value))
+	case tagAuthentic:
+		m.Authentic = true
+	}
+	return true
+}
+
+func readEndpoint(value cryptobyte.String) (e netip.AddrPort, ok bool) {
+	var ip []byte
+	var port uint16
+	if len(value) < 2 || !value.ReadBytes(&ip, len(value)-2) || !value.ReadUint16(&port) {
+		return e, false
+	}
+	a, ok := netip.AddrFromSlice(ip)
+	return netip.AddrPortFrom(a.Unmap(), port), ok && port != 0
+}

@@ -1,0 +1,154 @@
+package rdv
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"campagnol/rdv/channel"
+)
+
+// introWaits are how long an INTRODUCE may be without DONE until it is sent again,
+// and at last forgotten.
+var introWaits = [...]time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 2 * time.Second}
+
+// maxIntros is how many INTRODUCEs of one member wait for DONE. Beyond it the
+// oldest is forgotten: its asker asks again.
+const maxIntros = 32
+
+// An intro is an INTRODUCE that has not been answered.
+type intro struct {
+	to    *Member
+	asker netip.Addr
+	msg   *channel.Message
+	sent  int
+	due   time.Duration
+	age   links[intro]
+}
+
+// askOver introduces m and the client that it asks for to each other.
+func (r *Registry) askOver(m *Member, req *channel.Message, out []Out) []Out {
+	switch {
+	case len(m.held) == 0:
+		return m.refuse(req, channel.Strangers, "", out)
+	case len(req.VPN) != 1:
+		return m.refuse(req, channel.Malformed, "", out)
+	}
+	asked := r.byVPN[req.VPN[0]]
+	if asked == nil {
+		return m.refuse(req, channel.Unknown, "", out)
+	}
+	c := m.as(asked.vpn)
+	if asked.member == nil && (c.endpoint == 0 || !c.vpn.Is4()) {
+		return m.refuse(req, channel.Denied, "this client has no channel, and cannot be told where you are without IPv4", out)
+	}
+	r.openSession(c, asked)
+	out = m.answer(req, &channel.Message{
+		Type:      channel.Peer,
+		VPN:       req.VPN,
+		Endpoints: asked.endpointsFor(c),
+		Authentic: asked.member != nil,
+	}, out)
+	return r.forward(c, asked, out)
+}
+
+// as returns the registration of m with which it talks to v: one of the same
+// family if there is one.
+func (m *Member) as(v netip.Addr) *client {
+	i := slices.IndexFunc(m.held, func(c *client) bool { return c.vpn.Is4() == v.Is4() })
+	return m.held[max(i, 0)]
+}
+
+// endpointsFor returns where other can reach c, best first.
+func (c *client) endpointsFor(other *client) []netip.AddrPort {
+	var list []netip.AddrPort
+	if together(c, other) {
+		if c.member != nil {
+			list = append(list, c.member.locals...)
+		} else {
+			list = append(list, c.local.addrPort())
+		}
+	}
+	return append(list, c.addrPort())
+}
+
+// finish forgets that m and the client with address v were introduced.
+func (r *Registry) finish(m *Member, v netip.Addr) {
+	peer := r.byVPN[v]
+	if peer == nil {
+		return
+	}
+	for _, c := range m.held {
+		r.closeSession(c, peer)
+		r.closeSession(peer, c)
+	}
+}
+
+// introduce tells asked, over its channel, where c is that has asked for it. It is
+// repeated until the answer comes.
+//
+// An ASK in clear may be forged, as may be the HELLO before it, and an INTRODUCE is
+// larger. So one about a client in clear is sent once, as FWD is, and not again as
+// long as it waits for its answer: it is for that client to ask again.
+func (r *Registry) introduce(c, asked *client, out []Out) []Out {
+	m := asked.member
+	if i := slices.IndexFunc(m.intros, func(i *intro) bool { return i.asker == c.vpn }); i >= 0 {
+		if c.member == nil && !m.intros[i].msg.Authentic {
+			return out
+		}
+		r.dropIntro(m.intros[i]) // it asks again
+	} else if len(m.intros) >= maxIntros {
+		r.counters.Unheard++
+		r.dropIntro(m.intros[0])
+	}
+	r.introID++
+	i := &intro{to: m, asker: c.vpn, msg: &channel.Message{
+		Type:      channel.Introduce,
+		ID:        r.introID,
+		VPN:       []netip.Addr{c.vpn},
+		Endpoints: c.endpointsFor(asked),
+		Authentic: c.member != nil,
+	}}
+	if c.member == nil {
+		i.sent = len(introWaits) - 1
+	}
+	m.intros = append(m.intros, i)
+	return r.sendIntro(i, out)
+}
+
+// sendIntro sends i, which is in no list.
+func (r *Registry) sendIntro(i *intro, out []Out) []Out {
+	i.due = r.now + introWaits[i.sent]
+	r.intros[i.sent].push(i)
+	i.sent++
+	return append(out, Out{To: i.to.at, Local: i.to.server, Member: i.to, Answer: i.msg})
+}
+
+// introduceAgain repeats what was not answered in time.
+func (r *Registry) introduceAgain(out []Out) []Out {
+	for n := range r.intros {
+		waiting := &r.intros[n]
+		for i := waiting.first; i != nil && r.now >= i.due; i = waiting.first {
+			if i.sent == len(introWaits) {
+				r.counters.Unheard++
+				r.dropIntro(i)
+				continue
+			}
+			waiting.remove(i)
+			out = r.sendIntro(i, out)
+		}
+	}
+	return out
+}
+
+// introduced takes the answer of m to an INTRODUCE.
+func (r *Registry) introduced(m *Member, id uint32) {
+	if i := slices.IndexFunc(m.intros, func(i *intro) bool { return i.msg.ID == id }); i >= 0 {
+		r.dropIntro(m.intros[i])
+	}
+}
+
+func (r *Registry) dropIntro(i *intro) {
+	r.intros[i.sent-1].remove(i)
+	i.to.intros = slices.DeleteFunc(i.to.intros, func(o *intro) bool { return o == i })
+}

@@ -1,0 +1,303 @@
+package rdv
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"campagnol/pki"
+	"campagnol/rdv/channel"
+	"campagnol/rdv/wire"
+)
+
+// An Identity is who is at the other end of a channel, as its certificate says.
+type Identity struct {
+	Key   pki.KeyID
+	Name  string       // for people
+	Addrs []netip.Addr // the VPN addresses that it may register; none: any one
+}
+
+// A Member is a client with a channel. It belongs to the [Registry].
+type Member struct {
+	at     netip.AddrPort
+	server netip.Addr // address of this host that it uses
+	id     Identity
+	held   []*client        // its registrations
+	locals []netip.AddrPort // where it can be reached in its own network
+	intros []*intro         // those that it has not answered
+	heard  time.Duration    // last record or PING
+	age    links[Member]
+
+	channel *sealed // of the Server; the registry does not look at it
+}
+
+// Why a channel is over.
+const (
+	whySilent   = "it is silent"
+	whyBye      = "it leaves"
+	whyReplaced = "another client is at its endpoint"
+	whyMoved    = "it has registered from elsewhere"
+)
+
+// Join makes a member of a client that has authenticated itself at an endpoint. It
+// takes the place of whoever was there. If that was the same client, its
+// registrations go on.
+func (r *Registry) Join(now time.Time, at netip.AddrPort, server netip.Addr, id Identity) *Member {
+	r.advance(now)
+	m := &Member{at: at, server: server, id: id, heard: r.now}
+	if e, ok := endpointOf(at); ok {
+		if c := r.byEndpoint[e]; c != nil {
+			r.remove(c)
+		}
+	}
+	if old := r.members[at]; old != nil {
+		if old.id.Key == id.Key {
+			r.inherit(m, old)
+		} else {
+			r.drop(old, whyReplaced)
+		}
+	}
+	r.members[at] = m
+	r.memberBy.push(m)
+	r.trace(Event{Kind: ChannelOpened, Endpoint: at, Name: id.Name})
+	return m
+}
+
+// inherit gives m what old, the same client over an older channel, has.
+func (r *Registry) inherit(m, old *Member) {
+	m.held, m.locals, m.intros = old.held, old.locals, old.intros
+	old.held, old.intros = nil, nil
+	r.memberBy.remove(old)
+	for _, c := range m.held {
+		c.member = m
+	}
+	for _, i := range m.intros {
+		i.to = m
+	}
+	for _, c := range slices.Clone(m.held) {
+		if !m.id.allows(c.vpn) { // the certificate is another one, of the same key
+			r.remove(c)
+		}
+	}
+}
+
+// Leave ends the channel of a member, for a reason that is logged.
+func (r *Registry) Leave(now time.Time, m *Member, why string) {
+	r.advance(now)
+	if r.members[m.at] == m {
+		r.drop(m, why)
+	}
+}
+
+// member returns the member at an endpoint, or nil.
+func (r *Registry) member(at netip.AddrPort) *Member {
+	if len(r.members) == 0 { // spares a server without channels the search
+		return nil
+	}
+	return r.members[at]
+}
+
+// drop removes m and all that it has.
+func (r *Registry) drop(m *Member, why string) {
+	delete(r.members, m.at)
+	r.memberBy.remove(m)
+	for len(m.held) > 0 {
+		r.remove(m.held[len(m.held)-1])
+	}
+	for len(m.intros) > 0 {
+		r.dropIntro(m.intros[0])
+	}
+	r.trace(Event{Kind: ChannelClosed, Endpoint: m.at, Name: m.id.Name, Why: why})
+}
+
+// release takes c, which is being removed, away from its member.
+func (r *Registry) release(c *client) {
+	m := c.member
+	r.owners.note(r.now, c.vpn, c.warned)
+	m.held = slices.DeleteFunc(m.held, func(o *client) bool { return o == c })
+	if len(m.held) == 0 {
+		r.holders--
+	}
+}
+
+// handleClear takes what has come in clear from the endpoint of a member: anybody
+// can have sent it.
+func (r *Registry) handleClear(m *Member, in In, out []Out) []Out {
+	if in.Msg.Type != wire.Ping {
+		r.counters.Clear++
+		return out
+	}
+	r.hear(m)
+	return append(out, reply(in, wire.Pong))
+}
+
+// hear notes a sign of life.
+func (r *Registry) hear(m *Member) {
+	m.heard = r.now
+	r.memberBy.remove(m)
+	r.memberBy.push(m)
+}
+
+// handleMember takes what a member says over its channel.
+func (r *Registry) handleMember(m *Member, req *channel.Message, out []Out) []Out {
+	if r.members[m.at] != m {
+		return out // it has left
+	}
+	r.hear(m)
+	switch req.Type {
+	case channel.Register:
+		return r.register(m, req, out)
+	case channel.Ask:
+		return r.askOver(m, req, out)
+	case channel.Finished:
+		if len(req.VPN) == 1 {
+			r.finish(m, req.VPN[0])
+		}
+		return m.answer(req, &channel.Message{Type: channel.Done}, out)
+	case channel.Bye:
+		r.drop(m, whyBye)
+	case channel.Done, channel.Refused:
+		r.introduced(m, req.ID)
+	case channel.Registered, channel.Peer:
+		r.counters.Unexpected++ // to answer an answer could go on for ever
+	default:
+		return m.refuse(req, channel.Unsupported, "", out)
+	}
+	return out
+}
+
+// answer appends the answer to a request of m.
+func (m *Member) answer(req, answer *channel.Message, out []Out) []Out {
+	answer.ID = req.ID
+	return append(out, Out{To: m.at, Local: m.server, Member: m, Answer: answer})
+}
+
+func (m *Member) refuse(req *channel.Message, why channel.Reason, text string, out []Out) []Out {
+	return m.answer(req, &channel.Message{Type: channel.Refused, Reason: why, Text: text}, out)
+}
+
+// allows reports whether its holder may register v.
+func (id *Identity) allows(v netip.Addr) bool {
+	if !v.IsValid() || v.IsUnspecified() || v.IsLoopback() || v.IsMulticast() {
+		return false
+	}
+	return len(id.Addrs) == 0 || slices.Contains(id.Addrs, v)
+}
+
+// register gives m the addresses that it wants, all or none, instead of those that
+// it has.
+func (r *Registry) register(m *Member, req *channel.Message, out []Out) []Out {
+	slices.SortFunc(req.VPN, netip.Addr.Compare)
+	wanted := slices.Compact(req.VPN)
+	if why := r.mayRegister(m, wanted); why != 0 {
+		var v netip.Addr
+		if len(wanted) > 0 {
+			v = wanted[0]
+		}
+		r.trace(Event{Kind: Refused, Endpoint: m.at, VPN: v, Name: m.id.Name, Why: why.String()})
+		return m.refuse(req, why, "", out)
+	}
+	if len(m.held) == 0 && !r.makeRoom(wanted) {
+		r.trace(Event{Kind: TableFull, Endpoint: m.at, VPN: wanted[0], Name: m.id.Name})
+		return m.refuse(req, channel.Full, "", out)
+	}
+	for _, v := range wanted {
+		r.take(m, v)
+	}
+	for _, c := range slices.Clone(m.held) {
+		if !slices.Contains(wanted, c.vpn) {
+			r.remove(c)
+		}
+	}
+	m.publish(req.Endpoints)
+	return m.answer(req, &channel.Message{
+		Type:      channel.Registered,
+		Endpoints: []netip.AddrPort{m.at},
+		Lease:     uint32(deadAfter / time.Second),
+		Software:  r.cfg.Software,
+	}, out)
+}
+
+// mayRegister returns why m does not get the addresses that it wants, or 0.
+func (r *Registry) mayRegister(m *Member, wanted []netip.Addr) channel.Reason {
+	switch {
+	case len(wanted) == 0:
+		return channel.Malformed
+	case len(m.id.Addrs) == 0 && len(wanted) > 1:
+		return channel.NotYours
+	}
+	for _, v := range wanted {
+		if !m.id.allows(v) {
+			return channel.NotYours
+		}
+	}
+	for _, v := range wanted {
+		if c := r.byVPN[v]; c != nil && c.member != nil && c.member.id.Key != m.id.Key && r.now-c.member.heard <= staleAfter {
+			return channel.Taken
+		}
+	}
+	return 0
+}
+
+// makeRoom reports whether another client can register, with the addresses that it
+// wants. If need be, the one in clear that was silent for longest has to go: else
+// whoever forges HELLOs could keep the others out.
+func (r *Registry) makeRoom(wanted []netip.Addr) bool {
+	if r.cfg.MaxClients <= 0 || r.Len() < r.cfg.MaxClients {
+		return true
+	}
+	for _, v := range wanted {
+		if c := r.byVPN[v]; c != nil && (c.member == nil || len(c.member.held) == 1) {
+			return true // whoever has it goes
+		}
+	}
+	if r.byAge.first == nil {
+		return false
+	}
+	r.remove(r.byAge.first)
+	return true
+}
+
+// take gives v to m.
+func (r *Registry) take(m *Member, v netip.Addr) {
+	c := r.byVPN[v]
+	switch {
+	case c == nil:
+	case c.member == m:
+		return
+	default:
+		holder := c.member
+		r.remove(c)
+		if holder != nil && len(holder.held) == 0 {
+			r.drop(holder, whyMoved)
+		}
+	}
+	e, _ := endpointOf(m.at)
+	warned := never
+	if o := r.owners.find(r.now, v); o != nil {
+		warned = o.warned
+		r.owners.forget(o)
+	}
+	c = &client{member: m, endpoint: e, vpn: v, warned: warned}
+	if len(m.held) == 0 {
+		r.holders++
+	}
+	m.held = append(m.held, c)
+	r.byVPN[v] = c
+	r.trace(Event{Kind: ClientAdded, Endpoint: m.at, VPN: v, Name: m.id.Name})
+}
+
+// publish notes where m can be reached in its own network.
+func (m *Member) publish(locals []netip.AddrPort) {
+	m.locals = slices.Clip(locals)
+	var first endpoint
+	for _, l := range locals {
+		if e, ok := endpointOf(l); ok {
+			first = e
+			break
+		}
+	}
+	for _, c := range m.held {
+		c.local = first
+	}
+}
