@@ -71,7 +71,7 @@ func (c *Client) startHandshake(now time.Time, p *peer, addr netip.AddrPort, ser
 	}
 	p.try.running = append(p.try.running, r)
 	if first != nil {
-		r.random = helloRandom(first)
+		r.random, _ = handshake.ClientHello(first)
 		hs.Handle(first)
 	}
 	c.run(ctx, p, r)
@@ -185,28 +185,18 @@ func (c *Client) handleClientHello(now time.Time, p *peer, addr netip.AddrPort, 
 // handshake in place of r: a ClientHello while we are the client, or, after a
 // while, one that is not a repetition of the one that we serve.
 func (r *running) challengedBy(now time.Time, b []byte) bool {
-	if !isClientHello(b) {
+	random, ok := handshake.ClientHello(b)
+	if !ok {
 		return false
 	}
-	return !r.server || now.Sub(r.began) >= shadowGap && helloRandom(b) != r.random
-}
-
-// helloRandom returns the random of a ClientHello, or zeros if there is none
-// (RFC 5246 section 7.4.1.2; the handshake header is 12 bytes, the version 2).
-func helloRandom(b []byte) (random [32]byte) {
-	const at = record.HeaderLen + 12 + 2
-	if len(b) >= at+len(random) {
-		copy(random[:], b[at:])
-	}
-	return random
+	return !r.server || now.Sub(r.began) >= shadowGap && random != r.random
 }
 
 // isClientHello reports whether a datagram begins with the ClientHello of a new
 // handshake.
 func isClientHello(b []byte) bool {
-	const clientHello = 1
-	typ, ok := handshakeType(b)
-	return ok && typ == clientHello
+	_, ok := handshake.ClientHello(b)
+	return ok
 }
 
 // handshakeType returns the type of the handshake message in clear with which a
