@@ -47,7 +47,7 @@ var layers = map[string][]string{
 
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
-	"rdv":                {"internal/logging", "pki", "punch", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
+	"rdv":                {"internal/logging", "pki", "pki/policy", "punch", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"client":             {"punch", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/packet", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab":   {},
@@ -58,7 +58,7 @@ var layers = map[string][]string{
 		"pki", "pki/ca", "pki/policy", "pki/safefile", "punch", "punch/udp", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/record",
 	},
 	"rdv/campagnol_rdv": {
-		"conf", "internal/cli", "internal/logging", "internal/service", "internal/version", "pki", "punch/udp", "rdv", "rdv/channel", "tunnel/handshake",
+		"conf", "internal/cli", "internal/logging", "internal/service", "internal/version", "pki", "pki/policy", "pki/safefile", "punch/udp", "rdv", "rdv/channel", "tunnel/handshake",
 	},
 }
 

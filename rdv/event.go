@@ -15,6 +15,7 @@ const (
 	ChannelOpened                       // Name has a channel at Endpoint
 	ChannelClosed                       // and that is over: Why
 	Downgraded                          // Endpoint wants VPN in clear, which belongs to a client with a channel
+	Forbidden                           // the policy does not let VPN open a tunnel to Peer: Why
 	Refused                             // Name, at Endpoint, does not get VPN: Why
 )
 

@@ -172,7 +172,9 @@ func (s *Server) handleEnd(ctx context.Context, now time.Time, e attemptEnd) {
 // establish makes a channel of a handshake's result.
 func (s *Server) establish(now time.Time, at *attempt, result *handshake.Result) *Member {
 	s.stats.established.Add(1)
-	m := s.registry.Join(now, at.at, at.local, Identity{Key: at.peer.Key, Name: at.peer.Name, Addrs: at.peer.Addrs})
+	m := s.registry.Join(now, at.at, at.local, Identity{
+		Key: at.peer.Key, Name: at.peer.Name, Addrs: at.peer.Addrs, Leaf: result.Certificates[0],
+	})
 	after := handshake.NewAftermath(now, result)
 	m.channel = &sealed{
 		seal:  result.Seal,

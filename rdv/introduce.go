@@ -35,7 +35,7 @@ func (r *Registry) askOver(m *Member, req *channel.Message, out []Out) []Out {
 		return m.refuse(req, channel.Malformed, "", out)
 	}
 	asked := r.byVPN[req.VPN[0]]
-	if asked == nil {
+	if asked == nil || !r.permits(m.as(asked.vpn), asked) {
 		return m.refuse(req, channel.Unknown, "", out)
 	}
 	c := m.as(asked.vpn)

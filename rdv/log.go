@@ -47,6 +47,8 @@ func (s *Server) logEvent(e Event) {
 	case Downgraded:
 		s.log.WarnContext(ctx, "{addr} asks without authentication for the VPN address {vpn}, which belongs to a client with a certificate; refused",
 			"addr", e.Endpoint, "vpn", addr(e.VPN))
+	case Forbidden:
+		s.log.InfoContext(ctx, "{asker} is not introduced to {asked}: {reason}", "asker", addr(e.VPN), "asked", addr(e.Peer), "reason", e.Why)
 	case Refused:
 		s.log.InfoContext(ctx, "{name} at {addr} does not get the VPN address {vpn}: {reason}",
 			"name", e.Name, "addr", e.Endpoint, "vpn", addr(e.VPN), "reason", e.Why)

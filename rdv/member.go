@@ -15,6 +15,7 @@ type Identity struct {
 	Key   pki.KeyID
 	Name  string       // for people
 	Addrs []netip.Addr // the VPN addresses that it may register; none: any one
+	Leaf  []byte       // its certificate, in DER, for the policy
 }
 
 // A Member is a client with a channel. It belongs to the [Registry].
@@ -27,6 +28,8 @@ type Member struct {
 	intros []*intro         // those that it has not answered
 	heard  time.Duration    // last record or PING
 	age    links[Member]
+
+	attrs *pki.Attributes // of its certificate; nil: not read yet
 
 	channel *sealed // of the Server; the registry does not look at it
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"campagnol/pki/policy"
 	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 )
@@ -78,7 +79,8 @@ type RegistryConfig struct {
 // takes time in proportion to its sessions.
 type Registry struct {
 	cfg   RegistryConfig
-	start time.Time // time of the first call
+	rules *policy.Policy // who may talk with whom; nil: everybody
+	start time.Time      // time of the first call
 	now   time.Duration
 
 	byEndpoint map[endpoint]*client   // those in clear
@@ -367,7 +369,7 @@ func (r *Registry) stranger(e endpoint, in In, t wire.Type, out []Out) []Out {
 func (r *Registry) ask(c *client, in In, out []Out) []Out {
 	wanted := in.Msg.IP1
 	asked := r.byVPN[vpnOf(wanted)]
-	if asked == nil || asked.endpoint == 0 { // at an address that no ANS can name
+	if asked == nil || asked.endpoint == 0 || !r.permits(c, asked) { // endpoint 0: at an address that no ANS can name
 		return append(out, Out{To: in.From, Local: in.Local, Msg: wire.Message{Type: wire.Reject, IP1: wanted}})
 	}
 	r.openSession(c, asked)

@@ -137,6 +137,7 @@ func New(cfg Config) *Server {
 		s.trust.Store(cfg.Trust)
 	}
 	s.registry = NewRegistry(RegistryConfig{MaxClients: cfg.MaxClients, Mode: cfg.Mode, Software: cfg.Software, Trace: s.logEvent})
+	s.registry.SetRules(s.trust.Load().rulesOf())
 	return s
 }
 
@@ -246,6 +247,7 @@ func (s *Server) control(ctx context.Context) error {
 		case v := <-s.verdicts:
 			s.handleVerdict(time.Now(), v)
 		case <-s.renewed:
+			s.registry.SetRules(s.trust.Load().rulesOf())
 			s.recheck(time.Now())
 		case <-timer.C:
 			s.advance(time.Now())

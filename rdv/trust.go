@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"campagnol/pki"
+	"campagnol/pki/policy"
 )
 
 // recheckInterval is how often the certificates of clients with a channel are
@@ -17,12 +18,13 @@ const recheckInterval = time.Hour
 type Trust struct {
 	certificate tls.Certificate
 	policy      *pki.Policy
+	rules       *policy.Policy // who may talk with whom; nil: everybody
 }
 
 // NewTrust returns a trust of the server's identity, whose certificate should be
 // one for a rendezvous server (see [pki.IsRendezvous]), and of whom it believes.
 func NewTrust(id *pki.Identity, policy *pki.Policy) *Trust {
-	return &Trust{id.TLS(), policy}
+	return &Trust{certificate: id.TLS(), policy: policy}
 }
 
 // errRendezvous says that a client shows the certificate of a server.
@@ -39,6 +41,11 @@ func (t *Trust) verify(now time.Time, chain [][]byte) (*pki.Peer, error) {
 	}
 	if pki.IsRendezvous(peer.Leaf) {
 		return nil, errRendezvous
+	}
+	if t.rules != nil {
+		if _, err := pki.AttributesOf(peer.Leaf); err != nil {
+			return nil, err
+		}
 	}
 	return peer, nil
 }

@@ -17,6 +17,7 @@ const (
 	KindSTUN    Kind = 14
 	KindChannel Kind = 15 // relayed data
 	KindOther   Kind = 16
+	KindGate    Kind = 17 // before the authenticated channel
 
 	KindChangeCipherSpec Kind = 20
 	KindAlert            Kind = 21
@@ -32,6 +33,7 @@ var kindNames = [kinds]string{
 	KindSTUN:             "stun",
 	KindChannel:          "channel",
 	KindOther:            "other",
+	KindGate:             "gate",
 	KindChangeCipherSpec: "dtls-ccs",
 	KindAlert:            "dtls-alert",
 	KindHandshake:        "dtls-handshake",
@@ -49,6 +51,8 @@ func KindOf(b []byte) Kind {
 		return KindSTUN
 	case wire.KindChannel:
 		return KindChannel
+	case wire.KindGate:
+		return KindGate
 	}
 	return KindOther
 }

@@ -13,7 +13,7 @@ func TestKindNames(t *testing.T) {
 		}
 	}
 	seen := map[string]bool{}
-	for _, k := range []Kind{KindSTUN, KindChannel, KindOther, KindChangeCipherSpec, KindAlert, KindHandshake, KindData, KindHeartbeat, KindConnectionID} {
+	for _, k := range []Kind{KindSTUN, KindChannel, KindOther, KindGate, KindChangeCipherSpec, KindAlert, KindHandshake, KindData, KindHeartbeat, KindConnectionID} {
 		if s := k.String(); s == "" || seen[s] {
 			t.Errorf("kind %d has the name %q, which is none of its own", k, s)
 		} else {
@@ -44,6 +44,7 @@ func TestKindOf(t *testing.T) {
 		{"data", append([]byte{23}, make([]byte, 12)...), KindData},
 		{"data, short", append([]byte{23}, make([]byte, 11)...), KindOther},
 		{"channel", []byte{64, 1, 0, 0}, KindChannel},
+		{"gate", wire.GateMessage{Type: wire.Closed}.Append(nil), KindGate},
 		{"text", []byte("text"), KindOther},
 	} {
 		if got := KindOf(c.b); got != c.want {
@@ -59,6 +60,7 @@ func FuzzKindOf(f *testing.F) {
 	f.Add(append([]byte{0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42}, make([]byte, 12)...))
 	f.Add(append([]byte{25}, make([]byte, 30)...))
 	f.Add([]byte{64, 0, 0, 4, 1, 2, 3, 4})
+	f.Add(wire.GateMessage{Type: wire.Knock}.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		k := KindOf(b)
 		if k >= KindSTUN && (k >= kinds || kindNames[k] == "") {
@@ -75,6 +77,8 @@ func FuzzKindOf(f *testing.F) {
 			want = wire.KindSTUN
 		case k == KindChannel:
 			want = wire.KindChannel
+		case k == KindGate:
+			want = wire.KindGate
 		case k >= KindChangeCipherSpec:
 			want = wire.KindDTLS
 		}

@@ -11,6 +11,8 @@ import (
 	"campagnol/internal/cli"
 	"campagnol/internal/service"
 	"campagnol/pki"
+	"campagnol/pki/policy"
+	"campagnol/pki/safefile"
 	"campagnol/rdv"
 	"campagnol/rdv/channel"
 	"campagnol/tunnel/handshake"
@@ -22,6 +24,7 @@ import (
 type authOptions struct {
 	certificate, key string
 	ca, caDir, crl   string
+	policy           string // "": everybody may talk with everybody
 	mode             string // "": mixed with a certificate, and else open
 
 	chosen rdv.Mode // by choose
@@ -33,8 +36,9 @@ func (a *authOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&a.ca, "ca", "", "certificates of the authority that clients must have theirs from, in `FILE`")
 	f.StringVar(&a.caDir, "ca-dir", "", "the same, in the `DIRECTORY`")
 	f.StringVar(&a.crl, "crl", "", "revocation list of the authority, in `FILE`")
+	f.StringVar(&a.policy, "policy", "", "introduce only those who may talk by the policy in `FILE`")
 	f.StringVar(&a.mode, "auth", "", "clients without a certificate: `open|mixed|strict`\n(default mixed with --certificate, open without)")
-	cli.MarkNew(f, "certificate", "key", "ca", "ca-dir", "crl", "auth")
+	cli.MarkNew(f, "certificate", "key", "ca", "ca-dir", "crl", "policy", "auth")
 }
 
 // howTo is the hint for those who have no certificate yet.
@@ -42,10 +46,10 @@ const howTo = "make one on the host of your authority: campagnol ca issue NAME -
 
 // choose returns the mode that the options ask for, or what is wrong with them.
 func (a *authOptions) choose() (rdv.Mode, error) {
-	others := a.key != "" || a.ca != "" || a.caDir != "" || a.crl != ""
+	others := a.key != "" || a.ca != "" || a.caDir != "" || a.crl != "" || a.policy != ""
 	switch {
 	case a.certificate == "" && others:
-		return 0, cli.WithHint(errors.New("--key, --ca, --ca-dir and --crl have no use without --certificate"), howTo)
+		return 0, cli.WithHint(errors.New("--key, --ca, --ca-dir, --crl and --policy have no use without --certificate"), howTo)
 	case a.certificate != "" && a.key == "":
 		return 0, cli.WithHint(errors.New("--certificate needs --key"), "name the file with the private key of the certificate")
 	case a.certificate != "" && a.ca == "" && a.caDir == "":
@@ -84,21 +88,47 @@ func (a *authOptions) load(ctx context.Context, now time.Time, log *slog.Logger,
 		return nil, cli.WithHint(fmt.Errorf("%s: this is not a certificate for a rendezvous server, and clients would refuse it: it lacks the URI %v",
 			a.certificate, pki.RendezvousURI()), howTo)
 	}
-	policy, err := pki.LoadPolicy(pki.PolicyConfig{CAFile: a.ca, CADir: a.caDir, CRLFile: a.crl}, now)
+	trusted, err := pki.LoadPolicy(pki.PolicyConfig{CAFile: a.ca, CADir: a.caDir, CRLFile: a.crl}, now)
 	if err != nil {
 		return nil, fmt.Errorf("--ca and --ca-dir: %w", err)
 	}
-	for _, w := range append(id.Warnings(now), policy.Warnings()...) {
+	for _, w := range append(id.Warnings(now), trusted.Warnings()...) {
 		warn(w, "")
 	}
 	err = handshake.Rehearse(ctx, handshake.Config{Certificate: id.TLS(), Protocols: []string{channel.Protocol}, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("%s: no channel can be opened with this certificate and key: %w", a.certificate, err)
 	}
-	if _, err := policy.Verify(now, id.TLS().Certificate, pki.Server); err != nil {
+	if _, err := trusted.Verify(now, id.TLS().Certificate, pki.Server); err != nil {
 		warn("clients that trust the same authority will refuse our own certificate: "+err.Error(), "")
 	}
-	return rdv.NewTrust(id, policy), nil
+	rules, err := a.loadRules(warn)
+	if err != nil {
+		return nil, err
+	}
+	return rdv.NewTrust(id, trusted).WithRules(rules), nil
+}
+
+// maxPolicyFile is the size of the largest policy that is read, in bytes.
+const maxPolicyFile = 8 << 20
+
+// loadRules reads the policy; nil: there is none.
+func (a *authOptions) loadRules(warn func(msg, hint string)) (*policy.Policy, error) {
+	if a.policy == "" {
+		return nil, nil
+	}
+	text, err := safefile.Read(a.policy, maxPolicyFile)
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	rules, err := policy.Parse(a.policy, string(text))
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range rules.Warnings() {
+		warn(fmt.Sprintf("%s: %v", a.policy, w), "")
+	}
+	return rules, nil
 }
 
 // reload returns what SIGHUP does: it reads the files again. What is wrong with
@@ -111,7 +141,7 @@ func (a *authOptions) reload(s *service.Starting, server *rdv.Server) func(conte
 			return
 		}
 		server.SetTrust(trust)
-		s.Log.Info("Certificates and revocation lists are read again")
+		s.Log.Info("Certificates, revocation lists and policy are read again")
 	}
 }
 
