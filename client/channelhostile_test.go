@@ -293,7 +293,7 @@ func TestChannelForged(t *testing.T) {
 		}
 		// Each KNOCK that is answered leads to a handshake, whose ADMITs are of the
 		// same kind here: some six for each, and for each cookie.
-		if n := knocks(simnet.KindOther); n > 150 {
+		if n := knocks(simnet.KindGate); n > 150 {
 			v.t.Errorf("%d KNOCKs and ADMITs in 30 s", n)
 		}
 		bob := v.node(v.home(2, portRestricted), "192.168.1.2:5000", "10.9.0.2", v.authentic(AuthYes, nil))

@@ -154,7 +154,7 @@ func TestChannelFallback(t *testing.T) {
 				}
 				sent := v.sent(alice)
 				pass(6 * time.Minute)
-				if got := sent(simnet.KindOther); got != c.after {
+				if got := sent(simnet.KindGate); got != c.after {
 					v.t.Errorf("%d KNOCKs in six minutes, want %d", got, c.after)
 				}
 				if got := sent(simnet.Kind(wire.Hello)); got != 0 {
@@ -239,7 +239,7 @@ func TestChannelAuthNo(t *testing.T) {
 		alice := v.node(v.home(1, portRestricted), "192.168.1.2:5000", "10.9.0.1", v.authentic(AuthNo, nil))
 		sent := v.sent(alice)
 		pass(10 * time.Minute)
-		if n := sent(simnet.KindOther) + sent(simnet.KindHandshake); n != 0 || len(r.channels) != 0 {
+		if n := sent(simnet.KindGate) + sent(simnet.KindHandshake); n != 0 || len(r.channels) != 0 {
 			v.t.Errorf("%d datagrams of a channel", n)
 		}
 		if s := alice.status(); !s.Registered || s.RDV.Authenticated {
