@@ -27,7 +27,7 @@ var layers = map[string][]string{
 	"pki":          {"pki/safefile"},
 	"pki/ca":       {"pki", "pki/safefile"},
 	"pki/pkitest":  {"internal/testenv"},
-	"pki/policy":   {"pki"},
+	"pki/policy":   {"pki", "pki/safefile"},
 	"pki/safefile": {},
 
 	"rdv/wire":     {},
@@ -58,7 +58,7 @@ var layers = map[string][]string{
 		"pki", "pki/ca", "pki/policy", "pki/safefile", "punch", "punch/udp", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/record",
 	},
 	"rdv/campagnol_rdv": {
-		"conf", "internal/cli", "internal/logging", "internal/service", "internal/version", "pki", "pki/policy", "pki/safefile", "punch/udp", "rdv", "rdv/channel", "tunnel/handshake",
+		"conf", "internal/cli", "internal/logging", "internal/service", "internal/version", "pki", "pki/policy", "punch/udp", "rdv", "rdv/channel", "tunnel/handshake",
 	},
 }
 

@@ -51,6 +51,22 @@ func TestD_C6_WeakCertificate(t *testing.T) {
 	}
 }
 
+// confValue returns the value of a key in a configuration file.
+func confValue(t *testing.T, file, key string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if name, value, ok := strings.Cut(line, "="); ok && strings.TrimSpace(name) == key {
+			return strings.TrimSpace(value)
+		}
+	}
+	t.Fatalf("%s has no key %s", file, key)
+	return ""
+}
+
 // setConf changes the value of a key in a configuration file.
 func setConf(t *testing.T, file, key, value string) {
 	t.Helper()

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -187,20 +186,4 @@ func (m *mesh) dumpLogs() {
 	if m.rdv != nil {
 		m.t.Logf("the end of the log of %v:\n%s", m.rdv, m.rdv.Tail())
 	}
-}
-
-// confValue returns the value of a key in a configuration file.
-func confValue(t *testing.T, file, key string) string {
-	t.Helper()
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(b)) {
-		if name, value, ok := strings.Cut(line, "="); ok && strings.TrimSpace(name) == key {
-			return strings.TrimSpace(value)
-		}
-	}
-	t.Fatalf("%s has no key %s", file, key)
-	return ""
 }

@@ -11,7 +11,6 @@ import (
 	"campagnol/internal/cli"
 	"campagnol/pki"
 	"campagnol/pki/policy"
-	"campagnol/pki/safefile"
 
 	"github.com/spf13/cobra"
 )
@@ -96,28 +95,16 @@ func newPolicyCheckCommand() *cobra.Command {
 // policyDenied is the exit status for a pair that may not talk.
 const policyDenied = 2
 
-// maxPolicyFile bounds what is read; the language has its own bound below it.
-const maxPolicyFile = 8 << 20
-
 // loadPolicy reads a policy.
 func loadPolicy(stdin io.Reader, path string) (*policy.Policy, error) {
 	if path != "-" {
-		return readPolicy(path)
+		return policy.Load(path)
 	}
-	data, err := io.ReadAll(io.LimitReader(stdin, maxPolicyFile))
+	data, err := io.ReadAll(io.LimitReader(stdin, policy.MaxSize))
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
 	return policy.Parse("(standard input)", string(data))
-}
-
-// readPolicy reads the policy in a file.
-func readPolicy(path string) (*policy.Policy, error) {
-	data, err := safefile.Read(path, maxPolicyFile)
-	if err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
-	}
-	return policy.Parse(path, string(data))
 }
 
 // parseMember reads a member of the command line.

@@ -16,7 +16,7 @@ func (t *trust) loadRules(cfg *conf.Client, warn func(msg, hint string)) error {
 	if cfg.PolicyFile == "" {
 		return nil
 	}
-	rules, err := readPolicy(cfg.PolicyFile)
+	rules, err := policy.Load(cfg.PolicyFile)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,6 @@ import (
 	"campagnol/internal/service"
 	"campagnol/pki"
 	"campagnol/pki/policy"
-	"campagnol/pki/safefile"
 	"campagnol/rdv"
 	"campagnol/rdv/channel"
 	"campagnol/tunnel/handshake"
@@ -109,19 +108,12 @@ func (a *authOptions) load(ctx context.Context, now time.Time, log *slog.Logger,
 	return rdv.NewTrust(id, trusted).WithRules(rules), nil
 }
 
-// maxPolicyFile is the size of the largest policy that is read, in bytes.
-const maxPolicyFile = 8 << 20
-
 // loadRules reads the policy; nil: there is none.
 func (a *authOptions) loadRules(warn func(msg, hint string)) (*policy.Policy, error) {
 	if a.policy == "" {
 		return nil, nil
 	}
-	text, err := safefile.Read(a.policy, maxPolicyFile)
-	if err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
-	}
-	rules, err := policy.Parse(a.policy, string(text))
+	rules, err := policy.Load(a.policy)
 	if err != nil {
 		return nil, err
 	}
