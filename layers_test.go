@@ -15,19 +15,20 @@ import (
 // order is bottom up. Tests are exempt. A new package has to be added here,
 // which is the moment to think about where it belongs.
 var layers = map[string][]string{
-	"conf":             {"tunnel/packet"},
+	"conf":             {"internal/spell", "tunnel/packet"},
 	"internal/cli":     {},
 	"internal/control": {"pki/safefile"},
 	"internal/daemon":  {},
 	"internal/logging": {},
 	"internal/service": {"internal/cli", "internal/daemon", "internal/logging"},
 	"internal/testenv": {},
+	"internal/spell":   {},
 	"internal/version": {},
 
 	"pki":          {"pki/safefile"},
 	"pki/ca":       {"pki", "pki/safefile"},
 	"pki/pkitest":  {"internal/testenv"},
-	"pki/policy":   {"pki", "pki/safefile"},
+	"pki/policy":   {"internal/spell", "pki", "pki/safefile"},
 	"pki/safefile": {},
 
 	"rdv/wire":     {},

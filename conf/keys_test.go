@@ -120,30 +120,6 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-func TestDistance(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0},
-		{"abc", "abc", 0},
-		{"", "abc", 3},
-		{"abc", "", 3},
-		{"abc", "abd", 1},
-		{"abc", "acb", 1},
-		{"abc", "xabc", 1},
-		{"abcd", "badc", 2},
-		{"kitten", "sitting", 3},
-	} {
-		if got := distance(c.a, c.b); got != c.want {
-			t.Errorf("distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
-		}
-		if got := distance(c.b, c.a); got != c.want {
-			t.Errorf("distance(%q, %q) = %d, want %d", c.b, c.a, got, c.want)
-		}
-	}
-}
-
 func TestSectionHint(t *testing.T) {
 	if got, want := sectionHint("vpn_ip"), "write a line with [VPN] above it"; got != want {
 		t.Errorf("got %q, want %q", got, want)

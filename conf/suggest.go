@@ -3,6 +3,8 @@ package conf
 import (
 	"fmt"
 	"strings"
+
+	"campagnol/internal/spell"
 )
 
 // maxName is the length up to which a name is compared with the known ones.
@@ -66,7 +68,7 @@ func nearest(name string, known []string) string {
 	}
 	near, least := "", max(len(name)/3, 1)+1
 	for _, k := range known {
-		if d := distance(normal(name), normal(k)); d < least {
+		if d := spell.Distance(normal(name), normal(k)); d < least {
 			near, least = k, d
 		}
 	}
@@ -76,28 +78,4 @@ func nearest(name string, known []string) string {
 // normal evens out what people mix up without looking.
 func normal(name string) string {
 	return strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(name))
-}
-
-// distance returns how many bytes must be inserted, deleted, replaced or
-// exchanged with their neighbour to turn a into b.
-func distance(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range len(a) {
-		row[0] = i + 1
-		for j := range len(b) {
-			differ := 1
-			if a[i] == b[j] {
-				differ = 0
-			}
-			row[j+1] = min(last[j+1]+1, row[j]+1, last[j]+differ)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-		before, last, row = last, row, before
-	}
-	return last[len(b)]
 }

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"campagnol/internal/spell"
 )
 
 // An Error is a mistake in the text of a policy. [Parse] joins several.
@@ -67,33 +69,9 @@ func nearest(s string, known []string) string {
 		if len(k)-len(s) >= least || len(s)-len(k) >= least {
 			continue
 		}
-		if d := distance(s, k); d < least {
+		if d := spell.Distance(s, k); d < least {
 			near, least = k, d
 		}
 	}
 	return near
-}
-
-// distance returns how many bytes must be inserted, deleted, replaced or
-// exchanged with their neighbour to turn a into b.
-func distance(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range len(a) {
-		row[0] = i + 1
-		for j := range len(b) {
-			differ := 1
-			if a[i] == b[j] {
-				differ = 0
-			}
-			row[j+1] = min(last[j+1]+1, row[j]+1, last[j]+differ)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-		before, last, row = last, row, before
-	}
-	return last[len(b)]
 }

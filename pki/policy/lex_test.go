@@ -83,17 +83,6 @@ func TestNearest(t *testing.T) {
 			t.Errorf("nearest to %.20q: %q, want %q", c.word, got, c.want)
 		}
 	}
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"abc", "", 3}, {"", "abc", 3}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"abc", "abd", 1}, {"kitten", "sitting", 3}} {
-		if got := distance(c.a, c.b); got != c.want {
-			t.Errorf("distance of %q and %q: %d, want %d", c.a, c.b, got, c.want)
-		}
-		if got := distance(c.b, c.a); got != c.want {
-			t.Errorf("distance of %q and %q: %d, want %d", c.b, c.a, got, c.want)
-		}
-	}
 }
 
 func TestQuote(t *testing.T) {
