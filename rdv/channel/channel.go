@@ -32,7 +32,28 @@
 //	client  Ask           Peer, Refused
 //	client  Finished      Done
 //	client  Bye           none: it is sent once
+//	client  Fetch         Chunk, Refused
+//	client  Apply         Answer, Refused
 //	server  Introduce     Done
+//	server  Notice        Done
+//	server  Fetch         Chunk, Refused   to an authority only
+//	server  Apply         Answer, Refused  likewise
+//
+// # Objects
+//
+// What every client should have, such as the revocation list, is an [Object]. The
+// server names those that it has in Registered, and in a Notice when they change; a
+// client fetches what it has not got in pieces of at most [MaxData] bytes, checks the
+// hash of the whole, and then who has signed it: the server is not to be believed.
+//
+// # Authority
+//
+// A client whose certificate is one for the VPN's authority registers without a
+// VPN address. The server passes every Apply on to it, those of clients and those
+// of hosts without certificate (see [wire.Apply]), and its Answer back. It offers
+// objects to the server by a Notice of its own, and the server fetches them.
+//
+// # Registration
 //
 // What keeps the client registered are the PINGs of package rdv/wire, in clear,
 // every 3 s: they are many, and forging one gains nothing. HELLO, ASK, CLOSE and
@@ -60,6 +81,10 @@ const (
 	// fits every path that carries IPv6.
 	MaxSize = 1150
 
+	// MaxData is the length of the longest Data, in bytes.
+	MaxData = 1024
+
+	maxObjects   = 8
 	maxAddrs     = 16 // in one message
 	maxEndpoints = 16
 	maxText      = 200 // bytes
@@ -71,7 +96,7 @@ type Type uint8
 // The types, and their fields.
 const (
 	Register   Type = 1 // VPN, the addresses that the client wants; Endpoints, where it can be reached in its own network; Software
-	Registered Type = 2 // Endpoints, one: where the server sees the client; Lease; Software
+	Registered Type = 2 // Endpoints, one: where the server sees the client; Lease; Software; Objects
 	Refused    Type = 3 // Reason; Text
 	Ask        Type = 4 // VPN, one: the wanted peer
 	Peer       Type = 5 // VPN, one; Endpoints, where the peer is, best first; Authentic
@@ -79,10 +104,17 @@ const (
 	Done       Type = 7 // no fields
 	Finished   Type = 8 // VPN, one: the path to this peer is closed
 	Bye        Type = 9 // no fields: the client leaves
+
+	Notice Type = 10 // Objects, all that there are
+	Fetch  Type = 11 // Objects, one; Offset
+	Chunk  Type = 12 // Offset; Data, from there on
+	Apply  Type = 13 // Data, a request to the authority; to it also Endpoints, one: whose it is
+	Answer Type = 14 // Data
 )
 
 var typeNames = [...]string{Register: "REGISTER", Registered: "REGISTERED", Refused: "REFUSED", Ask: "ASK",
-	Peer: "PEER", Introduce: "INTRODUCE", Done: "DONE", Finished: "FINISHED", Bye: "BYE"}
+	Peer: "PEER", Introduce: "INTRODUCE", Done: "DONE", Finished: "FINISHED", Bye: "BYE",
+	Notice: "NOTICE", Fetch: "FETCH", Chunk: "CHUNK", Apply: "APPLY", Answer: "ANSWER"}
 
 func (t Type) String() string {
 	if int(t) < len(typeNames) && typeNames[t] != "" {
@@ -96,22 +128,26 @@ type Reason uint16
 
 // The reasons. A client that does not know one takes it for Denied.
 const (
-	Denied      Reason = 1 // for a reason that only Text tells
-	NotYours    Reason = 2 // the certificate does not name this VPN address
-	Taken       Reason = 3 // a client with another key holds the VPN address
-	Full        Reason = 4 // the server takes no more clients
-	Unknown     Reason = 5 // no such VPN address is registered
-	Forbidden   Reason = 6 // the policy does not let the two talk
-	Unsupported Reason = 7 // a message that the server does not know
-	Malformed   Reason = 8 // a message that makes no sense
-	Strangers   Reason = 9 // no registration: Register comes first
+	Denied      Reason = 1  // for a reason that only Text tells
+	NotYours    Reason = 2  // the certificate does not name this VPN address
+	Taken       Reason = 3  // a client with another key holds the VPN address
+	Full        Reason = 4  // the server takes no more clients
+	Unknown     Reason = 5  // no such VPN address is registered
+	Forbidden   Reason = 6  // the policy does not let the two talk
+	Unsupported Reason = 7  // a message that the server does not know
+	Malformed   Reason = 8  // a message that makes no sense
+	Strangers   Reason = 9  // no registration: Register comes first
+	Gone        Reason = 10 // there is no such object (any more)
+	Unreachable Reason = 11 // no authority is registered, or it does not answer
+	Busy        Reason = 12 // too much to do: later
 )
 
 var reasonTexts = [...]string{Denied: "denied", NotYours: "the certificate does not name this VPN address",
 	Taken: "a client with another key holds this VPN address", Full: "the server is full",
 	Unknown: "no client has this VPN address", Forbidden: "the policy does not allow it",
 	Unsupported: "the server does not know this request", Malformed: "the server does not understand the request",
-	Strangers: "not registered"}
+	Strangers: "not registered", Gone: "there is no such object any more",
+	Unreachable: "the server does not reach the VPN's authority", Busy: "the server has too much to do"}
 
 func (r Reason) String() string {
 	if int(r) < len(reasonTexts) && reasonTexts[r] != "" {
@@ -129,7 +165,34 @@ const (
 	tagText      = 5 // UTF-8, for people
 	tagSoftware  = 6 // UTF-8, for people: name and version of the program
 	tagAuthentic = 7 // no value: the peer has a channel, too
+	tagObject    = 8 // kind (1 byte), size (4 bytes), hash (32 bytes); may be repeated
+	tagOffset    = 9 // 4 bytes
+	tagData      = 10
 )
+
+// An Object is something that the server has for its clients.
+type Object struct {
+	Kind ObjectKind
+	Size uint32   // bytes
+	Hash [32]byte // SHA-256 of the whole
+}
+
+// An ObjectKind says what an object is.
+type ObjectKind uint8
+
+// The kinds of objects. A client leaves alone those that it does not know.
+const (
+	// CRL is a certificate revocation list in DER (RFC 5280 section 5).
+	CRL ObjectKind = 1
+
+	// Bulletin is what the authority has signed for all members, such as the
+	// policy; see package pki/bulletin.
+	Bulletin ObjectKind = 2
+)
+
+// MaxObject is the size of the largest object, in bytes. The revocation list of
+// 100,000 certificates has 4 MB.
+const MaxObject = 4 << 20
 
 // A Message is a message. Which fields mean something depends on Type; the others
 // are zero.
@@ -143,6 +206,9 @@ type Message struct {
 	Text      string
 	Software  string
 	Authentic bool
+	Objects   []Object
+	Offset    uint32 // of Data in an object, in bytes
+	Data      []byte
 }
 
 // Errors of [Parse].
@@ -181,6 +247,19 @@ func (m *Message) Append(b []byte) []byte {
 	addText(w, tagSoftware, m.Software)
 	if m.Authentic {
 		addField(w, tagAuthentic, func(*cryptobyte.Builder) {})
+	}
+	for _, o := range m.Objects[:min(len(m.Objects), maxObjects)] {
+		addField(w, tagObject, func(w *cryptobyte.Builder) {
+			w.AddUint8(uint8(o.Kind))
+			w.AddUint32(o.Size)
+			w.AddBytes(o.Hash[:])
+		})
+	}
+	if m.Offset != 0 {
+		addField(w, tagOffset, func(w *cryptobyte.Builder) { w.AddUint32(m.Offset) })
+	}
+	if n := min(len(m.Data), MaxData); n > 0 {
+		addField(w, tagData, func(w *cryptobyte.Builder) { w.AddBytes(m.Data[:n]) })
 	}
 	return w.BytesOrPanic() // only lengths over 64 KiB fail, and there are none
 }
@@ -224,7 +303,7 @@ func Parse(b []byte) (Message, error) {
 }
 
 // seenTags has the tags of fields that may occur once.
-type seenTags [tagAuthentic + 1]bool
+type seenTags [tagData + 1]bool
 
 // field takes a field. It returns false if its value makes no sense.
 func (m *Message) field(tag uint16, value cryptobyte.String, seen *seenTags) bool {
@@ -237,6 +316,10 @@ func (m *Message) field(tag uint16, value cryptobyte.String, seen *seenTags) boo
 		e, ok := readEndpoint(value)
 		m.Endpoints = append(m.Endpoints, e)
 		return ok && len(m.Endpoints) <= maxEndpoints
+	case tagObject:
+		o, ok := readObject(value)
+		m.Objects = append(m.Objects, o)
+		return ok && len(m.Objects) <= maxObjects
 	}
 	if int(tag) >= len(seen) || seen[tag] {
 		return true
@@ -253,8 +336,17 @@ func (m *Message) field(tag uint16, value cryptobyte.String, seen *seenTags) boo
 		m.Software = clean(string(value))
 	case tagAuthentic:
 		m.Authentic = true
+	case tagOffset:
+		return value.ReadUint32(&m.Offset)
+	case tagData:
+		m.Data = append(m.Data, value...)
+		return len(value) <= MaxData
 	}
 	return true
+}
+
+func readObject(value cryptobyte.String) (o Object, ok bool) {
+	return o, value.ReadUint8((*uint8)(&o.Kind)) && value.ReadUint32(&o.Size) && value.CopyBytes(o.Hash[:])
 }
 
 func readEndpoint(value cryptobyte.String) (e netip.AddrPort, ok bool) {

@@ -43,6 +43,13 @@ var golden = []struct {
 		Endpoints: endpoints("203.0.113.8:1", "[2001:db8::8]:2")},
 		"01 05 00000002 0001 0004 0a090002 0002 0006 cb0071080001" +
 			"0002 0012 20010db8000000000000000000000008 0002 0007 0000"},
+	{"notice", Message{Type: Notice, ID: 3, Objects: []Object{{CRL, 0x10203, [32]byte{1, 31: 2}}, {Bulletin, 5, [32]byte{}}}},
+		"01 0a 00000003 0008 0025 01 00010203 01" + strings.Repeat("00", 30) + "02" +
+			"0008 0025 02 00000005" + strings.Repeat("00", 32)},
+	{"chunk", Message{Type: Chunk, ID: 4, Offset: 1024, Data: []byte("abc")},
+		"01 0c 00000004 0009 0004 00000400 000a 0003 616263"},
+	{"apply", Message{Type: Apply, ID: 5, Endpoints: endpoints("203.0.113.8:1"), Data: []byte{0}},
+		"01 0d 00000005 0002 0006 cb0071080001 000a 0001 00"},
 }
 
 func unhex(t *testing.T, s string) []byte {
@@ -76,7 +83,7 @@ func TestParseTolerates(t *testing.T) {
 	}{
 		{"an unknown type", "01 c8 00000001", Message{Type: 200, ID: 1}},
 		{"an unknown field", "01 07 00000001 0100 0003 616263", Message{Type: Done, ID: 1}},
-		{"an unknown field of a tag that is next", "01 07 00000001 0008 0000", Message{Type: Done, ID: 1}},
+		{"an unknown field of a tag that is next", "01 07 00000001 000b 0000", Message{Type: Done, ID: 1}},
 		{"tag 0", "01 07 00000001 0000 0001 ff", Message{Type: Done, ID: 1}},
 		{"a field twice", "01 03 00000001 0004 0002 0002 0004 0002 0003", Message{Type: Refused, ID: 1, Reason: NotYours}},
 		{"a longer value", "01 02 00000001 0003 0005 0000000aff", Message{Type: Registered, ID: 1, Lease: 10}},
@@ -112,6 +119,10 @@ func TestParseRefuses(t *testing.T) {
 		{"a short reason", "01 03 00000001 0004 0001 01", ErrMalformed},
 		{"too many addresses", "01 01 00000001" + strings.Repeat("0001 0004 0a090001", maxAddrs+1), ErrMalformed},
 		{"too many endpoints", "01 01 00000001" + strings.Repeat("0002 0006 0a0900010001", maxEndpoints+1), ErrMalformed},
+		{"too many objects", "01 0a 00000001" + strings.Repeat("0008 0025"+strings.Repeat("00", 37), maxObjects+1), ErrMalformed},
+		{"a short object", "01 0a 00000001 0008 0024" + strings.Repeat("00", 36), ErrMalformed},
+		{"a short offset", "01 0c 00000001 0009 0003 000000", ErrMalformed},
+		{"too much data", "01 0c 00000001 000a 0401" + strings.Repeat("00", MaxData+1), ErrMalformed},
 		{"too long", "01 07 00000001 0100 0480" + strings.Repeat("00", 0x480), ErrMalformed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -142,12 +153,12 @@ func TestLimits(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for typ := Register; typ <= Bye; typ++ {
+	for typ := Register; typ <= Answer; typ++ {
 		if strings.HasPrefix(typ.String(), "type ") {
 			t.Errorf("type %d has no name", typ)
 		}
 	}
-	for r := Denied; r <= Strangers; r++ {
+	for r := Denied; r <= Busy; r++ {
 		if strings.HasPrefix(r.String(), "reason ") {
 			t.Errorf("reason %d has no text", r)
 		}

@@ -1,6 +1,9 @@
 package wire
 
-import "errors"
+import (
+	"encoding/binary"
+	"errors"
+)
 
 // Gate messages stand before the authenticated channel between a client and the
 // rendezvous server. A client that wants a DTLS handshake first shows that it
@@ -18,6 +21,11 @@ import "errors"
 //	Admit    client  the cookie (16 bytes), one DTLS datagram
 //	Wait     server  the cookie (16 bytes), milliseconds (2 bytes)
 //	Closed   server  nothing: there is no authenticated channel here
+//	Apply    client  the cookie (16 bytes), an id (4 bytes), a request to the VPN's authority
+//	Reply    server  the id (4 bytes), the authority's answer; none if it cannot be reached
+//
+// Apply and Reply are for hosts that have no certificate yet: the server passes
+// on what they say to the authority, and understands nothing of it.
 //
 // A Knock is longer than any answer to it, so that forged ones amplify nothing.
 // Bytes after those listed are ignored, but those of an Admit.
@@ -33,6 +41,8 @@ const (
 	Admit  Gate = 3
 	Wait   Gate = 4
 	Closed Gate = 5
+	Apply  Gate = 6
+	Reply  Gate = 7
 )
 
 const (
@@ -51,7 +61,12 @@ const (
 	// AdmitHead is what an Admit is longer than the DTLS datagram in it, in bytes.
 	AdmitHead = gateHead + CookieSize
 
+	// MaxApply is the length of the longest request to the authority, and of the
+	// longest answer, in bytes.
+	MaxApply = 1024
+
 	gateHead = 2
+	idSize   = 4
 )
 
 // ErrGate is returned for what is no gate message.
@@ -61,9 +76,10 @@ var ErrGate = errors.New("wire: malformed gate message")
 type GateMessage struct {
 	Type    Gate
 	Version uint8            // of Knock and Cookie
-	Cookie  [CookieSize]byte // of Cookie, Admit and Wait
+	Cookie  [CookieSize]byte // of Cookie, Admit, Wait and Apply
 	Millis  uint16           // of Wait: how long not to knock, in milliseconds
-	Data    []byte           // of Admit; it aliases what was parsed
+	ID      uint32           // of Apply and Reply
+	Data    []byte           // of Admit, Apply and Reply; it aliases what was parsed
 }
 
 // Append appends the wire form of m to b.
@@ -82,6 +98,13 @@ func (m GateMessage) Append(b []byte) []byte {
 	case Wait:
 		b = append(b, m.Cookie[:]...)
 		b = append(b, byte(m.Millis>>8), byte(m.Millis))
+	case Apply:
+		b = append(b, m.Cookie[:]...)
+		b = binary.BigEndian.AppendUint32(b, m.ID)
+		b = append(b, m.Data...)
+	case Reply:
+		b = binary.BigEndian.AppendUint32(b, m.ID)
+		b = append(b, m.Data...)
 	}
 	return b
 }
@@ -116,6 +139,16 @@ func ParseGate(b []byte) (GateMessage, error) {
 		m.Cookie = [CookieSize]byte(b)
 		m.Millis = uint16(b[CookieSize])<<8 | uint16(b[CookieSize+1])
 	case Closed:
+	case Apply:
+		if len(b) <= CookieSize+idSize || len(b) > CookieSize+idSize+MaxApply {
+			return GateMessage{}, ErrGate
+		}
+		m.Cookie, m.ID, m.Data = [CookieSize]byte(b), binary.BigEndian.Uint32(b[CookieSize:]), b[CookieSize+idSize:]
+	case Reply:
+		if len(b) < idSize || len(b) > idSize+MaxApply {
+			return GateMessage{}, ErrGate
+		}
+		m.ID, m.Data = binary.BigEndian.Uint32(b), b[idSize:]
 	default:
 		return GateMessage{}, ErrGate
 	}
