@@ -191,6 +191,7 @@ type control struct {
 	due      timers
 	refused  refusals
 	failures failures
+	recent   recent // refusals
 	asks     bucket
 	outbox   []punch.Datagram
 	tmp      record.Scratch
@@ -433,7 +434,7 @@ func (c *Client) goodbye(now time.Time) {
 }
 
 // reportRegistration logs what registration has to say.
-func (c *Client) reportRegistration(ev regEvent) {
+func (c *Client) reportRegistration(now time.Time, ev regEvent) {
 	server := c.set.Server
 	switch ev {
 	case regTrying:
@@ -441,8 +442,9 @@ func (c *Client) reportRegistration(ev regEvent) {
 	case regDone:
 		c.log.Info("Registration complete", "server", server)
 	case regRefused:
+		c.recent.note(now, netip.Addr{}, CodeRegistration, errRejected)
 		c.log.Warn("The RDV server rejected the client", "server", server, "vpn_ip", c.cfg.VPNAddr,
-			"hint", "another client may hold this VPN address; trying again")
+			"hint", "another client may hold this VPN address; trying again", "code", CodeRegistration)
 	case regFailed:
 		c.log.Warn("The connection with the RDV server failed", "server", server,
 			"hint", "no answer; trying again")

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -255,11 +256,12 @@ func (c *Client) handleFinished(now time.Time, e handshakeEnd) {
 }
 
 func (c *Client) handshakeFailed(now time.Time, p *peer, r *running, err error) {
+	level := slog.LevelWarn
 	if errors.Is(err, handshake.ErrTakeOver) {
-		c.log.Error("Error during DTLS handshake with peer", "peer", p.vpn, "addr", r.addr, "err", err)
-	} else {
-		c.log.Warn("Error during DTLS handshake with peer", "peer", p.vpn, "addr", r.addr, "err", err)
+		level = slog.LevelError
 	}
+	attrs := append([]any{"peer", p.vpn, "addr", r.addr, "err", err}, c.refuse(now, p.vpn, err)...)
+	c.log.Log(c.ctx, level, "Error during DTLS handshake with peer", attrs...)
 	if len(p.try.running) > 0 {
 		return // another address still claims to be the peer
 	}

@@ -127,6 +127,9 @@ func (e *ClaimError) Error() string {
 		e.Name, e.Addr, e.HolderName, e.Holder)
 }
 
+// Code is what the refusal is called in docs/refusals.md.
+func (e *ClaimError) Code() string { return "claimed" }
+
 // Hint says what can be done.
 func (e *ClaimError) Hint() string {
 	return fmt.Sprintf("the certificates of two hosts name %v; issue those anew that should not", e.Addr)

@@ -107,7 +107,7 @@ func (c *Client) handleRDV(now time.Time, m wire.Message) {
 		c.log.Warn("The RDV server replied with something strange... (message code is {code})", "code", uint8(m.Type),
 			"server", c.set.Server, "hint", "server_host and server_port may be those of something else")
 	}
-	c.reportRegistration(ev)
+	c.reportRegistration(now, ev)
 	c.lookForChannel(now, ev)
 }
 

@@ -125,7 +125,8 @@ func (c *Client) verifyAgain(now time.Time, p *peer) {
 		c.filterAgain(p)
 		return
 	}
-	c.log.Warn("Closing DTLS connection with peer", "peer", p.vpn, "err", err)
+	attrs := append([]any{"peer", p.vpn, "err", err}, c.refuse(now, p.vpn, err)...)
+	c.log.Warn("Closing DTLS connection with peer", attrs...)
 	c.tell(wire.Close, p.vpn)
 	c.closeSession(now, p)
 	c.publish(c.forgetAsleep(c.table.Load(), p.vpn))

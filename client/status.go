@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"campagnol/tunnel/device"
@@ -16,6 +17,7 @@ type Status struct {
 	Registered bool              // at the RDV
 	RDV        RDVStatus         // how
 	Peers      []PeerStatus      // by VPN address
+	Refusals   []Refusal         // the last ones, newest first
 	Failures   []Failure         // of peers that could not be reached, by VPN address
 	Offloads   device.Offloads   // of the device
 	Drops      map[string]uint64 // by reason
@@ -93,6 +95,7 @@ func (c *Client) status() Status {
 		Server:     c.set.Server,
 		Registered: c.reg.registered() || c.server.stands(),
 		RDV:        c.rdvStatus(),
+		Refusals:   slices.Clone(c.recent.list),
 		Failures:   c.failures.list(),
 		Offloads:   c.cfg.Device.Offloads(),
 		Drops:      c.drops.Snapshot(),

@@ -414,7 +414,11 @@ func TestPinsNewer(t *testing.T) {
 	} {
 		err := p.Check(now, addr, step.peer, false)
 		if step.refused {
-			wantRefusal(t, err, OtherKey, "10.9.0.1 belongs to")
+			want := OtherKey
+			if step.peer == lost {
+				want = NewerCertificate
+			}
+			wantRefusal(t, err, want, "10.9.0.1 belongs to")
 		} else if err != nil {
 			t.Errorf("%s: %v", step.peer.Name, err)
 		}
@@ -424,7 +428,7 @@ func TestPinsNewer(t *testing.T) {
 		p.Flush()
 		p = openPins(t, path) // what is remembered is in the file
 	}
-	wantRefusal(t, p.Check(now, addr, lost, false), OtherKey, "whose certificate was issued on", "campagnol forget 10.9.0.1")
+	wantRefusal(t, p.Check(now, addr, lost, false), NewerCertificate, "whose certificate was issued on", "campagnol forget 10.9.0.1")
 
 	// The same key with a newer certificate: nobody need know, and what was first
 	// seen stays.

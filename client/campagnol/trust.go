@@ -169,6 +169,14 @@ func (e *roleError) Error() string {
 	return fmt.Sprintf("certificate %q refused: it is not one for a rendezvous server", e.name)
 }
 
+// Code is what the refusal is called in docs/refusals.md.
+func (e *roleError) Code() string {
+	if e.rendezvous {
+		return "no_member"
+	}
+	return "no_server"
+}
+
 // Hint says what can be done.
 func (e *roleError) Hint() string {
 	if e.rendezvous {
