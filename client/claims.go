@@ -58,11 +58,12 @@ func (s *claims) holderOf(vpn netip.Addr) *peer {
 
 // before returns a peer with a session that p, who comes as id, must not take the
 // address of p from; nil: there is none. One that does not hold the address counts,
-// too: the holder may go.
+// too: the holder may go. It may be p itself, as it is with an open session: its
+// place is not for an older certificate with another key.
 func (s *claims) before(p *peer, id *Identity) *peer {
 	if cl := s.by[single(p.vpn)]; cl != nil {
 		for _, q := range cl.peers {
-			if q != p && !id.beats(&q.id) {
+			if q != p && !id.beats(&q.id) || q == p && id.Key != q.id.Key && id.Issued.Before(q.id.Issued) {
 				return q
 			}
 		}

@@ -388,6 +388,36 @@ func TestClaimOwnAddress(t *testing.T) {
 	}
 }
 
+// TestClaimSameAddress: an older certificate with another key does not replace an open
+// session at its own address either, even if no pin rules it out; a newer one does.
+func TestClaimSameAddress(t *testing.T) {
+	for _, newer := range []bool{false, true} {
+		t.Run(fmt.Sprintf("newer=%v", newer), func(t *testing.T) {
+			inBubble(t, func(v *vpn) {
+				age := time.Minute
+				if newer {
+					age = -age
+				}
+				alice := v.host(1, "alice", []string{"10.9.0.1"})
+				first := v.host(2, "first", []string{"10.9.0.2"})
+				alice.ping(first, 5*time.Second)
+				first.kill()
+				pass(10 * time.Second) // the RDV forgets it; alice does not
+				other := v.host(3, "other", []string{"10.9.0.2"}, issued(age))
+				v.check("other comes", passage{other, alice, "10.9.0.2", "10.9.0.1", newer})
+				if name := alice.status().Peers[0].Name; (name == "other") != newer {
+					v.t.Errorf("alice has a tunnel with %q", name)
+				}
+				if rs := alice.refusalOf(other.vpn); (len(rs) == 1 && rs[0].Code == "claimed") == newer {
+					v.t.Errorf("refusals: %+v", rs)
+				}
+				pass(5 * time.Minute) // nobody has heard of the first one since
+				v.check("when the first has gone", passage{other, alice, "10.9.0.2", "10.9.0.1", true})
+			})
+		})
+	}
+}
+
 // TestOneHostOneTunnel: a host that comes back under another of its addresses takes
 // over what it had.
 func TestOneHostOneTunnel(t *testing.T) {
