@@ -378,7 +378,7 @@ func TestClaimOwnAddress(t *testing.T) {
 					alice.logs("a newer certificate has its address", "name=both")
 					alice.logs("Two peers claim the same", "network=10.9.0.2/32", "=both", "=other")
 				} else {
-					alice.logs("Error during DTLS handshake", `certificate \"other\" refused`, `belongs to \"both\"`)
+					alice.logs("Error during DTLS handshake", `certificate \"other\" refused`, `belongs to \"both\"`, "code=claimed", "hint=")
 				}
 				if n := alice.sessions(); n != 1 {
 					v.t.Errorf("%d sessions, want 1", n)

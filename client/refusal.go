@@ -115,3 +115,13 @@ func (c *Client) refuse(now time.Time, vpn netip.Addr, err error) (attrs []any) 
 	c.recent.note(now, vpn, code, err)
 	return []any{"code", code}
 }
+
+// refusePeer is refuse for a peer. The line of the log says what can be done, too.
+func (c *Client) refusePeer(now time.Time, vpn netip.Addr, err error) (attrs []any) {
+	attrs = c.refuse(now, vpn, err)
+	var known interface{ Hint() string }
+	if errors.As(err, &known) && known.Hint() != "" {
+		attrs = append(attrs, "hint", known.Hint())
+	}
+	return attrs
+}

@@ -144,7 +144,9 @@ func TestRefusalOfOpenTunnel(t *testing.T) {
 		alice, bob := v.pair(nil)
 		alice.ping(bob, 5*time.Second)
 		s := alice.client.set
-		s.Verify = func(time.Time, netip.Addr, [][]byte, bool) error { return &pki.Refusal{Reason: pki.Revoked, Detail: "x"} }
+		s.Verify = func(time.Time, netip.Addr, [][]byte, bool) error {
+			return &pki.Refusal{Reason: pki.Revoked, Detail: "x"}
+		}
 		if err := alice.client.Apply(v.t.Context(), s); err != nil {
 			v.t.Fatal(err)
 		}

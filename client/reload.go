@@ -125,7 +125,7 @@ func (c *Client) verifyAgain(now time.Time, p *peer) {
 		c.filterAgain(p)
 		return
 	}
-	attrs := append([]any{"peer", p.vpn, "err", err}, c.refuse(now, p.vpn, err)...)
+	attrs := append([]any{"peer", p.vpn, "err", err}, c.refusePeer(now, p.vpn, err)...)
 	c.log.Warn("Closing DTLS connection with peer", attrs...)
 	c.tell(wire.Close, p.vpn)
 	c.closeSession(now, p)
