@@ -110,14 +110,14 @@ func (s *claims) add(k netip.Prefix, p *peer, network bool) {
 	}
 }
 
-// remove notes that p no longer claims k. A network is remembered: its gateway comes
-// back with the next packet for it.
-func (s *claims) remove(k netip.Prefix, p *peer) {
+// remove notes that p no longer claims k. If it is to be remembered, since only the
+// session has ended, the gateway of a network comes back with the next packet for it.
+func (s *claims) remove(k netip.Prefix, p *peer, remember bool) {
 	cl := s.by[k]
 	cl.peers = slices.DeleteFunc(cl.peers, func(q *peer) bool { return q == p })
 	switch {
 	case len(cl.peers) > 0:
-	case s.networks[k] != nil && cl.gateway.IsValid() && s.asleep < maxAsleep:
+	case remember && s.networks[k] != nil && cl.gateway.IsValid() && s.asleep < maxAsleep:
 		s.asleep++
 	default:
 		s.forget(k)
@@ -172,7 +172,8 @@ func (cl *claim) best() *peer {
 }
 
 // claim makes id what p claims, in place of what it did, and returns tab with the
-// ways that follow from it. Whoever publishes that calls closeLosers then.
+// ways that follow from it. The zero Identity is that of a session that has ended.
+// Whoever publishes the table calls closeLosers then.
 func (c *Client) claim(tab *table, p *peer, id Identity) *table {
 	before := p.claims
 	p.id, p.claims = id, nil
@@ -183,14 +184,18 @@ func (c *Client) claim(tab *table, p *peer, id Identity) *table {
 	for i, k := range p.claims {
 		c.claims.add(k, p, i >= len(id.Addrs))
 	}
+	ended := len(id.Addrs) == 0
 	all := slices.Clone(p.claims)
 	for _, k := range before {
 		if !slices.Contains(p.claims, k) {
-			c.claims.remove(k, p)
+			c.claims.remove(k, p, ended && c.set.AcceptRoutes)
 			all = append(all, k)
 		}
 	}
 	tab = c.decide(tab, all)
+	if !ended { // what it had before, and its certificate no longer names
+		tab = c.forgetAsleep(tab, p.vpn)
+	}
 	c.setSources(p)
 	for _, k := range p.claims {
 		if !slices.Contains(before, k) {
@@ -284,7 +289,7 @@ func (c *Client) below(tab *table, old, next netip.Addr) *table {
 	}
 	for _, k := range changed {
 		if cl := c.claims.by[k]; cl.blocked > 0 && cl.holder != nil {
-			c.log.Warn("Network behind peer is not used, since an address in it is that of a tunnel or of the RDV server",
+			c.log.Warn("Network behind peer is not used, since an address in it is that of this host, of a tunnel or of the RDV server",
 				"peer", cl.holder.vpn, "name", cl.holder.id.Name, "network", k, "addr", next)
 		}
 	}
@@ -306,7 +311,7 @@ func (c *Client) reportClaim(p *peer, k netip.Prefix) {
 		}
 	}
 	if cl.blocked > 0 {
-		c.log.Warn("Network behind peer is not used, since an address in it is that of a tunnel or of the RDV server",
+		c.log.Warn("Network behind peer is not used, since an address in it is that of this host, of a tunnel or of the RDV server",
 			"peer", p.vpn, "name", p.id.Name, "network", k)
 	}
 }

@@ -72,6 +72,10 @@ type Settings struct {
 
 	AcceptRoutes bool // networks behind peers are reached through them
 
+	// HostAddrs are this host's addresses, besides that in the VPN. No network
+	// behind a peer contains one.
+	HostAddrs []netip.Addr
+
 	Suites []record.Suite // nil: all that we speak
 
 	// Auth says how we register; but for AuthNo, VerifyServer is needed.

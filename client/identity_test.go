@@ -211,6 +211,9 @@ func TestRoutes(t *testing.T) {
 		if got := alice.status().Peers[0].Networks; len(got) != 0 {
 			v.t.Errorf("status: %v", got)
 		}
+		if tab := alice.client.table.Load(); tab.networks != nil || alice.client.claims.asleep != 0 {
+			v.t.Error("the networks are still known")
+		}
 		s.AcceptRoutes = true
 		if err := alice.client.Apply(v.t.Context(), s); err != nil {
 			v.t.Fatal(err)
@@ -291,13 +294,38 @@ func TestRouteYieldsToTunnel(t *testing.T) {
 		v.check("before", to, from)
 		carol := v.host(120, "carol", []string{"10.9.0.3"}) // 203.0.113.140
 		alice.ping(carol, 5*time.Second)
-		alice.logs("is that of a tunnel or of the RDV", "network=203.0.113.128/25", "name=bob")
+		alice.logs("of a tunnel or of the RDV", "network=203.0.113.128/25", "name=bob")
 		to.want, from.want = false, false
 		v.check("while carol is there", to, from)
 		carol.stop()
 		pass(time.Second)
 		to.want, from.want = true, true
 		v.check("without carol", to, from)
+	})
+}
+
+// TestRouteYieldsToHost: a network is not used that has an address of this host in it,
+// and is again when the host has moved.
+func TestRouteYieldsToHost(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		alice := v.host(1, "alice", []string{"10.9.0.1"})
+		bob := v.host(2, "bob", []string{"10.9.0.2"}, routes("172.16.0.0/24", "fd00:7::/64"))
+		alice.ping(bob, 5*time.Second)
+		for _, c := range []struct{ host, want string }{
+			{"172.16.0.9", "[fd00:7::/64]"},
+			{"fd00:7::9", "[172.16.0.0/24]"},
+			{"172.16.1.9", "[172.16.0.0/24 fd00:7::/64]"},
+		} {
+			s := alice.client.set
+			s.HostAddrs = []netip.Addr{netip.MustParseAddr(c.host), netip.MustParseAddr("192.0.2.7")}
+			if err := alice.client.Apply(v.t.Context(), s); err != nil {
+				v.t.Fatal(err)
+			}
+			if got := fmt.Sprint(alice.status().Peers[0].Networks); got != c.want {
+				v.t.Errorf("with %s: networks %s, want %s", c.host, got, c.want)
+			}
+		}
+		alice.logs("Network behind peer is not used", "address in it is that of this host", "network=172.16.0.0/24")
 	})
 }
 
@@ -471,6 +499,9 @@ func TestStagedElsewhere(t *testing.T) {
 		bob = v.host(3, "bob", []string{"10.9.0.2"}, issued(-time.Minute))
 		before := alice.status().Drops["dest"]
 		v.check("the network is lost", passage{alice, bob, "10.9.0.1", "192.168.7.9", false})
+		if alice.client.table.Load().networks != nil {
+			v.t.Error("the network is still known")
+		}
 		if alice.sessions() != 1 || alice.status().Drops["dest"] != before+1 {
 			v.t.Errorf("%d sessions, %d packets without destination, want 1 and %d", alice.sessions(), alice.status().Drops["dest"], before+1)
 		}

@@ -96,11 +96,18 @@ func (c *Client) change(now time.Time, s Settings) {
 	c.publish(next)
 }
 
-// settleOwn notes which addresses we and the RDV have below the tunnels, in place of
-// those of old settings, and returns tab with what follows for networks.
+// settleOwn notes which addresses this host and the RDV have below the tunnels, in
+// place of those of old settings, and returns tab with what follows for networks.
 func (c *Client) settleOwn(tab *table, old Settings) *table {
 	tab = c.below(tab, old.Server.Addr(), c.set.Server.Addr())
-	return c.below(tab, old.LocalAddr.Addr(), c.set.LocalAddr.Addr())
+	tab = c.below(tab, old.LocalAddr.Addr(), c.set.LocalAddr.Addr())
+	for _, a := range c.set.HostAddrs {
+		tab = c.below(tab, netip.Addr{}, a)
+	}
+	for _, a := range old.HostAddrs {
+		tab = c.below(tab, a, netip.Addr{})
+	}
+	return tab
 }
 
 // shape makes a shaper for the rates in the settings, in place of the last one.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/x509"
+	"net"
 	"net/netip"
 	"time"
 
@@ -41,4 +42,24 @@ func (t *trust) identify(now time.Time, vpn netip.Addr, chain [][]byte) client.I
 	}
 	id.Routes = attributes.Routes
 	return id
+}
+
+// hostAddrs returns the addresses of this host, except that in the VPN. If the system
+// does not tell them there are none: they only keep a mistaken certificate from being
+// followed.
+func hostAddrs(vpn netip.Addr) (list []netip.Addr) {
+	nets, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, n := range nets {
+		ip, ok := n.(*net.IPNet)
+		if !ok {
+			continue
+		}
+		if a, ok := netip.AddrFromSlice(ip.IP); ok && a.Unmap() != vpn {
+			list = append(list, a.Unmap())
+		}
+	}
+	return list
 }

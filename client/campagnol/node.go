@@ -166,6 +166,7 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 		Multicast:   cfg.Multicast,
 
 		AcceptRoutes: cfg.AcceptRoutes,
+		HostAddrs:    hostAddrs(cfg.VPNIP),
 		RekeyRecords: cfg.RekeyRecords,
 
 		Auth:           authOf(cfg.RDVAuth),

@@ -265,3 +265,18 @@ func mustURL(t *testing.T, text string) *url.URL {
 	}
 	return u
 }
+
+func TestHostAddrs(t *testing.T) {
+	all := hostAddrs(netip.Addr{})
+	if len(all) == 0 {
+		t.Fatal("this host has no addresses")
+	}
+	if got := hostAddrs(all[0]); len(got) != len(all)-1 || slices.Contains(got, all[0]) {
+		t.Errorf("without %v: %v, of %v", all[0], got, all)
+	}
+	for _, a := range all {
+		if !a.IsValid() || a.Is4In6() {
+			t.Errorf("%v is not as addresses are compared", a)
+		}
+	}
+}
