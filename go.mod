@@ -3,6 +3,7 @@ module campagnol
 go 1.26.0
 
 require (
+	github.com/gaissmai/bart v0.28.0
 	github.com/google/nftables v0.3.0
 	github.com/pion/dtls/v3 v3.1.15
 	github.com/pion/logging v0.2.4

@@ -76,6 +76,14 @@ type RefusedError struct {
 	Text   string // for people; the RDV's
 }
 
+// Code is what the refusal is called in docs/refusals.md.
+func (e *RefusedError) Code() string {
+	if c := rdvCodes[e.Reason]; c != "" {
+		return c
+	}
+	return rdvOther
+}
+
 func (e *RefusedError) Error() string {
 	if e.Text == "" || e.Text == e.Reason.String() {
 		return "refused: " + e.Reason.String()

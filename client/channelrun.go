@@ -113,7 +113,7 @@ func (c *Client) advanceRegistration(now time.Time) {
 	c.perform(now, c.server.advance(now, nil))
 	var ev regEvent
 	c.messages, ev = c.reg.advance(now, c.messages[:0])
-	c.reportRegistration(ev)
+	c.reportRegistration(now, ev)
 	c.post(c.messages)
 	c.lookForChannel(now, ev)
 }
@@ -187,9 +187,12 @@ func (c *Client) perform(now time.Time, outs []chanOut) {
 			c.log.Debug("<< INTRODUCE", "peer", o.vpn, "authentic", o.msg.Authentic)
 			c.handleForward(now, o.vpn, o.msg.Endpoints...)
 		case actReject:
+			if o.msg.Reason != channel.Unknown {
+				c.refuse(now, o.vpn, &RefusedError{o.msg.Reason, o.msg.Text})
+			}
 			c.handleReject(now, o.vpn, rejection(&o.msg))
 		default:
-			c.reportChannel(o)
+			c.reportChannel(now, o)
 		}
 	}
 }
@@ -283,15 +286,15 @@ func (c *Client) handleShaken(now time.Time, e shakeEnd) {
 }
 
 // reportChannel logs what the channel has to say.
-func (c *Client) reportChannel(o *chanOut) {
+func (c *Client) reportChannel(now time.Time, o *chanOut) {
 	server := c.set.Server
 	switch o.act {
 	case actTrying:
-		c.reportRegistration(regTrying)
+		c.reportRegistration(now, regTrying)
 	case actSilent:
-		c.reportRegistration(regSilent)
+		c.reportRegistration(now, regSilent)
 	case actBack:
-		c.reportRegistration(regBack)
+		c.reportRegistration(now, regBack)
 	case actUp:
 		l := o.link
 		c.said = nil
@@ -305,11 +308,14 @@ func (c *Client) reportChannel(o *chanOut) {
 		}
 		c.log.Info("Registration complete", "server", server, "certificate", l.server.Name, "cipher", l.suite.String())
 	case actDown:
-		c.log.Warn("The channel to the RDV server has ended", "server", server, "err", o.err,
-			"hint", "open tunnels stay; trying again")
+		attrs := c.refuse(now, netip.Addr{}, o.err)
+		c.log.Warn("The channel to the RDV server has ended", append([]any{"server", server, "err", o.err,
+			"hint", "open tunnels stay; trying again"}, attrs...)...)
 	case actRefused:
+		attrs := c.refuse(now, netip.Addr{}, o.err)
 		if c.once(o.err) {
-			c.log.Warn("No authenticated channel to the RDV server", "server", server, "err", o.err, "hint", c.channelHint(o.err))
+			attrs = append([]any{"server", server, "err", o.err, "hint", c.channelHint(o.err)}, attrs...)
+			c.log.Warn("No authenticated channel to the RDV server", attrs...)
 		}
 	}
 }

@@ -65,6 +65,17 @@ type Settings struct {
 	// function is nil without a policy.
 	Filter func(vpn netip.Addr, chain [][]byte) *filter.Filter
 
+	// Identify returns what a chain, which Verify has accepted for the peer with
+	// VPN address vpn, says about that. If the function is nil, a peer has the
+	// address that it is known by, and no other. It is called on one goroutine.
+	Identify func(now time.Time, vpn netip.Addr, chain [][]byte) Identity
+
+	AcceptRoutes bool // networks behind peers are reached through them
+
+	// HostAddrs are this host's addresses, besides that in the VPN. No network
+	// behind a peer contains one.
+	HostAddrs []netip.Addr
+
 	Suites []record.Suite // nil: all that we speak
 
 	// Auth says how we register; but for AuthNo, VerifyServer is needed.
@@ -178,11 +189,13 @@ type control struct {
 	server   *serverChannel           // instead of it
 	shaking  *shaking                 // for server; nil: no handshake runs
 	said     map[string]bool          // why there was no channel, as far as it was logged
-	peers    map[netip.Addr]*peer     // by VPN address
+	peers    map[netip.Addr]*peer     // by the VPN address that they are known by
+	claims   claims                   // by what their certificates say
 	ends     map[netip.AddrPort]*peer // by UDP address: of sessions and candidates
 	due      timers
 	refused  refusals
 	failures failures
+	recent   recent // refusals
 	asks     bucket
 	outbox   []punch.Datagram
 	tmp      record.Scratch
@@ -238,6 +251,8 @@ func New(cfg Config) (*Client, error) {
 	c.set = cfg.Settings.withDefaults()
 	c.table.Store(c.newTable())
 	c.peers = map[netip.Addr]*peer{}
+	c.claims = newClaims()
+	c.settleOwn(c.table.Load(), Settings{})
 	c.ends = map[netip.AddrPort]*peer{}
 	return c, nil
 }
@@ -423,7 +438,7 @@ func (c *Client) goodbye(now time.Time) {
 }
 
 // reportRegistration logs what registration has to say.
-func (c *Client) reportRegistration(ev regEvent) {
+func (c *Client) reportRegistration(now time.Time, ev regEvent) {
 	server := c.set.Server
 	switch ev {
 	case regTrying:
@@ -431,8 +446,9 @@ func (c *Client) reportRegistration(ev regEvent) {
 	case regDone:
 		c.log.Info("Registration complete", "server", server)
 	case regRefused:
+		c.recent.note(now, netip.Addr{}, CodeRegistration, errRejected)
 		c.log.Warn("The RDV server rejected the client", "server", server, "vpn_ip", c.cfg.VPNAddr,
-			"hint", "another client may hold this VPN address; trying again")
+			"hint", "another client may hold this VPN address; trying again", "code", CodeRegistration)
 	case regFailed:
 		c.log.Warn("The connection with the RDV server failed", "server", server,
 			"hint", "no answer; trying again")

@@ -31,6 +31,13 @@
 // handshake inside the one before, goes on where that is. It is the same tunnel to
 // all who use it.
 //
+// # Who a peer is
+//
+// A peer is known by the VPN address for which it was asked or has asked, until its
+// certificate says more (Identity): other addresses, and networks behind it. They
+// all lead to its one session. Sessions claim what their certificates name (claims);
+// who holds a claim gets its packets, and is the only one to send from there.
+//
 // # Registration
 //
 // There are two ways to register at the RDV: in clear, as Campagnol 0.3.5 does

@@ -141,6 +141,7 @@ tap_id = tap0902
 [VPN]
 vpn_ip = 10.9.1.3
 network = 10.9.0.0/20
+accept_routes = yes
 [SECURITY]
 dir = /etc/campagnol
 certificate = ${dir}/c.pem
@@ -198,6 +199,7 @@ func TestEverything(t *testing.T) {
 		VPNIP:             netip.MustParseAddr("10.9.1.3"),
 		Network:           netip.MustParsePrefix("10.9.0.0/20"),
 		NetworkText:       "10.9.0.0/20",
+		AcceptRoutes:      true,
 		Certificate:       "/etc/campagnol/c.pem",
 		Key:               "/etc/campagnol/k.pem",
 		CACertificates:    "/etc/campagnol/ca.pem",

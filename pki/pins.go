@@ -231,7 +231,7 @@ func (p *Pins) decideLocked(pin Pin, peer *Peer) error {
 	have := p.byAddr[pin.Addr]
 	switch {
 	case len(peer.Addrs) > 0 && have != nil && have.Key != pin.Key && pin.Issued.Before(have.Issued):
-		return peer.refuse(OtherKey, fmt.Sprintf("%v belongs to key %v of %q, whose certificate was issued on %s, and this one on %s",
+		return peer.refuse(NewerCertificate, fmt.Sprintf("%v belongs to key %v of %q, whose certificate was issued on %s, and this one on %s",
 			pin.Addr, have.Key, have.Name, stamp(have.Issued), stamp(pin.Issued)),
 			fmt.Sprintf(`if this is the right one, renew it, or accept it with "campagnol forget %v"; if not, revoke it`, pin.Addr))
 	case len(peer.Addrs) > 0:

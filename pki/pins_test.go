@@ -29,7 +29,7 @@ func newPinPeers(t testing.TB) pinPeers { return pinPeers{t, pkitest.NewCA(t, "r
 
 func (p pinPeers) peer(name string, addrs ...string) *Peer {
 	p.t.Helper()
-	return peerOf(p.root.Issue(p.t, name, pkitest.Addrs(addrs...)).Cert)
+	return PeerOf(p.root.Issue(p.t, name, pkitest.Addrs(addrs...)).Cert)
 }
 
 func openPins(t testing.TB, path string) *Pins {
@@ -392,7 +392,7 @@ func TestPinsNewer(t *testing.T) {
 	issue := func(name string, age time.Duration, opts ...pkitest.Edit) *Peer {
 		t.Helper()
 		from := func(c *x509.Certificate) { c.NotBefore = now.Add(-age) }
-		return peerOf(root.Issue(t, name, append(opts, from)...).Cert)
+		return PeerOf(root.Issue(t, name, append(opts, from)...).Cert)
 	}
 	san := pkitest.Addrs("10.9.0.1")
 	lost, found, plain := issue("lost", 48*time.Hour, san), issue("found", time.Hour, san), issue("plain", 0)
@@ -414,7 +414,11 @@ func TestPinsNewer(t *testing.T) {
 	} {
 		err := p.Check(now, addr, step.peer, false)
 		if step.refused {
-			wantRefusal(t, err, OtherKey, "10.9.0.1 belongs to")
+			want := OtherKey
+			if step.peer == lost {
+				want = NewerCertificate
+			}
+			wantRefusal(t, err, want, "10.9.0.1 belongs to")
 		} else if err != nil {
 			t.Errorf("%s: %v", step.peer.Name, err)
 		}
@@ -424,7 +428,7 @@ func TestPinsNewer(t *testing.T) {
 		p.Flush()
 		p = openPins(t, path) // what is remembered is in the file
 	}
-	wantRefusal(t, p.Check(now, addr, lost, false), OtherKey, "whose certificate was issued on", "campagnol forget 10.9.0.1")
+	wantRefusal(t, p.Check(now, addr, lost, false), NewerCertificate, "whose certificate was issued on", "campagnol forget 10.9.0.1")
 
 	// The same key with a newer certificate: nobody need know, and what was first
 	// seen stays.

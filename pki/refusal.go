@@ -11,30 +11,41 @@ type Reason uint8
 
 // The reasons.
 const (
-	Malformed       Reason = iota + 1 // not a certificate that can be read, or too many of them
-	Expired                           // a certificate of the chain has expired
-	NotYetValid                       // a certificate of the chain is not valid yet
-	UnknownCA                         // no chain to a root that we trust
-	BadCA                             // a CA of the chain may not issue what it issued
-	Revoked                           // the issuer has revoked the certificate
-	WrongUsage                        // the certificate is not for this role
-	TooDeep                           // the chain is longer than verify_depth allows
-	WeakSignature                     // signed with MD5, SHA-1 or something unknown
-	WeakKey                           // a key too small, too large or of an unknown kind
-	NoCRL                             // crl_file is set, and there is no usable list of the issuer
-	AddressMismatch                   // the certificate names other VPN addresses
-	NoAddress                         // the certificate names no VPN address, and has to
-	OtherKey                          // the VPN address belongs to another key
+	Malformed        Reason = iota + 1 // not a certificate that can be read, or too many of them
+	Expired                            // a certificate of the chain has expired
+	NotYetValid                        // a certificate of the chain is not valid yet
+	UnknownCA                          // no chain to a root that we trust
+	BadCA                              // a CA of the chain may not issue what it issued
+	Revoked                            // the issuer has revoked the certificate
+	WrongUsage                         // the certificate is not for this role
+	TooDeep                            // the chain is longer than verify_depth allows
+	WeakSignature                      // signed with MD5, SHA-1 or something unknown
+	WeakKey                            // a key too small, too large or of an unknown kind
+	NoCRL                              // crl_file is set, and there is no usable list of the issuer
+	AddressMismatch                    // the certificate names other VPN addresses
+	NoAddress                          // the certificate names no VPN address, and has to
+	OtherKey                           // the VPN address belongs to another key
+	NewerCertificate                   // a newer certificate for the VPN address, with another key, has been seen
+	BadAttributes                      // groups or networks in the certificate cannot be understood
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"", "malformed", "expired", "not_yet_valid", "unknown_ca", "bad_ca", "revoked",
 	"wrong_usage", "too_deep", "weak_signature", "weak_key", "no_crl",
-	"address_mismatch", "no_address", "other_key",
+	"address_mismatch", "no_address", "other_key", "newer_certificate", "bad_attributes",
 }
 
-// String returns a short name in snake case, fit for a counter.
+// Reasons returns all reasons.
+func Reasons() []Reason {
+	var list []Reason
+	for r := Malformed; r < reasonCount; r++ {
+		list = append(list, r)
+	}
+	return list
+}
+
+// String returns a short name in snake case, fit for a counter, that stays the same.
 func (r Reason) String() string {
 	if 0 < r && r < reasonCount {
 		return reasonNames[r]
@@ -48,9 +59,15 @@ type Refusal struct {
 	Reason  Reason
 	Subject string // of the certificate that is to blame, which may be a CA's; empty if it could not be read
 	Serial  string // of the same, in hexadecimal
+	Issuer  string // of the same
 	Detail  string // what is wrong
 	Remedy  string // what an administrator can do; may be empty
+
+	NotBefore, NotAfter time.Time // the certificate's period; zero if it could not be read
 }
+
+// Code returns the reason's name, by which the refusal is found in documentation.
+func (r *Refusal) Code() string { return r.Reason.String() }
 
 // Error says all of it in a sentence.
 func (r *Refusal) Error() string {
@@ -59,7 +76,14 @@ func (r *Refusal) Error() string {
 		s += " " + r.Subject
 	}
 	if r.Serial != "" {
-		s += " (serial " + r.Serial + ")"
+		s += " (serial " + r.Serial
+		if r.Issuer != "" {
+			s += ", issued by " + r.Issuer
+		}
+		if !r.NotAfter.IsZero() {
+			s += ", valid " + r.NotBefore.UTC().Format(time.DateOnly) + " to " + r.NotAfter.UTC().Format(time.DateOnly)
+		}
+		s += ")"
 	}
 	s += " refused: " + r.Detail
 	if r.Remedy != "" {
@@ -74,8 +98,12 @@ func refuse(reason Reason, c *x509.Certificate, detail, remedy string) *Refusal 
 		Reason:  reason,
 		Subject: subjectOf(c),
 		Serial:  serialOf(c),
+		Issuer:  issuerOf(c),
 		Detail:  detail,
 		Remedy:  remedy,
+
+		NotBefore: c.NotBefore,
+		NotAfter:  c.NotAfter,
 	}
 }
 

@@ -181,6 +181,7 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 		},
 		Peers:    peerDocuments(s.Peers),
 		Failures: failureDocuments(s.Failures),
+		Refusals: refusalDocuments(v.cfg, s.Refusals),
 	}
 }
 
@@ -266,6 +267,7 @@ func peerDocuments(peers []client.PeerStatus) []control.Peer {
 		if p.Since.IsZero() {
 			continue // no session
 		}
+		d.Name, d.Addresses, d.Networks = p.Name, p.Addrs, p.Networks
 		d.PathMTUBytes = p.PathMTU
 		d.Path, d.Cipher, d.Protocol, d.Role = p.Addr, p.Cipher, p.Protocol, "client"
 		if d.Protocol == "" {

@@ -52,13 +52,13 @@ func (t *trust) permit(vpn netip.Addr, peer *pki.Peer) error {
 	}
 	m, err := member(peer.Leaf, vpn)
 	if err != nil {
-		return err
+		return &codedError{"bad_attributes", err}
 	}
 	ours := t.rules.Talk(t.self, m)
 	if ours.Allowed || t.rules.Talk(m, t.self).Allowed {
 		return nil
 	}
-	return fmt.Errorf("%s does not let us talk with %q: %v", t.rules.Name(), peer.Name, ours)
+	return &codedError{"policy", fmt.Errorf("%s does not let us talk with %q: %v", t.rules.Name(), peer.Name, ours)}
 }
 
 // filter returns what finds out what the policy says about packets; nil: there is

@@ -21,12 +21,14 @@ func statusText(s, earlier *control.Status, width int) string {
 	var b strings.Builder
 	statusHead(&b, s, width)
 	statusPeers(&b, s, earlier)
+	statusIdentities(&b, s, width)
 	if len(s.Failures) > 0 {
 		b.WriteString("\nnot reached:\n")
 		for _, f := range s.Failures {
 			wrap(&b, fmt.Sprintf("%s, %s ago: %s", addrText(f.VPNAddress), age(s.Time.Sub(f.Time)), printable(f.Reason)), "  ", "    ", width)
 		}
 	}
+	statusRefusals(&b, s, width)
 	if drops := dropTexts(s); len(drops) > 0 {
 		b.WriteString("\ndropped:\n")
 		for _, d := range drops {
@@ -124,6 +126,57 @@ func statusPeers(b *strings.Builder, s, earlier *control.Status) {
 		fmt.Fprintln(table, strings.Join(cells, "\t"))
 	}
 	_ = table.Flush() // a Builder takes everything
+}
+
+// statusIdentities names what peers have beyond the address in the table.
+func statusIdentities(b *strings.Builder, s *control.Status, width int) {
+	head := "\nreached through peers:\n"
+	for _, p := range s.Peers {
+		var also []string
+		for _, a := range p.Addresses {
+			if a != p.VPNAddress {
+				also = append(also, addrText(a))
+			}
+		}
+		for _, n := range p.Networks {
+			also = append(also, printable(n.String()))
+		}
+		if len(also) == 0 {
+			continue
+		}
+		b.WriteString(head)
+		head = ""
+		who := addrText(p.VPNAddress)
+		if p.Name != "" {
+			who += fmt.Sprintf(" (%q)", printable(p.Name))
+		}
+		wrap(b, who+": "+strings.Join(also, ", "), "  ", "    ", width)
+	}
+}
+
+// statusRefusals lists who was refused, newest first.
+func statusRefusals(b *strings.Builder, s *control.Status, width int) {
+	if len(s.Refusals) > 0 {
+		b.WriteString("\nrefused:\n")
+	}
+	for _, r := range s.Refusals {
+		who := addrText(r.VPNAddress)
+		if r.Server {
+			who = "the RDV server"
+		}
+		times := ""
+		if r.Count > 1 {
+			times = fmt.Sprintf(", %d times", r.Count)
+		}
+		wrap(b, fmt.Sprintf("%s, %s ago%s, %s: %s", who, age(s.Time.Sub(r.Last)), times, orDash(r.Code), printable(r.Reason)), "  ", "    ", width)
+		if r.Fix != "" {
+			fix := "to do: " + printable(r.Fix)
+			if r.File != "" {
+				fix += " (" + printable(r.File) + ")"
+			}
+			wrap(b, fix, "    ", "      ", width)
+		}
+	}
 }
 
 // peerCells returns a line of the table.

@@ -26,6 +26,7 @@ type trust struct {
 	pins       *pki.Pins
 	servers    *serverMemory
 	requireSAN bool
+	network    netip.Prefix   // of the VPN
 	suites     []record.Suite // nil: all
 	rules      *policy.Policy // nil: none
 	self       policy.Member  // of rules: this host
@@ -64,7 +65,7 @@ func loadTrust(ctx context.Context, cfg *conf.Client, now time.Time, log *slog.L
 			warn(w, "")
 		}
 	}
-	t := &trust{identity: id, policy: policy, pins: pins, servers: servers, requireSAN: cfg.RequireIPSAN, log: log}
+	t := &trust{identity: id, policy: policy, pins: pins, servers: servers, requireSAN: cfg.RequireIPSAN, network: cfg.Network, log: log}
 	if err := t.chooseSuites(cfg, warn); err != nil {
 		return nil, err
 	}
@@ -166,6 +167,14 @@ func (e *roleError) Error() string {
 		return fmt.Sprintf("certificate %q refused: it is one for a rendezvous server, which is no member of the VPN", e.name)
 	}
 	return fmt.Sprintf("certificate %q refused: it is not one for a rendezvous server", e.name)
+}
+
+// Code is what the refusal is called in docs/refusals.md.
+func (e *roleError) Code() string {
+	if e.rendezvous {
+		return "no_member"
+	}
+	return "no_server"
 }
 
 // Hint says what can be done.

@@ -29,6 +29,7 @@ type Status struct {
 	Drops    Drops     `json:"drops"`
 	Peers    []Peer    `json:"peers"`
 	Failures []Failure `json:"failures"`
+	Refusals []Refusal `json:"refusals"`
 }
 
 // An RDV is the rendezvous server, and whether it knows us. All from Registration
@@ -101,6 +102,9 @@ type Drops struct {
 // are those of its session, and not there without one.
 type Peer struct {
 	VPNAddress     netip.Addr        `json:"vpn_address"`
+	Name           string            `json:"name,omitempty"`
+	Addresses      []netip.Addr      `json:"addresses,omitempty"`
+	Networks       []netip.Prefix    `json:"networks,omitempty"`
 	State          string            `json:"state"`
 	Path           netip.AddrPort    `json:"path,omitzero"`
 	PathMTUBytes   int               `json:"path_mtu_bytes,omitempty"`
@@ -127,4 +131,31 @@ type Failure struct {
 	Time       time.Time  `json:"time"`
 	Reason     string     `json:"reason"`
 	Legacy     bool       `json:"legacy"`
+}
+
+// A Refusal says that a peer or the rendezvous server was refused by us, or we by
+// them. Code is one of docs/refusals.md, of which Meaning, Fault and Fix are.
+type Refusal struct {
+	Code        string             `json:"code"`
+	Server      bool               `json:"server"`
+	VPNAddress  netip.Addr         `json:"vpn_address,omitzero"`
+	Count       int                `json:"count"`
+	First       time.Time          `json:"first"`
+	Last        time.Time          `json:"last"`
+	Reason      string             `json:"reason"`
+	Meaning     string             `json:"meaning"`
+	Fault       string             `json:"fault"`
+	Fix         string             `json:"fix"`
+	File        string             `json:"file,omitempty"`
+	Certificate RefusedCertificate `json:"certificate,omitzero"`
+}
+
+// A RefusedCertificate is the one to which a refusal is due. All is as it says of
+// itself.
+type RefusedCertificate struct {
+	Subject    string    `json:"subject"`
+	Serial     string    `json:"serial"`
+	Issuer     string    `json:"issuer"`
+	ValidFrom  time.Time `json:"valid_from,omitzero"`
+	ValidUntil time.Time `json:"valid_until,omitzero"`
 }
