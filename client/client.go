@@ -80,6 +80,9 @@ type Settings struct {
 	ServerKnown    func() bool
 	RememberServer func(ServerIdentity)
 
+	// Objects takes what the RDV has for all members; nil: nothing is wanted.
+	Objects ObjectStore
+
 	Software string // our name and version, for people at the RDV
 
 	FIFOSize   int           // packets kept for a peer until its session is up; 0: 20
@@ -178,6 +181,7 @@ type control struct {
 	server   *serverChannel           // instead of it
 	shaking  *shaking                 // for server; nil: no handshake runs
 	said     map[string]bool          // why there was no channel, as far as it was logged
+	asking   map[uint32]chan<- authorityAnswer
 	peers    map[netip.Addr]*peer     // by VPN address
 	ends     map[netip.AddrPort]*peer // by UDP address: of sessions and candidates
 	due      timers
