@@ -52,10 +52,10 @@ type ObjectStore interface {
 	// because nothing can be done with its kind. It must not take long.
 	Has(channel.Object) bool
 
-	// Take takes the content of an object. Its hash is right, but the RDV may
-	// have made it up. An error says that it is of no use; the RDV is not asked
-	// for it again for a while. The client waits for Take when it ends, so that
-	// Take must not call it.
+	// Take takes the content of an object, which it may keep. Its hash is right,
+	// but the RDV may have made it up. An error says that it is of no use, and
+	// Take has logged why; the RDV is not asked for it again for a while. The
+	// client waits for Take when it ends, so that Take must not call it.
 	Take(o channel.Object, data []byte) error
 }
 

@@ -194,9 +194,6 @@ func (c *Client) takeObject(o channel.Object, data []byte) {
 	}
 	c.wg.Go(func() {
 		err := store.Take(o, data)
-		if err != nil {
-			c.log.Warn("What the RDV server has for all members cannot be used", "kind", kindName(o.Kind), "err", err)
-		}
 		taken := func(now time.Time) {
 			if c.server == server {
 				c.perform(now, server.taken(now, o, err, nil))

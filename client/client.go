@@ -181,7 +181,6 @@ type control struct {
 	server   *serverChannel           // instead of it
 	shaking  *shaking                 // for server; nil: no handshake runs
 	said     map[string]bool          // why there was no channel, as far as it was logged
-	asking   map[uint32]chan<- authorityAnswer
 	peers    map[netip.Addr]*peer     // by VPN address
 	ends     map[netip.AddrPort]*peer // by UDP address: of sessions and candidates
 	due      timers
@@ -191,6 +190,8 @@ type control struct {
 	outbox   []punch.Datagram
 	tmp      record.Scratch
 	messages []punch.Out // scratch
+
+	asking map[uint32]chan<- authorityAnswer // the VPN's authority, by ID of the request
 }
 
 // An event is something that the data path has for control. Its data is a copy.

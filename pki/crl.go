@@ -18,9 +18,9 @@ import (
 // A crl is a certificate revocation list (RFC 5280 section 5), reduced to what
 // is asked of it: a list may have a hundred thousand entries.
 type crl struct {
-	where      string // file and block
-	issuer     string // canonical name
-	issuerName string // for people
+	where      string   // file and block
+	issuer     string   // canonical name
+	issuerName string   // for people
 	number     *big.Int // RFC 5280 section 5.2.3; nil: none
 	thisUpdate time.Time
 	nextUpdate time.Time // zero: none, the list never expires

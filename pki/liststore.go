@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -77,6 +78,18 @@ func (s *ListStore) Lists() []*List {
 		lists = append(lists, l)
 	}
 	return lists
+}
+
+// Has reports whether the store has the list with this hash, in DER.
+func (s *ListStore) Has(hash [sha256.Size]byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lists {
+		if l.crl.hash == hash {
+			return true
+		}
+	}
+	return false
 }
 
 // Keep stores a list that [Policy.Accept] has accepted, instead of that of the same

@@ -167,12 +167,16 @@ func (p *Policy) noRoots(found contents) error {
 // were when they were loaded.
 func (p *Policy) Warnings() []string { return slices.Clone(p.warnings) }
 
-// Usable returns why every peer will be refused, if that is so.
+// Usable returns what is wrong with crl_file, if nothing in it can be used: peers are
+// refused then, unless there are lists in memory.
 func (p *Policy) Usable() error {
-	if p.checkCRL && len(p.crls) == 0 {
-		return fmt.Errorf("crl_file %s: there is no usable revocation list, so that every peer will be refused", p.crlFile)
+	switch {
+	case !p.checkCRL || len(p.fileCRLs) > 0:
+		return nil
+	case len(p.crls) > 0:
+		return fmt.Errorf("crl_file %s: there is no usable revocation list in it, so that only those count that the rendezvous server has sent", p.crlFile)
 	}
-	return nil
+	return fmt.Errorf("crl_file %s: there is no usable revocation list, so that every peer will be refused", p.crlFile)
 }
 
 // Roots returns the root certificates, for instance to name them to a peer.
