@@ -166,7 +166,7 @@ func (m *serverChannel) repeat(now time.Time, out []chanOut) []chanOut {
 		case r.on != nil && r.on == m.joining:
 			out = m.fail(now, errNoJoin, out)
 		case r.msg.Type == channel.Fetch:
-			m.pauseFetch(now)
+			m.pauseFetch(now, &m.fetcher.unheard)
 		case r.msg.Type == channel.Apply:
 			out = append(out, chanOut{act: actAnswer, id: r.msg.ID, err: ErrNoAnswer})
 		case r.msg.Type == channel.Notice:

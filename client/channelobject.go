@@ -66,7 +66,8 @@ type fetcher struct {
 	fetch    *fetch           // under way; nil: none
 	taking   bool             // an object is with the store
 	useless  []uselessObject  // oldest first
-	vain     int              // how often in a row fetching was in vain
+	vain     int              // how many objects in a row were of no use
+	unheard  int              // how often in a row there was no answer
 	notUntil time.Time        // a pause ends
 	busy     time.Duration    // the last wait for an RDV that has too much to do
 	busyTo   time.Time        // its end
@@ -180,7 +181,7 @@ func (f *fetcher) wakeBy(t time.Time) {
 func (m *serverChannel) chunk(now time.Time, r *request, data []byte, out []chanOut) []chanOut {
 	f := &m.fetcher
 	x := f.fetch
-	f.busy = 0
+	f.busy, f.unheard = 0, 0
 	from := r.msg.Offset
 	data = data[:min(uint32(len(data)), r.until-from)]
 	end := from + uint32(len(data))
@@ -241,7 +242,7 @@ func (m *serverChannel) dismiss(now time.Time, o channel.Object, out []chanOut) 
 		f.useless = slices.Delete(f.useless, 0, 1)
 	}
 	f.useless = append(f.useless, uselessObject{o.Hash, now.Add(uselessFor)})
-	m.pauseFetch(now)
+	m.pauseFetch(now, &f.vain)
 	return m.fetchOn(now, out)
 }
 
@@ -253,7 +254,7 @@ func (m *serverChannel) fetchRefused(now time.Time, r *request, why channel.Reas
 		m.fetchLater(now, r)
 		return out
 	case channel.Strangers:
-		m.pauseFetch(now)
+		m.pauseFetch(now, &f.unheard)
 		return out
 	case channel.Gone:
 		m.suspendFetch()
@@ -294,12 +295,13 @@ func (m *serverChannel) suspendFetch() {
 }
 
 // pauseFetch makes fetching rest for a while, and longer if that was not the first
-// time in a row: no two clients do so equally long, lest they come back in step.
-func (m *serverChannel) pauseFetch(now time.Time) {
+// time in a row, which times counts: no two clients do so equally long, lest they come
+// back in step.
+func (m *serverChannel) pauseFetch(now time.Time, times *int) {
 	m.suspendFetch()
+	d := min(fetchPause<<*times, fetchPauseMax)
+	*times = min(*times+1, 10)
 	f := &m.fetcher
-	d := min(fetchPause<<f.vain, fetchPauseMax)
-	f.vain = min(f.vain+1, 10)
 	f.notUntil = now.Add(time.Duration(float64(d) * (0.75 + m.cfg.jitter()/2)))
 	f.wake = f.notUntil
 }
