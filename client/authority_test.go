@@ -216,7 +216,9 @@ func TestAskAuthority(t *testing.T) {
 	inBubble(t, func(v *vpn) {
 		var silent atomic.Bool
 		r := v.startTestRDV(func(r *testRDV) {
-			r.hook = func(_ *testRDV, _ *testChannel, m channel.Message) bool { return m.Type == channel.Apply && silent.Load() }
+			r.hook = func(_ *testRDV, _ *testChannel, m channel.Message) bool {
+				return m.Type == channel.Apply && silent.Load()
+			}
 		})
 		alice := v.node(v.home(1, portRestricted), "192.168.1.2:5000", "10.9.0.1", v.authentic(AuthYes, nil))
 		ask := func(ctx context.Context) error {

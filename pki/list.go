@@ -92,8 +92,7 @@ func (p *Policy) Accept(now time.Time, l *List) error {
 // intermediate one has to lead to a root.
 func (p *Policy) issuerOfList(now time.Time, l *crl) *x509.Certificate {
 	for _, c := range slices.Concat(p.rootList, p.intermediateList) {
-		name, err := canonicalName(c.RawSubject)
-		if err != nil || string(name) != l.issuer || checkTime(now, c) != nil || checkKey(c) != nil || !l.checkSignature(c) {
+		if !l.isOf(c) || checkTime(now, c) != nil {
 			continue
 		}
 		if _, r := p.chains(now, c, nil); r == nil {
@@ -111,15 +110,24 @@ func (p *Policy) WithLists(lists []*List) *Policy {
 	return &q
 }
 
-// use makes the lists of files, and these, those that count.
+// use makes the lists of files, and these, those that count. One of an authority that
+// is no longer ours says nothing about anybody.
 func (p *Policy) use(lists []*List) {
 	p.crls = map[string][]*crl{}
 	for _, l := range p.fileCRLs {
 		p.crls[l.issuer] = append(p.crls[l.issuer], l)
 	}
 	for _, l := range lists {
-		p.crls[l.crl.issuer] = append(p.crls[l.crl.issuer], l.crl)
+		if slices.ContainsFunc(slices.Concat(p.rootList, p.intermediateList), l.crl.isOf) {
+			p.crls[l.crl.issuer] = append(p.crls[l.crl.issuer], l.crl)
+		}
 	}
+}
+
+// isOf reports whether an authority has signed the list.
+func (l *crl) isOf(c *x509.Certificate) bool {
+	name, err := canonicalName(c.RawSubject)
+	return err == nil && string(name) == l.issuer && checkKey(c) == nil && l.checkSignature(c)
 }
 
 // HasList reports whether the policy has the list with this hash, in DER.

@@ -66,7 +66,10 @@ func (c *Client) Renew(ctx context.Context) (*Renewal, error) {
 		return nil, err
 	}
 	r := new(Renewal)
-	if err := json.Unmarshal(body, r); err != nil {
+	if err = json.Unmarshal(body, r); err == nil && (r.Name == "" || r.Expires.IsZero()) {
+		err = errors.New("name or time is missing")
+	}
+	if err != nil {
 		return nil, c.strange(program, err)
 	}
 	return r, nil
