@@ -434,7 +434,7 @@ func (m *serverChannel) registered(now time.Time, msg *channel.Message, out []ch
 	m.link, m.joining = l, nil
 	m.state, m.refusal, m.silent = chanUp, noChannel{}, false
 	m.heard, m.ping = now, now.Add(l.pingInterval())
-	m.suspendFetch()
+	m.resumeFetch()
 	for _, r := range m.requests { // the RDV may have forgotten the old link's keys
 		r.next, r.sent = now, min(r.sent, 1)
 	}

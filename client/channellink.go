@@ -161,6 +161,9 @@ func (m *serverChannel) repeat(now time.Time, out []chanOut) []chanOut {
 		}
 	}
 	for _, r := range dead {
+		if !slices.Contains(m.requests, r) {
+			continue // the end of another has ended it
+		}
 		m.drop(r)
 		switch {
 		case r.on != nil && r.on == m.joining:

@@ -294,6 +294,17 @@ func (m *serverChannel) suspendFetch() {
 	}
 }
 
+// resumeFetch makes fetching go on over another link: that the RDV did not answer over
+// the last one means nothing any more.
+func (m *serverChannel) resumeFetch() {
+	m.suspendFetch()
+	f := &m.fetcher
+	if f.unheard > 0 && f.vain == 0 {
+		f.notUntil = time.Time{}
+	}
+	f.unheard = 0
+}
+
 // pauseFetch makes fetching rest for a while, and longer if that was not the first
 // time in a row, which times counts: no two clients do so equally long, lest they come
 // back in step.

@@ -186,8 +186,11 @@ func TestFetch(t *testing.T) {
 		{"nobody answers for a minute", 20_000, func(p *objectPlay) {
 			p.answer(channel.MaxData)
 			p.let(time.Minute)
-			for range 120 {
-				p.fetches = nil
+			if got := p.m.fetcher.unheard; got > 6 {
+				p.t.Errorf("%d pauses in a minute", got)
+			}
+			p.fetches = nil
+			for range 40 { // at most half a minute until it is tried again
 				p.let(time.Second)
 				p.answerAll()
 			}
