@@ -136,30 +136,7 @@ func TestRevokedEverywhere(t *testing.T) {
 		ms[1].send(revoked.vpn, "quick, before it comes")
 		revoked.send(ms[1].vpn, "quick, before it comes")
 		pass(10 * time.Second)
-		for i, m := range ms[1:] {
-			if s := m.state(revoked.node); s == "ESTABLISHED" {
-				t.Errorf("%v still has a tunnel with the revoked node", m.vpn)
-			}
-			m.texts()
-			if i%2 == 0 {
-				m.send(revoked.vpn, "from a member")
-			} else {
-				revoked.send(m.vpn, "from the revoked")
-			}
-		}
-		revoked.texts()
-		pass(10 * time.Second)
-		for _, m := range ms[1:] {
-			if got := m.texts(); len(got) > 0 {
-				t.Errorf("%v has received %q from the revoked node", m.vpn, got)
-			}
-			if s := m.state(revoked.node); s == "ESTABLISHED" {
-				t.Errorf("%v has opened a tunnel with the revoked node", m.vpn)
-			}
-		}
-		if got := revoked.texts(); len(got) > 0 {
-			t.Errorf("the revoked node has received %q", got)
-		}
+		wantCutOff(t, revoked, ms[1:])
 		last := ms[nodes-1]
 		for _, m := range ms[2 : nodes-1] {
 			if s := m.state(last.node); s != "ESTABLISHED" {
@@ -179,6 +156,35 @@ func TestRevokedEverywhere(t *testing.T) {
 			t.Error("the revoked node itself does not know it")
 		}
 	})
+}
+
+// wantCutOff checks that a member has no tunnel with others, and that none opens.
+func wantCutOff(t *testing.T, revoked *member, others []*member) {
+	t.Helper()
+	for i, m := range others {
+		if s := m.state(revoked.node); s == "ESTABLISHED" {
+			t.Errorf("%v still has a tunnel with the revoked node", m.vpn)
+		}
+		m.texts()
+		if i%2 == 0 {
+			m.send(revoked.vpn, "from a member")
+		} else {
+			revoked.send(m.vpn, "from the revoked")
+		}
+	}
+	revoked.texts()
+	pass(10 * time.Second)
+	for _, m := range others {
+		if got := m.texts(); len(got) > 0 {
+			t.Errorf("%v has received %q from the revoked node", m.vpn, got)
+		}
+		if s := m.state(revoked.node); s == "ESTABLISHED" {
+			t.Errorf("%v has opened a tunnel with the revoked node", m.vpn)
+		}
+	}
+	if got := revoked.texts(); len(got) > 0 {
+		t.Errorf("the revoked node has received %q", got)
+	}
 }
 
 // TestRenewedCertificate: with a new certificate of the same name and key, and with one

@@ -293,6 +293,9 @@ func TestListStore(t *testing.T) {
 	if got, want := numbers(a), "CN=root 3"; got != want {
 		t.Errorf("the first has %s, want %s", got, want)
 	}
+	if err := a.Refresh(); err != nil || numbers(a) != "CN=other 1, CN=root 4" {
+		t.Errorf("the first, after a look: %s, %v", numbers(a), err)
+	}
 	c := open()
 	if got, want := numbers(c), "CN=other 1, CN=root 4"; got != want {
 		t.Errorf("read again: %s, want %s", got, want)

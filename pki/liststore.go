@@ -18,11 +18,11 @@ import (
 // count after a restart: a file, in DER, for each key of an authority. It is safe
 // for concurrent use, also by several processes.
 type ListStore struct {
-	dir      string
-	warnings []string
+	dir string
 
-	mu    sync.Mutex
-	lists map[string]*List // by name of the file
+	mu       sync.Mutex
+	lists    map[string]*List // by name of the file
+	warnings []string         // about the files, when they were read
 }
 
 const (
@@ -35,25 +35,38 @@ const (
 // lasts as long as the program.
 func OpenLists(dir string) (*ListStore, error) {
 	s := &ListStore{dir: dir, lists: map[string]*List{}}
-	if dir == "" {
-		return s, nil
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("revocation lists: %w", err)
-	}
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), storeSuffix) || strings.HasPrefix(e.Name(), ".") || len(s.lists) >= maxStored {
-			continue
-		}
-		l, err := s.read(e.Name())
-		if err != nil {
-			s.warnings = append(s.warnings, fmt.Sprintf("%s: not used: %v", filepath.Join(dir, e.Name()), err))
-			continue
-		}
-		s.lists[e.Name()] = l
+	if err := s.Refresh(); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+// Refresh reads the folder again, where another store may have put newer lists.
+func (s *ListStore) Refresh() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.warnings = nil
+	if s.dir == "" {
+		return nil
+	}
+	entries, err := os.ReadDir(s.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("revocation lists: %w", err)
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if !strings.HasSuffix(name, storeSuffix) || strings.HasPrefix(name, ".") || s.lists[name] == nil && len(s.lists) >= maxStored {
+			continue
+		}
+		l, err := s.read(name)
+		switch old := s.lists[name]; {
+		case err != nil:
+			s.warnings = append(s.warnings, fmt.Sprintf("%s: not used: %v", filepath.Join(s.dir, name), err))
+		case old == nil || l.crl.number.Cmp(old.crl.number) > 0:
+			s.lists[name] = l
+		}
+	}
+	return nil
 }
 
 // read reads the file of a list.
@@ -67,7 +80,11 @@ func (s *ListStore) read(name string) (*List, error) {
 }
 
 // Warnings returns what an administrator should know about the files.
-func (s *ListStore) Warnings() []string { return slices.Clone(s.warnings) }
+func (s *ListStore) Warnings() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.warnings)
+}
 
 // Lists returns the lists, for [PolicyConfig.Lists].
 func (s *ListStore) Lists() []*List {

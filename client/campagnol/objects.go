@@ -90,12 +90,16 @@ func (m memberObjects) takeList(now time.Time, der []byte) error {
 }
 
 // useLists makes the revocation lists that were received count: peers that they
-// revoke lose their tunnels. No file is read again, so that none can be in the way.
+// revoke lose their tunnels. No file of the configuration is read again, so that none
+// can be in the way.
 func (n *node) useLists(ctx context.Context) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	p := n.parts
 	t := *p.trust
+	if err := t.lists.Refresh(); err != nil { // a trust before this one may have put it there
+		n.log.Warn("Revocation lists that were received cannot be read", "err", err)
+	}
 	t.policy = t.policy.WithLists(t.lists.Lists())
 	if err := p.client.Apply(ctx, p.settings(p.cfg, &t)); err != nil {
 		if ctx.Err() == nil { // another client begins, with what is stored

@@ -225,6 +225,23 @@ func TestListFromRDVAndFile(t *testing.T) {
 	}
 }
 
+// TestListDuringReload: a list that arrives while the configuration is read again
+// counts, although what took it is not in use any more.
+func TestListDuringReload(t *testing.T) {
+	n := startTestNode(t, "")
+	bob := n.ca.Issue(t, "bob", pkitest.Addrs("10.9.0.2"))
+	before := n.objects()
+	n.renew(t.Context())
+	o, der := n.list(t, 1, bob.Cert)
+	if err := before.Take(o, der); err != nil || !n.told() {
+		t.Fatal(err)
+	}
+	n.useLists(t.Context())
+	if err := n.view.Load().trust.verify(time.Now(), netip.MustParseAddr("10.9.0.2"), bob.Raw(), false); err == nil {
+		t.Error("bob is not revoked")
+	}
+}
+
 // TestOurselvesRevoked: who is revoked is told what to do.
 func TestOurselvesRevoked(t *testing.T) {
 	n := startTestNode(t, "")

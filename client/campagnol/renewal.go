@@ -25,11 +25,17 @@ type exchange interface {
 	// taken its answer.
 	Next() []byte
 
-	// Take takes the authority's answer. An error ends the exchange.
+	// Take takes the authority's answer. An error ends the exchange. What cannot
+	// be believed is ignored, since anybody on the way may have said it.
 	Take(answer []byte) error
 
-	// Done reports whether there is a certificate.
+	// Done reports whether the exchange has ended.
 	Done() bool
+
+	// Doubt returns the last answer that was ignored, as an error, and Doubts how
+	// many there were.
+	Doubt() error
+	Doubts() int
 
 	// Certificate returns the new certificate, with the intermediate ones above
 	// it, and its key; nil: ours.
@@ -54,9 +60,10 @@ const (
 	renewalFirst = time.Minute
 	renewalMost  = 6 * time.Hour
 
-	// askAgain is how long we wait before a question that was not answered is
-	// asked again.
-	askAgain = 2 * time.Second
+	// askAgain is how long we wait before a question that was not answered, or not
+	// believably, is asked again; after maxDoubts answers of that kind we give up.
+	askAgain  = 2 * time.Second
+	maxDoubts = 3
 )
 
 // A renewalPlan says when our certificate is to be renewed. It has no clock. Its zero
@@ -185,23 +192,28 @@ func (n *node) renewCertificate(ctx context.Context) (pki.Expiry, error) {
 }
 
 // converse has an exchange with the authority, by ask. A question without an answer,
-// and one for which the authority has no time, is asked again until ctx is done.
+// or with one that is not believed, and one for which the authority has no time, is
+// asked again until ctx is done.
 func converse(ctx context.Context, x exchange, ask func(context.Context, []byte) ([]byte, error)) error {
 	for range renewalSteps {
 		if x.Done() {
 			return nil
 		}
 		answer, err := ask(ctx, x.Next())
-		var refused *client.RefusedError
-		switch {
-		case err == nil:
+		if err != nil && !passing(err) {
+			return err
+		}
+		if err == nil {
+			doubts := x.Doubts()
 			if err := x.Take(answer); err != nil {
 				return err
 			}
-			continue
-		case errors.As(err, &refused) && refused.Reason == channel.Busy, errors.Is(err, client.ErrNoAnswer), errors.Is(err, client.ErrTooMany):
-		default:
-			return err
+			if x.Doubts() == doubts {
+				continue
+			}
+			if err = x.Doubt(); x.Doubts() >= maxDoubts {
+				return err
+			}
 		}
 		select {
 		case <-time.After(askAgain):
@@ -210,6 +222,12 @@ func converse(ctx context.Context, x exchange, ask func(context.Context, []byte)
 		}
 	}
 	return errTooManyAsk
+}
+
+// passing reports whether an error of asking the authority may be gone in a moment.
+func passing(err error) bool {
+	var refused *client.RefusedError
+	return errors.As(err, &refused) && refused.Reason == channel.Busy || errors.Is(err, client.ErrNoAnswer) || errors.Is(err, client.ErrTooMany)
 }
 
 // renewOnRequest answers a request for a new certificate.

@@ -29,16 +29,24 @@ import (
 type testExchange struct {
 	questions []string
 	answers   []string
+	doubts    int
 	result    *pkitest.Leaf
 	newKey    bool
 }
+
+func (x *testExchange) Doubt() error { return errors.New("who says that?") }
+func (x *testExchange) Doubts() int  { return x.doubts }
 
 func (x *testExchange) Next() []byte { return []byte(x.questions[len(x.answers)]) }
 func (x *testExchange) Done() bool   { return len(x.answers) == len(x.questions) }
 
 func (x *testExchange) Take(answer []byte) error {
-	if string(answer) == "no" {
+	switch string(answer) {
+	case "no":
 		return errors.New("the authority says no")
+	case "forged":
+		x.doubts++
+		return nil
 	}
 	x.answers = append(x.answers, string(answer))
 	return nil
@@ -74,6 +82,8 @@ func TestConverse(t *testing.T) {
 		{"no authority", 2, []any{"a", unreachable}, "0 1", 0, "does not reach the VPN's authority"},
 		{"no channel", 1, []any{client.ErrNoChannel}, "0", 0, "no authenticated channel"},
 		{"the authority refuses", 2, []any{"a", "no"}, "0 1", 0, "the authority says no"},
+		{"somebody else answers", 2, []any{"forged", "a", "forged", "b"}, "0 0 1 1", 2 * askAgain, ""},
+		{"somebody else always answers", 1, []any{"forged", "forged", "forged"}, "0 0 0", 2 * askAgain, "who says that?"},
 		{"always busy", 1, slices.Repeat([]any{busy}, 100), strings.TrimSpace(strings.Repeat("0 ", 13)), renewalTime, "too much to do"},
 		{"no end", 1000, slices.Repeat([]any{"a"}, 100), "", 0, "comes to no end"},
 	} {
