@@ -49,6 +49,8 @@ type testRDV struct {
 	lastID   uint32
 	heard    []string // messages of all channels, in order
 	early    int      // records of epoch 0 that came without ADMIT
+
+	objects testObjects
 }
 
 // A testKind is what a testRDV is.
@@ -308,6 +310,11 @@ func (r *testRDV) introduce(c *testChannel, vpn netip.Addr, at ...netip.AddrPort
 func (r *testRDV) receiveMessage(c *testChannel, m channel.Message) {
 	switch m.Type {
 	case channel.Register:
+		if len(m.VPN) == 0 {
+			r.objects.authority = c
+			r.answer(c, m, channel.Message{Type: channel.Registered, Lease: 10})
+			return
+		}
 		if len(m.VPN) != 1 {
 			r.answer(c, m, channel.Message{Type: channel.Refused, Reason: channel.Malformed})
 			return
@@ -317,7 +324,7 @@ func (r *testRDV) receiveMessage(c *testChannel, m channel.Message) {
 			delete(r.channels, old.at)
 		}
 		r.where[c.vpn] = c
-		r.answer(c, m, channel.Message{Type: channel.Registered, Endpoints: []netip.AddrPort{c.at}, Lease: 10})
+		r.answer(c, m, channel.Message{Type: channel.Registered, Endpoints: []netip.AddrPort{c.at}, Lease: 10, Objects: r.objects.names()})
 	case channel.Ask:
 		peer := r.where[m.VPN[0]]
 		if peer == nil {
@@ -330,6 +337,8 @@ func (r *testRDV) receiveMessage(c *testChannel, m channel.Message) {
 		r.answer(c, m, channel.Message{Type: channel.Done})
 	case channel.Bye:
 		r.forget(c)
+	default:
+		r.receiveAboutObjects(c, m)
 	}
 }
 
@@ -346,6 +355,7 @@ func (r *testRDV) restart() {
 		clear(r.channels)
 		clear(r.where)
 		clear(r.clear)
+		r.objects.authority = nil
 		for at, s := range r.shaking {
 			s.cancel()
 			delete(r.shaking, at)

@@ -47,6 +47,11 @@
 // and when to be quiet. Introductions come by the one that is registered, and are
 // the same from there on.
 //
+// Over the channel comes what all members should have, too (fetcher): it is handed to
+// an ObjectStore, in a goroutine, and is nothing to the client itself. Requests to the
+// VPN's authority go the same way (Client.AskAuthority); and an Authority is the other
+// end of them, a client without VPN address, device and peers.
+//
 // # Trust
 //
 // Who a peer is, its certificate says (Config.Verify). The RDV and the punches

@@ -188,7 +188,7 @@ func TestStatusTextIdentities(t *testing.T) {
 func TestIdentify(t *testing.T) {
 	tr, ca := policyTrust(t, "")
 	var warnings strings.Builder
-	tr.log = textLog(&warnings)
+	tr.log = plainLog(&warnings)
 	main := netip.MustParseAddr("10.9.0.2")
 	addrs := []string{"10.9.0.2", "10.9.0.3", "10.9.0.4", "192.0.2.1"}
 	route := func(c *x509.Certificate) {
@@ -255,7 +255,7 @@ func policyTrust(t *testing.T, text string) (*trust, *pkitest.CA) {
 	return tr, ca
 }
 
-func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+func plainLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
 func mustURL(t *testing.T, text string) *url.URL {
 	t.Helper()

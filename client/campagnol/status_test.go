@@ -33,14 +33,20 @@ func socketDir(t *testing.T) string {
 // serveStatus makes a control socket that answers with s, or refuses with it.
 func serveStatus(t *testing.T, path string, s any) {
 	t.Helper()
-	server, err := control.Listen(control.Config{Path: path, Program: "campagnol/1.0.0", Routes: map[string]control.Handler{
+	serveControl(t, path, map[string]control.Handler{
 		"GET " + control.StatusPath: func(*http.Request) (any, error) {
 			if err, refused := s.(error); refused {
 				return nil, err
 			}
 			return s, nil
 		},
-	}})
+	})
+}
+
+// serveControl makes a control socket.
+func serveControl(t *testing.T, path string, routes map[string]control.Handler) {
+	t.Helper()
+	server, err := control.Listen(control.Config{Path: path, Program: "campagnol/1.0.0", Routes: routes})
 	if err != nil {
 		t.Fatal(err)
 	}
