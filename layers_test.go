@@ -48,7 +48,7 @@ var layers = map[string][]string{
 
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
-	"rdv":                {"internal/logging", "pki", "pki/policy", "punch", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
+	"rdv":                {"internal/logging", "pki", "pki/policy", "pki/safefile", "punch", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"client":             {"punch", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/packet", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab":   {},

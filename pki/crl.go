@@ -22,8 +22,10 @@ type crl struct {
 	issuerName string // for people
 	thisUpdate time.Time
 	nextUpdate time.Time // zero: none, the list never expires
+	number     *big.Int  // RFC 5280 section 5.2.3; nil: none
 	revoked    map[string]revocation
 
+	raw       []byte // all of it
 	tbs       []byte
 	algorithm x509.SignatureAlgorithm
 	signature []byte
@@ -87,10 +89,11 @@ func (l *crl) parseVersion2(der []byte) error {
 	if err := l.setIssuer(rl.RawIssuer); err != nil {
 		return err
 	}
-	l.thisUpdate, l.nextUpdate = rl.ThisUpdate, rl.NextUpdate
+	l.thisUpdate, l.nextUpdate, l.number = rl.ThisUpdate, rl.NextUpdate, rl.Number
 	for _, e := range rl.RevokedCertificateEntries {
 		l.revoked[serialKey(e.SerialNumber)] = revocation{e.RevocationTime, e.ReasonCode}
 	}
+	l.raw = rl.Raw
 	l.tbs, l.signature, l.algorithm = rl.RawTBSRevocationList, rl.Signature, rl.SignatureAlgorithm
 	return nil
 }
@@ -111,7 +114,7 @@ func (l *crl) parseVersion1(der []byte) error {
 		!list.ReadASN1BitStringAsBytes(&l.signature) || !list.Empty() {
 		return errCRL
 	}
-	l.tbs = rawTBS
+	l.raw, l.tbs = der, rawTBS
 	var issuer cryptobyte.String
 	if !rawTBS.ReadASN1(&tbs, cbasn1.SEQUENCE) || !tbs.ReadASN1Element(&inner, cbasn1.SEQUENCE) ||
 		string(inner) != string(outer) || !tbs.ReadASN1Element(&issuer, cbasn1.SEQUENCE) {
@@ -228,11 +231,13 @@ func (l *crl) expiredWarning() string {
 }
 
 // newest returns the most recent of the lists that are valid at now or were
-// before, and nil if there is none.
+// before, and nil if there is none. Of two of the same time it is the one with the
+// higher number.
 func newest(now time.Time, lists []*crl) *crl {
 	var best *crl
 	for _, l := range lists {
-		if !now.Before(l.thisUpdate) && (best == nil || l.thisUpdate.After(best.thisUpdate)) {
+		if !now.Before(l.thisUpdate) && (best == nil || l.thisUpdate.After(best.thisUpdate) ||
+			l.thisUpdate.Equal(best.thisUpdate) && l.supersedes(best)) {
 			best = l
 		}
 	}
@@ -260,6 +265,9 @@ func (p *Policy) checkRevoked(now time.Time, chains [][]*x509.Certificate, peer 
 		}
 	}
 	if used == nil {
+		if p.mayLackCRL {
+			return nil
+		}
 		return refusal
 	}
 	if used.expired(now) {

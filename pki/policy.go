@@ -48,10 +48,11 @@ type Policy struct {
 	intermediateList []*x509.Certificate
 	depth            int
 
-	checkCRL bool
-	crls     map[string][]*crl // by canonical name of the issuer
-	crlFile  string            // for messages
-	noCRL    []string          // what went wrong while revocation lists were read
+	checkCRL   bool
+	mayLackCRL bool              // who is in no list's realm is accepted, see WithLists
+	crls       map[string][]*crl // by canonical name of the issuer
+	crlFile    string            // for messages
+	noCRL      []string          // what went wrong while revocation lists were read
 
 	warnings []string
 }

@@ -57,11 +57,7 @@ func (s *Server) SetTrust(t *Trust) {
 	if s.cfg.Mode == Open {
 		return
 	}
-	s.trust.Store(t)
-	select {
-	case s.renewed <- struct{}{}:
-	default: // control has not seen the last one yet
-	}
+	s.library.setTrust(t)
 }
 
 // A verdict is that the certificates of a member are not accepted any more.
@@ -75,6 +71,9 @@ type verdict struct {
 // way, another follows.
 func (s *Server) recheck(now time.Time) {
 	s.recheckAt = now.Add(recheckInterval)
+	if ahead := s.library.ahead(now); !ahead.IsZero() && ahead.Before(s.recheckAt) {
+		s.recheckAt = ahead // a revocation list counts from then on
+	}
 	if s.rechecking {
 		s.recheckAgain = true
 		return

@@ -32,7 +32,7 @@ func TestRevokedLater(t *testing.T) {
 		y.silence()
 		a.SetTrust(a.trust(t, x.leaf.Cert))
 		x.closed()
-		y.silence()
+		y.told(1) // the list is for the clients, too
 		x.pings(wire.Reconnect)
 		y.pings(wire.Pong)
 		a.wantLine("Channel with alice at 203.0.113.21:49380 is over: ")

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 )
 
 // Gate messages stand before the authenticated channel between a client and the
@@ -44,6 +45,16 @@ const (
 	Apply  Gate = 6
 	Reply  Gate = 7
 )
+
+var gateNames = [...]string{Knock: "KNOCK", Cookie: "COOKIE", Admit: "ADMIT", Wait: "WAIT", Closed: "CLOSED", Apply: "APPLY", Reply: "REPLY"}
+
+// String returns the name of a type.
+func (t Gate) String() string {
+	if int(t) < len(gateNames) && gateNames[t] != "" {
+		return gateNames[t]
+	}
+	return fmt.Sprintf("gate message %d", uint8(t))
+}
 
 const (
 	// GateByte is the first byte of a gate message. RFC 7983 leaves it free.
