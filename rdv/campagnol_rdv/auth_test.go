@@ -208,7 +208,7 @@ func TestReloadFails(t *testing.T) {
 	if !strings.Contains(log.String(), "nothing changes") || !strings.Contains(log.String(), f.cert) {
 		t.Errorf("log %q", &log)
 	}
-	if got := (&authOptions{}).signals(starting, nil); got != nil {
+	if got := (&authOptions{}).signals(); got != nil {
 		t.Errorf("without a certificate there are functions for %v", got)
 	}
 }
