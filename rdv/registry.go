@@ -164,6 +164,7 @@ func NewRegistry(cfg RegistryConfig) *Registry {
 		members:    map[netip.AddrPort]*Member{},
 		memberBy:   list[Member]{links: func(m *Member) *links[Member] { return &m.age }},
 		owners:     newOwners(),
+		push:       push{began: never},
 		desk:       newDesk(),
 		strangers:  limiter{interval: strangerInterval, burst: strangerBurst},
 	}
