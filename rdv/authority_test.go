@@ -86,13 +86,7 @@ func TestRevokedByAuthority(t *testing.T) {
 		list := crlOf(t, a.ca, 1, time.Now(), append(gone, x.leaf)...)
 		began := time.Now()
 		z.offers(channel.CRL, list)
-		typ, b := x.hear()
-		for typ == record.ApplicationData { // it may be told of the list, too
-			typ, b = x.hear()
-		}
-		if typ != record.Alert || len(b) != 2 || b[1] != 0 {
-			t.Errorf("who is revoked is told %x (record %d), want close_notify", b, typ)
-		}
+		x.closed()
 		x.pings(wire.Reconnect)
 		if got := y.fetches(y.told(1)[0]); !bytes.Equal(got, list) {
 			t.Error("bob gets another list")

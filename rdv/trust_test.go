@@ -6,14 +6,21 @@ import (
 	"time"
 
 	"campagnol/pki/pkitest"
+	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 	"campagnol/tunnel/record"
 )
 
-// closed expects that the server ends the channel.
+// closed expects that the server ends the channel. It may tell of a new list before.
 func (d *dialer) closed() {
 	d.t.Helper()
 	typ, b := d.hear()
+	for typ == record.ApplicationData {
+		if m, err := channel.Parse(b); err != nil || m.Type != channel.Notice {
+			break
+		}
+		typ, b = d.hear()
+	}
 	if typ != record.Alert || len(b) != 2 || b[1] != 0 {
 		d.t.Errorf("the server says %x (record %d), want close_notify", b, typ)
 	}
