@@ -110,6 +110,16 @@ func (p *Policy) Lists() []*RevocationList {
 	return lists
 }
 
+// Listed reports whether a list of p names c, so that [Policy.Verify] is likely to
+// refuse it. It takes no arithmetic, and decides nothing.
+func (p *Policy) Listed(c *x509.Certificate) bool {
+	if !p.checkCRL {
+		return false
+	}
+	name, err := canonicalName(c.RawIssuer)
+	return err == nil && slices.ContainsFunc(p.crls[string(name)], func(l *crl) bool { return l.revokes(c) })
+}
+
 // WithLists returns a policy with more revocation lists, each of which should have a
 // signer ([Policy.SignerOf]). If no list counts in p, so that it needs none, they
 // refuse those whom they revoke, and nobody for being in no list.

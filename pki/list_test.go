@@ -191,6 +191,15 @@ func TestWithLists(t *testing.T) {
 	same := parseList(t, numbered(t, root, 3, now.Add(-time.Hour), stays.Cert))
 	check("a higher number at the same time", without.WithLists(second, same), stays)
 	check("the same in another order", without.WithLists(same, second), stays)
+	for _, c := range []struct {
+		policy *Policy
+		leaf   *pkitest.Leaf
+		want   bool
+	}{{without, old, false}, {with, old, true}, {with, gone, false}, {with.WithLists(second), gone, true}, {with.WithLists(second), stays, false}, {with, below, false}} {
+		if got := c.policy.Listed(c.leaf.Cert); got != c.want {
+			t.Errorf("%s is listed: %v, want %v", c.leaf.Cert.Subject.CommonName, got, c.want)
+		}
+	}
 	if got := len(with.Lists()); got != 1 {
 		t.Errorf("%d lists count, want that of the file", got)
 	}

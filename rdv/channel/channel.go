@@ -34,10 +34,11 @@
 //	client  Bye           none: it is sent once
 //	client  Fetch         Chunk, Refused
 //	client  Apply         Answer, Refused
+//	client  Notice        Done, Refused    of an authority only
 //	server  Introduce     Done
-//	server  Notice        Done
+//	server  Notice        Done             after 1 and 2 s
 //	server  Fetch         Chunk, Refused   to an authority only
-//	server  Apply         Answer, Refused  likewise
+//	server  Apply         Answer, Refused  likewise; when its client repeats it
 //
 // # Objects
 //

@@ -26,7 +26,8 @@ import (
 //	Reply    server  the id (4 bytes), the authority's answer; none if it cannot be reached
 //
 // Apply and Reply are for hosts that have no certificate yet: the server passes
-// on what they say to the authority, and understands nothing of it.
+// on what they say to the authority, and understands nothing of it. Wait and Closed
+// are answers to an Apply, too.
 //
 // A Knock is longer than any answer to it, so that forged ones amplify nothing.
 // Bytes after those listed are ignored, but those of an Admit.
