@@ -306,10 +306,21 @@ func TestAuthorityInProcess(t *testing.T) {
 		if !bytes.Equal(x.fetches(names[0]), list) || string(x.fetches(names[1])) != "news" {
 			t.Error("other objects are handed out")
 		}
+		// A list of another CA is taken when the files name that.
+		other := pkitest.NewCA(t, "other", began)
+		f.set(nil, Object{channel.CRL, crlOf(t, other, 1, began)}, Object{44, []byte("strange")})
+		time.Sleep(2 * objectsInterval)
+		x.pings(wire.Pong)
+		a.SetTrust(trustOf(t, a.rdv, []*x509.Certificate{a.ca.Cert, other.Cert}, nil))
+		time.Sleep(2 * objectsInterval)
+		if m := x.wants(channel.Notice); len(m.Objects) != 3 {
+			t.Errorf("NOTICE %+v", m)
+		}
+		x.pings(wire.Pong)
 		f.set(errors.New("the disk is full"))
 		time.Sleep(3 * objectsInterval)
 		x.pings(wire.Pong)
-		if got := a.lines(); strings.Count(got, "the disk is full") != 1 || strings.Count(got, errKind.Error()) != 1 {
+		if got := a.lines(); strings.Count(got, "the disk is full") != 1 || strings.Count(got, errKind.Error()) != 1 || strings.Count(got, "not one of ours") != 1 {
 			t.Errorf("what is wrong is not said once:\n%s", got)
 		}
 	})

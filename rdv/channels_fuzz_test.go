@@ -155,7 +155,9 @@ func (w *fuzzWorld) step(ctx context.Context, kind byte, n int, b []byte) {
 		b = append(b, 0, 0, 0, 0, 0)
 		b = wire.GateMessage{Type: wire.Apply, Cookie: w.s.gate.cookie(w.now, at, here), ID: uint32(b[0]), Data: b[1:]}.Append(nil)
 	case fuzzChange:
-		w.s.take(ctx, w.now, Object{channel.Bulletin, append([]byte{1}, b...)}, "fuzz")
+		if err := w.s.take(ctx, w.now, Object{channel.Bulletin, append([]byte{1}, b...)}, "fuzz"); err != nil {
+			w.t.Error(err)
+		}
 		w.s.renew(w.now)
 		return
 	case fuzzLeave:

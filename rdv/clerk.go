@@ -100,35 +100,35 @@ func (s *Server) ask(id uint32, from netip.AddrPort, data []byte) bool {
 // receiveObject takes an object from the authority at the other end of a channel.
 func (s *Server) receiveObject(ctx context.Context, now time.Time, o Offered) {
 	if sha256.Sum256(o.Content) != o.Hash {
-		s.library.logRefused(ctx, o.From, errHash)
-		s.stats.objectsRefused.Add(1)
+		s.logRefused(ctx, o.From, errHash)
 		return
 	}
-	s.take(ctx, now, Object{o.Kind, o.Content}, o.From)
+	if err := s.take(ctx, now, Object{o.Kind, o.Content}, o.From); err != nil {
+		s.logRefused(ctx, o.From, err)
+	}
 }
 
 // take takes an object, and keeps it.
-func (s *Server) take(ctx context.Context, now time.Time, o Object, from string) {
+func (s *Server) take(ctx context.Context, now time.Time, o Object, from string) error {
 	changed, err := s.library.take(now, o, from)
 	if err != nil {
-		s.library.logRefused(ctx, from, err)
-		s.stats.objectsRefused.Add(1)
-		return
+		return err
 	}
 	if !changed {
-		return
+		return nil
 	}
 	s.stats.objectsTaken.Add(1)
 	if err := s.cfg.State.save(s.library.received()); err != nil {
 		s.log.WarnContext(ctx, "The objects for clients are forgotten when the server ends", "err", err)
 	}
+	return nil
 }
 
 // ourselves is the name of the authority in this process, for the log.
 const ourselves = "the authority of this server"
 
 // collect takes the objects of the authority in this process. What is wrong with one
-// is said once.
+// is said once, and may be over later: the files may name another CA.
 func (s *Server) collect(ctx context.Context, now time.Time) {
 	objects, err := s.cfg.Authority.Objects(now)
 	if err != nil {
@@ -139,12 +139,16 @@ func (s *Server) collect(ctx context.Context, now time.Time) {
 		return
 	}
 	s.collectError = ""
-	seen := map[[sha256.Size]byte]bool{}
+	refused := map[[sha256.Size]byte]bool{}
 	for _, o := range objects[:min(len(objects), channel.MaxObjects)] {
+		err := s.take(ctx, now, o, ourselves)
+		if err == nil {
+			continue
+		}
 		hash := sha256.Sum256(o.Content)
-		if seen[hash] = true; !s.collected[hash] {
-			s.take(ctx, now, o, ourselves)
+		if refused[hash] = true; !s.refused[hash] {
+			s.logRefused(ctx, ourselves, err)
 		}
 	}
-	s.collected = seen
+	s.refused = refused
 }

@@ -36,7 +36,7 @@ type Offered struct {
 type intake struct {
 	from   *Member          // nil: there is nothing to fetch
 	wanted []channel.Object // the first is being fetched
-	data   []byte           // of it
+	data   []byte           // of it; nil: nothing has arrived
 	next   uint32           // offset of the next piece to ask for
 	left   int              // bytes that have not arrived
 	asked  []asked
@@ -106,7 +106,6 @@ func (r *Registry) beginObject(out []Out) []Out {
 		return out
 	}
 	in.left = int(in.wanted[0].Size)
-	in.data = make([]byte, in.left) // the sender has a certificate of the authority
 	return r.askPieces(out)
 }
 
@@ -164,10 +163,13 @@ func (r *Registry) arrived(m *Member, msg *channel.Message, out []Out) []Out {
 		r.counters.Unexpected++ // a repetition, or nobody has asked
 		return out
 	}
-	a := in.asked[n]
-	want := min(channel.MaxData, len(in.data)-int(a.offset))
+	a, size := in.asked[n], int(in.wanted[0].Size)
+	want := min(channel.MaxData, size-int(a.offset))
 	if msg.Offset != a.offset || len(msg.Data) != want {
 		return r.endObject("the authority sends another piece than was asked for", out)
+	}
+	if in.data == nil {
+		in.data = make([]byte, size)
 	}
 	copy(in.data[a.offset:], msg.Data)
 	in.left -= want

@@ -2,7 +2,6 @@ package rdv
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -285,14 +284,4 @@ func (l *library) received() []item {
 		items = append(items, l.bulletin)
 	}
 	return slices.SortedFunc(slices.Values(items), func(a, b item) int { return a.key.compare(b.key) })
-}
-
-// logRefused logs why an object was not taken.
-func (l *library) logRefused(ctx context.Context, from string, err error) {
-	var stale *staleError
-	if errors.As(err, &stale) {
-		l.log.InfoContext(ctx, "An object of {name} is not taken: {reason}", "name", from, "reason", err)
-		return
-	}
-	l.log.WarnContext(ctx, "An object of {name} is not taken: {reason}", "name", from, "reason", err)
 }

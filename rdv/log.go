@@ -114,6 +114,17 @@ func (s *Server) logFailure(ctx context.Context, now time.Time, at netip.AddrPor
 	s.log.Log(ctx, level, "DTLS handshake with {addr} failed: {reason}", "addr", at, "reason", err)
 }
 
+// logRefused logs why an object was not taken, and counts it.
+func (s *Server) logRefused(ctx context.Context, from string, err error) {
+	s.stats.objectsRefused.Add(1)
+	level := slog.LevelWarn
+	var stale *staleError
+	if errors.As(err, &stale) { // it is known already
+		level = slog.LevelInfo
+	}
+	s.log.Log(ctx, level, "An object of {name} is not taken: {reason}", "name", from, "reason", err)
+}
+
 func (s *Server) logSent(ctx context.Context, o Out) {
 	if o.Member != nil {
 		s.log.DebugContext(ctx, ">> {type} sent to client {addr} ({name})", "type", o.Answer.Type.String(), "addr", o.To, "name", o.Member.id.Name)

@@ -37,7 +37,9 @@ func BenchmarkPush(b *testing.B) {
 		b.StopTimer()
 		round++
 		began, chunks := now, s.registry.Counters().Chunks
-		s.take(b.Context(), now, Object{channel.Bulletin, bytes.Repeat([]byte{round}, channel.MaxData)}, "bench")
+		if err := s.take(b.Context(), now, Object{channel.Bulletin, bytes.Repeat([]byte{round}, channel.MaxData)}, "bench"); err != nil {
+			b.Fatal(err)
+		}
 		s.renew(now)
 		for i, c := range clients {
 			answers[i] = [2][]byte{

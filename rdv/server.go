@@ -88,7 +88,7 @@ type Server struct {
 	gateOut []punch.Datagram
 
 	// Owned by the clerk.
-	collected    map[[32]byte]bool // hashes of the objects of cfg.Authority
+	refused      map[[32]byte]bool // hashes of objects of cfg.Authority
 	collectError string
 
 	// Owned by control.
@@ -202,7 +202,7 @@ func (s *Server) prepare(now time.Time) {
 	if s.cfg.Mode != Open {
 		for _, o := range s.cfg.State.take() {
 			if _, err := s.library.take(now, o, "the state directory"); err != nil {
-				s.library.logRefused(context.Background(), "the state directory", err)
+				s.logRefused(context.Background(), "the state directory", err)
 			}
 		}
 		s.recheckAt = now.Add(recheckInterval)
