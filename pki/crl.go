@@ -27,7 +27,8 @@ type crl struct {
 	revoked    map[string]revocation
 	received   bool // not from a file of the administrator, see [List]
 
-	hash      [sha256.Size]byte // of the whole list, DER
+	raw       []byte            // the whole list, DER
+	hash      [sha256.Size]byte // of raw
 	tbs       []byte
 	algorithm x509.SignatureAlgorithm
 	signature []byte
@@ -55,7 +56,7 @@ var errCRL = errors.New("malformed revocation list")
 // standard library does not read: "openssl ca" writes it when its configuration
 // names no crlnumber file, and that of Campagnol 0.3.5's CA script names none.
 func parseCRL(der []byte) (*crl, error) {
-	l := &crl{revoked: map[string]revocation{}, verified: map[KeyID]bool{}, hash: sha256.Sum256(der)}
+	l := &crl{revoked: map[string]revocation{}, verified: map[KeyID]bool{}, raw: der, hash: sha256.Sum256(der)}
 	var err error
 	if isVersion1(der) {
 		err = l.parseVersion1(der)
@@ -91,7 +92,7 @@ func (l *crl) parseVersion2(der []byte) error {
 	if err := l.setIssuer(rl.RawIssuer); err != nil {
 		return err
 	}
-	l.number, l.thisUpdate, l.nextUpdate = rl.Number, rl.ThisUpdate, rl.NextUpdate
+	l.raw, l.number, l.thisUpdate, l.nextUpdate = rl.Raw, rl.Number, rl.ThisUpdate, rl.NextUpdate
 	for _, e := range rl.RevokedCertificateEntries {
 		l.revoked[serialKey(e.SerialNumber)] = revocation{e.RevocationTime, e.ReasonCode}
 	}

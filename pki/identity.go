@@ -149,7 +149,7 @@ func (id *Identity) Warnings(now time.Time) []string {
 				orMemory(id.CertFile), subjectOf(leaf), role, consequence[role], remedyNew)
 		}
 	}
-	if len(leaf.IPAddresses) == 0 && !IsRendezvous(leaf) {
+	if len(leaf.IPAddresses) == 0 && !IsRendezvous(leaf) && !IsAuthority(leaf) {
 		add("%s: certificate %s names no VPN address; peers pin the first key that they see at our address, and those with require_ip_san refuse us; %s",
 			orMemory(id.CertFile), subjectOf(leaf), remedyNew)
 	}

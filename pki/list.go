@@ -12,12 +12,11 @@ import (
 	"time"
 )
 
-// A List is a certificate revocation list that no administrator has put on this
-// host: a rendezvous server has brought it, who is not to be believed. It does not
-// change after it was made, and is safe for concurrent use.
+// A List is a certificate revocation list by itself: mostly one that no administrator
+// has put on this host, but which a rendezvous server, who is not to be believed, or
+// an authority has brought. It does not change after it was made, and is safe for concurrent use.
 type List struct {
 	crl    *crl
-	der    []byte
 	signer KeyID // by [Policy.Accept]; zero for a list that a [ListStore] has read
 }
 
@@ -48,25 +47,99 @@ func ParseList(der []byte, where string) (*List, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(l.raw) != len(der) {
+		return nil, fmt.Errorf("%w: there is something behind it", errCRL)
+	}
 	if l.number == nil || l.number.Sign() < 0 || l.number.BitLen() > 160 {
 		return nil, errors.New("the list has no number, by which it could be told from an old one (RFC 5280 section 5.2.3)")
 	}
-	switch l.algorithm {
-	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
-		return nil, fmt.Errorf("the list is signed with %v, which can be forged", l.algorithm)
+	if err := l.checkStrength(); err != nil {
+		return nil, err
 	}
 	l.where, l.received = where, true
-	return &List{crl: l, der: der}, nil
+	return &List{crl: l}, nil
+}
+
+// Raw returns the list in DER, which must not be changed.
+func (l *List) Raw() []byte { return l.crl.raw }
+
+// ThisUpdate returns when the list was made.
+func (l *List) ThisUpdate() time.Time { return l.crl.thisUpdate }
+
+// Supersedes reports whether l counts instead of o, of the same signer.
+func (l *List) Supersedes(o *List) bool {
+	if l.crl.number != nil && o.crl.number != nil {
+		return l.crl.number.Cmp(o.crl.number) > 0
+	}
+	return l.crl.thisUpdate.After(o.crl.thisUpdate)
 }
 
 // Issuer returns the name of the authority whose list it is, for people.
 func (l *List) Issuer() string { return l.crl.issuerName }
 
-// Number returns the number of the list, in decimal.
-func (l *List) Number() string { return l.crl.number.String() }
+// Number returns the number of the list, in decimal; empty: a list of the
+// administrator may have none.
+func (l *List) Number() string {
+	if l.crl.number == nil {
+		return ""
+	}
+	return l.crl.number.String()
+}
 
 // Len returns how many certificates the list revokes.
 func (l *List) Len() int { return len(l.crl.revoked) }
+
+// checkStrength returns an error if two lists with one signature can be made: whoever
+// passes a list on may have chosen its bytes.
+func (l *crl) checkStrength() error {
+	switch l.algorithm {
+	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
+		return fmt.Errorf("the list is signed with %v, which can be forged", l.algorithm)
+	}
+	return nil
+}
+
+// SignerOf returns the key of the authority of p that has signed a list, or why there
+// is none.
+func (p *Policy) SignerOf(l *List) (KeyID, error) {
+	if err := l.crl.checkStrength(); err != nil {
+		return KeyID{}, fmt.Errorf("pki: the revocation list of %s: %w", l.Issuer(), err)
+	}
+	named := false
+	for _, c := range slices.Concat(p.rootList, p.intermediateList) {
+		if l.crl.isOf(c) {
+			return KeyOf(c), nil
+		}
+		name, err := canonicalName(c.RawSubject)
+		named = named || err == nil && string(name) == l.crl.issuer
+	}
+	if named {
+		return KeyID{}, fmt.Errorf("pki: the revocation list with the name of %s is not signed by it, or it may not sign lists", l.Issuer())
+	}
+	return KeyID{}, fmt.Errorf("pki: the revocation list of %s: this authority is not one of ours", l.Issuer())
+}
+
+// Lists returns the revocation lists of p, which may be nil: those of files that have
+// one for each authority, and those that were received.
+func (p *Policy) Lists() []*List {
+	if p == nil {
+		return nil
+	}
+	var lists []*List
+	for _, issuer := range slices.Sorted(maps.Keys(p.crls)) {
+		for _, l := range p.crls[issuer] {
+			lists = append(lists, &List{crl: l})
+		}
+	}
+	return lists
+}
+
+// Listed reports whether a list of p names c, so that [Policy.Verify] is likely to
+// refuse it. It takes no arithmetic, and decides nothing.
+func (p *Policy) Listed(c *x509.Certificate) bool {
+	name, err := canonicalName(c.RawIssuer)
+	return err == nil && slices.ContainsFunc(p.crls[string(name)], func(l *crl) bool { return l.revokes(c) })
+}
 
 // Accept reports why a list that was received must not be used: because no authority
 // of ours has signed it, because we hold a newer one of that authority, or because

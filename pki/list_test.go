@@ -300,7 +300,7 @@ func TestListStore(t *testing.T) {
 	if got, want := numbers(c), "CN=other 1, CN=root 4"; got != want {
 		t.Errorf("read again: %s, want %s", got, want)
 	}
-	if l := c.Lists()[0]; !c.Has(sha256.Sum256(l.der)) || c.Has([32]byte{}) {
+	if l := c.Lists()[0]; !c.Has(sha256.Sum256(l.Raw())) || c.Has([32]byte{}) {
 		t.Error("the store does not know what it has")
 	}
 	if w := c.Warnings(); len(w) > 0 {

@@ -154,5 +154,5 @@ func (s *ListStore) writeLocked(name string, l *List) error {
 			return nil
 		}
 	}
-	return safefile.Write(path, l.der, 0o600)
+	return safefile.Write(path, l.crl.raw, 0o600)
 }

@@ -2,7 +2,9 @@ package rdv
 
 import (
 	"context"
+	"crypto/x509"
 	"net/netip"
+	"net/url"
 	"testing"
 	"time"
 
@@ -24,6 +26,8 @@ const (
 	fuzzHandshake        // as a handshake message over a channel
 	fuzzTouched          // as a message over a channel, of which one bit is wrong
 	fuzzLeave            // another handshake takes the place of a channel
+	fuzzApply            // as a request to the authority, with a good cookie
+	fuzzChange           // there is another bulletin
 	fuzzKinds
 )
 
@@ -59,6 +63,21 @@ func FuzzChannels(f *testing.F) {
 	f.Add(join(
 		step(fuzzAdmit, 2, 0, []byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 2, 3, 4}),
 		step(fuzzAdmit, 0, 0, []byte{23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 0, 0, 4, 1, 2, 3, 4})))
+	small := bulletinOf(1, 20)
+	offer := msg(channel.Message{Type: channel.Notice, ID: 6, Objects: []channel.Object{small.Object, listOf(1, 1, 40000).Object}})
+	f.Add(join(
+		step(fuzzMessage, 2, 0, msg(channel.Message{Type: channel.Register, ID: 1})), step(fuzzMessage, 0, 0, reg(0)),
+		step(fuzzApply, 3, 1, []byte{0, 0, 0, 7, 'x'}), step(fuzzMessage, 0, 1, msg(over(8, "y"))),
+		step(fuzzMessage, 2, 1, msg(channel.Message{Type: channel.Answer, ID: 1, Data: []byte("z")})),
+		step(fuzzMessage, 0, 1, msg(channel.Message{Type: channel.Answer, ID: 2, Data: []byte("z")})),
+		step(fuzzMessage, 2, 1, msg(channel.Message{Type: channel.Refused, ID: 2, Reason: channel.Busy})), step(fuzzLeave, 2, 1, nil)))
+	f.Add(join(
+		step(fuzzMessage, 2, 0, msg(channel.Message{Type: channel.Register, ID: 1})), step(fuzzMessage, 0, 0, reg(0)),
+		step(fuzzMessage, 2, 1, offer), step(fuzzMessage, 0, 1, offer),
+		step(fuzzMessage, 2, 1, msg(channel.Message{Type: channel.Chunk, ID: 1, Data: small.data})),
+		step(fuzzMessage, 2, 1, msg(channel.Message{Type: channel.Chunk, ID: 2, Data: small.data})),
+		step(fuzzChange, 0, 50, small.data), step(fuzzMessage, 0, 100, msg(channel.Message{Type: channel.Fetch, ID: 2, Objects: []channel.Object{small.Object}})),
+		step(fuzzMessage, 2, 60, offer), step(fuzzChange, 0, 50, []byte{7}), step(fuzzMessage, 2, 1, msg(channel.Message{Type: channel.Bye}))))
 	ca := pkitest.NewCA(f, "ca", time.Now())
 	leaf := ca.Issue(f, "leaf")
 	trust := (&authority{ca: ca, rdv: ca.Issue(f, "rdv", rendezvous)}).trust(f)
@@ -69,14 +88,14 @@ func FuzzChannels(f *testing.F) {
 	})
 }
 
-// A fuzzWorld is a server with two channels.
+// A fuzzWorld is a server with three channels, the last of which is the authority's.
 type fuzzWorld struct {
 	t       *testing.T
 	s       *Server
 	leaf    *pkitest.Leaf
 	now     time.Time
 	in      *batch
-	clients [2]*handshake.Result
+	clients [3]*handshake.Result
 	opened  int
 	tmp     record.Scratch
 }
@@ -111,6 +130,9 @@ func (w *fuzzWorld) connect(n int) {
 	w.opened++
 	w.clients[n] = client
 	peer := &pki.Peer{Key: pki.KeyID{byte(n + 1)}, Name: "client", Addrs: []netip.Addr{nthVPN(n), nthVPN(9)}}
+	if n == 2 {
+		peer = &pki.Peer{Key: pki.KeyID{byte(n + 1)}, Name: "trent", Leaf: &x509.Certificate{URIs: []*url.URL{pki.AuthorityURI()}}}
+	}
 	w.s.establish(w.now, &attempt{at: nthEndpoint(n), local: here, peer: peer}, server)
 }
 
@@ -129,6 +151,15 @@ func (w *fuzzWorld) step(ctx context.Context, kind byte, n int, b []byte) {
 	case fuzzTouched:
 		b = w.seal(client, record.ApplicationData, b)
 		b[len(b)-1] ^= 1
+	case fuzzApply:
+		b = append(b, 0, 0, 0, 0, 0)
+		b = wire.GateMessage{Type: wire.Apply, Cookie: w.s.gate.cookie(w.now, at, here), ID: uint32(b[0]), Data: b[1:]}.Append(nil)
+	case fuzzChange:
+		if err := w.s.take(ctx, w.now, Object{channel.Bulletin, append([]byte{1}, b...)}, "fuzz"); err != nil {
+			w.t.Error(err)
+		}
+		w.s.renew(w.now)
+		return
 	case fuzzLeave:
 		w.connect(n % len(w.clients))
 		return
@@ -142,7 +173,16 @@ func (w *fuzzWorld) step(ctx context.Context, kind byte, n int, b []byte) {
 	}
 	w.s.flushGate()
 	w.s.handle(ctx, w.now, w.in)
+	for _, o := range w.s.out {
+		if o.Gate != nil && len(o.Gate.Append(nil)) > len(b) && o.Gate.Type != wire.Reply {
+			w.t.Errorf("%x is answered with more: %+v", b, o.Gate)
+		}
+	}
 	w.s.flush(ctx)
+	for len(w.s.offers) > 0 { // the clerk's work
+		w.s.receiveObject(ctx, w.now, <-w.s.offers)
+		w.s.renew(w.now)
+	}
 	w.s.advance(w.now)
 	w.s.flush(ctx)
 }

@@ -79,14 +79,24 @@ func serve(t *testing.T, mode Mode) *authority {
 // serveLogging is serve with the log of so many -d.
 func serveLogging(t *testing.T, mode Mode, debug int) *authority {
 	t.Helper()
+	return serveWith(t, mode, debug, nil)
+}
+
+// serveWith is serveLogging with a configuration that edit has changed.
+func serveWith(t *testing.T, mode Mode, debug int, edit func(*Config)) *authority {
+	t.Helper()
 	a := &authority{hub: newHub(), ca: pkitest.NewCA(t, "ca", time.Now())}
 	a.rdv = a.ca.Issue(t, "rdv", rendezvous)
 	a.running = &running{t: t, conn: a.hub.memConn, log: &syncBuffer{}, err: make(chan error, 1)}
-	a.Server = New(Config{
+	cfg := Config{
 		Conn: a.hub, Mode: mode, Trust: a.trust(t), Software: "test",
 		LogMessages: debug > 0,
 		Log:         logging.New(logging.Options{Level: logging.Level(true, debug), Stdout: a.log, Stderr: a.log}),
-	})
+	}
+	if edit != nil {
+		edit(&cfg)
+	}
+	a.Server = New(cfg)
 	ctx, stop := context.WithCancel(t.Context())
 	a.stop = stop
 	go func() { a.err <- a.Run(ctx) }()

@@ -35,6 +35,18 @@
 // no goroutine. What keeps its client registered are PINGs in clear: forging them
 // gains nothing.
 //
+// # What all clients should have
+//
+// Revocation lists and bulletins (docs/protocol.md, section Objects) come from files
+// and from the VPN's authority. A library decides which of them count, and publishes
+// a trust and a catalog, neither of which changes any more: control acts on the one
+// and hands out the other.
+//
+//	files, SetTrust ───────────────────────────▶ library ──▶ trust    whom to believe
+//	authority ──▶ intake ──▶ clerk: hash, state ──▶ │   └──▶ catalog ──▶ push ──▶ clients
+//
+// Requests to the authority go over a desk, which remembers who has asked what.
+//
 // [Registry] is the protocol as a machine without clock and network; [Server]
 // runs it on a socket.
 package rdv

@@ -17,6 +17,9 @@ const (
 	Downgraded                          // Endpoint wants VPN in clear, which belongs to a client with a channel
 	Forbidden                           // the policy does not let VPN open a tunnel to Peer: Why
 	Refused                             // Name, at Endpoint, does not get VPN: Why
+	AuthorityHere                       // Name, at Endpoint, is the VPN's authority from now on
+	AuthorityGone                       // and is not any more
+	ObjectLost                          // an object of Name, at Endpoint, could not be fetched: Why
 )
 
 // An Event is a change in the registry, for the log. Addresses that its Kind

@@ -1,6 +1,7 @@
 package rdv
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -93,7 +94,7 @@ func (g *gate) admits(now time.Time, c [wire.CookieSize]byte, from netip.AddrPor
 }
 
 // receiveGate takes a gate message. It answers a KNOCK, and returns true for an
-// ADMIT that is to be handed over to control.
+// ADMIT or APPLY that is to be handed over to control.
 func (s *Server) receiveGate(now time.Time, d punch.Datagram, payload []byte) (admitted bool) {
 	m, err := wire.ParseGate(payload)
 	if err != nil {
@@ -102,14 +103,14 @@ func (s *Server) receiveGate(now time.Time, d punch.Datagram, payload []byte) (a
 	}
 	closed := s.trust.Load() == nil
 	switch {
-	case m.Type == wire.Knock && closed:
+	case (m.Type == wire.Knock || m.Type == wire.Apply) && closed:
 		s.knocked(d, wire.GateMessage{Type: wire.Closed})
 	case m.Type == wire.Knock:
 		s.stats.knocks.Add(1)
 		s.knocked(d, wire.GateMessage{Type: wire.Cookie, Version: wire.GateVersion, Cookie: s.gate.cookie(now, d.Addr, d.Local)})
 	case m.Type == wire.Admit && len(payload) > maxAdmit:
 		s.stats.malformed.Add(1)
-	case m.Type == wire.Admit && !closed:
+	case (m.Type == wire.Admit || m.Type == wire.Apply) && !closed:
 		if s.gate.admits(now, m.Cookie, d.Addr, d.Local) {
 			return true
 		}
@@ -120,7 +121,17 @@ func (s *Server) receiveGate(now time.Time, d punch.Datagram, payload []byte) (a
 	return false
 }
 
-// knocked queues the answer to a KNOCK.
+// receiveAdmitted takes what has come through the gate.
+func (s *Server) receiveAdmitted(ctx context.Context, now time.Time, a *arrival) {
+	m, err := wire.ParseGate(a.data)
+	if err == nil && m.Type == wire.Apply {
+		s.out = s.registry.Apply(now, a.From, a.Local, m, s.out)
+		return
+	}
+	s.receiveAdmit(ctx, now, a)
+}
+
+// knocked queues the answer to a KNOCK, or CLOSED.
 func (s *Server) knocked(d punch.Datagram, answer wire.GateMessage) {
 	start := len(s.gateBuf)
 	s.gateBuf = answer.Append(s.gateBuf)

@@ -174,6 +174,7 @@ func (s *Server) establish(now time.Time, at *attempt, result *handshake.Result)
 	s.stats.established.Add(1)
 	m := s.registry.Join(now, at.at, at.local, Identity{
 		Key: at.peer.Key, Name: at.peer.Name, Addrs: at.peer.Addrs, Leaf: result.Certificates[0],
+		Authority: at.peer.Leaf != nil && pki.IsAuthority(at.peer.Leaf),
 	})
 	after := handshake.NewAftermath(now, result)
 	m.channel = &sealed{

@@ -29,6 +29,8 @@ type intro struct {
 // askOver introduces m and the client that it asks for to each other.
 func (r *Registry) askOver(m *Member, req *channel.Message, out []Out) []Out {
 	switch {
+	case m.id.Authority:
+		return m.refuse(req, channel.Denied, "the authority opens no tunnels", out)
 	case len(m.held) == 0:
 		return m.refuse(req, channel.Strangers, "", out)
 	case len(req.VPN) != 1:

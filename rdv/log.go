@@ -22,7 +22,7 @@ func (s *Server) logEvent(e Event) {
 	switch e.Kind {
 	case TableFull:
 		level = slog.LevelDebug
-	case Downgraded:
+	case Downgraded, ObjectLost:
 		level = slog.LevelWarn
 	}
 	if !s.log.Enabled(ctx, level) {
@@ -49,6 +49,12 @@ func (s *Server) logEvent(e Event) {
 			"addr", e.Endpoint, "vpn", addr(e.VPN))
 	case Forbidden:
 		s.log.InfoContext(ctx, "{asker} is not introduced to {asked}: {reason}", "asker", addr(e.VPN), "asked", addr(e.Peer), "reason", e.Why)
+	case AuthorityHere:
+		s.log.InfoContext(ctx, "{name} at {addr} is the VPN's authority", "name", e.Name, "addr", e.Endpoint)
+	case AuthorityGone:
+		s.log.InfoContext(ctx, "The VPN's authority {name} at {addr} is gone", "name", e.Name, "addr", e.Endpoint)
+	case ObjectLost:
+		s.log.WarnContext(ctx, "An object of {name} at {addr} is not fetched: {reason}", "name", e.Name, "addr", e.Endpoint, "reason", e.Why)
 	case Refused:
 		s.log.InfoContext(ctx, "{name} at {addr} does not get the VPN address {vpn}: {reason}",
 			"name", e.Name, "addr", e.Endpoint, "vpn", addr(e.VPN), "reason", e.Why)
@@ -108,10 +114,25 @@ func (s *Server) logFailure(ctx context.Context, now time.Time, at netip.AddrPor
 	s.log.Log(ctx, level, "DTLS handshake with {addr} failed: {reason}", "addr", at, "reason", err)
 }
 
+// logRefused logs why an object was not taken, and counts it.
+func (s *Server) logRefused(ctx context.Context, from string, err error) {
+	s.stats.objectsRefused.Add(1)
+	level := slog.LevelWarn
+	var stale *staleError
+	if errors.As(err, &stale) { // it is known already
+		level = slog.LevelInfo
+	}
+	s.log.Log(ctx, level, "An object of {name} is not taken: {reason}", "name", from, "reason", err)
+}
+
 func (s *Server) logSent(ctx context.Context, o Out) {
 	if o.Member != nil {
 		s.log.DebugContext(ctx, ">> {type} sent to client {addr} ({name})", "type", o.Answer.Type.String(), "addr", o.To, "name", o.Member.id.Name)
 		s.logFields(ctx, o.Answer)
+		return
+	}
+	if o.Gate != nil {
+		s.log.DebugContext(ctx, ">> {type} sent to {addr}", "type", o.Gate.Type.String(), "addr", o.To)
 		return
 	}
 	s.log.DebugContext(ctx, ">> {type} sent to client {addr}", "type", o.Msg.Type.String(), "addr", o.To)

@@ -16,6 +16,10 @@ type Identity struct {
 	Name  string       // for people
 	Addrs []netip.Addr // the VPN addresses that it may register; none: any one
 	Leaf  []byte       // its certificate, in DER, for the policy
+
+	// Authority says that it is the VPN's authority, which is no member of the VPN:
+	// it gets no address.
+	Authority bool
 }
 
 // A Member is a client with a channel. It belongs to the [Registry].
@@ -28,6 +32,9 @@ type Member struct {
 	intros []*intro         // those that it has not answered
 	heard  time.Duration    // last record or PING
 	age    links[Member]
+
+	noticed uint16 // the generation of objects that it knows of; 0: none
+	fetched uint32 // when it would have used nothing of its share of pieces, see mayFetch
 
 	attrs *pki.Attributes // of its certificate; nil: not read yet
 
@@ -47,7 +54,7 @@ const (
 // registrations go on.
 func (r *Registry) Join(now time.Time, at netip.AddrPort, server netip.Addr, id Identity) *Member {
 	r.advance(now)
-	m := &Member{at: at, server: server, id: id, heard: r.now}
+	m := &Member{at: at, server: server, id: id, heard: r.now, fetched: r.millis()}
 	if e, ok := endpointOf(at); ok {
 		if c := r.byEndpoint[e]; c != nil {
 			r.remove(c)
@@ -71,6 +78,8 @@ func (r *Registry) inherit(m, old *Member) {
 	m.held, m.locals, m.intros = old.held, old.locals, old.intros
 	old.held, old.intros = nil, nil
 	r.memberBy.remove(old)
+	r.leaveDesk(old)
+	m.fetched = old.fetched
 	for _, c := range m.held {
 		c.member = m
 	}
@@ -104,6 +113,7 @@ func (r *Registry) member(at netip.AddrPort) *Member {
 func (r *Registry) drop(m *Member, why string) {
 	delete(r.members, m.at)
 	r.memberBy.remove(m)
+	r.leaveDesk(m)
 	for len(m.held) > 0 {
 		r.remove(m.held[len(m.held)-1])
 	}
@@ -111,6 +121,20 @@ func (r *Registry) drop(m *Member, why string) {
 		r.dropIntro(m.intros[0])
 	}
 	r.trace(Event{Kind: ChannelClosed, Endpoint: m.at, Name: m.id.Name, Why: why})
+}
+
+// leaveDesk notes that m is no authority any more, if it was one.
+func (r *Registry) leaveDesk(m *Member) {
+	if !m.id.Authority {
+		return
+	}
+	if r.registered(m) {
+		r.desk.dismiss(m)
+		r.trace(Event{Kind: AuthorityGone, Endpoint: m.at, Name: m.id.Name})
+	}
+	if r.intake.from == m {
+		r.intake.stop()
+	}
 }
 
 // release takes c, which is being removed, away from its member.
@@ -159,8 +183,24 @@ func (r *Registry) handleMember(m *Member, req *channel.Message, out []Out) []Ou
 		return m.answer(req, &channel.Message{Type: channel.Done}, out)
 	case channel.Bye:
 		r.drop(m, whyBye)
-	case channel.Done, channel.Refused:
+	case channel.Done:
 		r.introduced(m, req.ID)
+		r.noticed(m, req.ID)
+	case channel.Refused:
+		r.introduced(m, req.ID)
+		if m.id.Authority {
+			return r.refused(m, req, out)
+		}
+	case channel.Fetch:
+		return r.fetch(m, req, out)
+	case channel.Apply:
+		return r.applyOver(m, req, out)
+	case channel.Notice:
+		return r.offered(m, req, out)
+	case channel.Chunk:
+		return r.arrived(m, req, out)
+	case channel.Answer:
+		return r.answerOver(m, req, out)
 	case channel.Registered, channel.Peer:
 		r.counters.Unexpected++ // to answer an answer could go on for ever
 	default:
@@ -200,6 +240,10 @@ func (r *Registry) register(m *Member, req *channel.Message, out []Out) []Out {
 		r.trace(Event{Kind: Refused, Endpoint: m.at, VPN: v, Name: m.id.Name, Why: why.String()})
 		return m.refuse(req, why, "", out)
 	}
+	if m.id.Authority {
+		r.enlist(m)
+		return r.welcome(m, req, out)
+	}
 	if len(m.held) == 0 && !r.makeRoom(wanted) {
 		r.trace(Event{Kind: TableFull, Endpoint: m.at, VPN: wanted[0], Name: m.id.Name})
 		return m.refuse(req, channel.Full, "", out)
@@ -213,17 +257,28 @@ func (r *Registry) register(m *Member, req *channel.Message, out []Out) []Out {
 		}
 	}
 	m.publish(req.Endpoints)
+	return r.welcome(m, req, out)
+}
+
+// welcome tells m that it is registered, and which objects there are.
+func (r *Registry) welcome(m *Member, req *channel.Message, out []Out) []Out {
+	m.noticed = r.push.generation
 	return m.answer(req, &channel.Message{
 		Type:      channel.Registered,
 		Endpoints: []netip.AddrPort{m.at},
 		Lease:     uint32(deadAfter / time.Second),
 		Software:  r.cfg.Software,
+		Objects:   r.push.catalog.all(),
 	}, out)
 }
 
 // mayRegister returns why m does not get the addresses that it wants, or 0.
 func (r *Registry) mayRegister(m *Member, wanted []netip.Addr) channel.Reason {
 	switch {
+	case m.id.Authority && len(wanted) > 0:
+		return channel.NotYours
+	case m.id.Authority:
+		return 0
 	case len(wanted) == 0:
 		return channel.Malformed
 	case len(m.id.Addrs) == 0 && len(wanted) > 1:

@@ -48,8 +48,9 @@ type Out struct {
 	Local netip.Addr // address of this host to send it from; zero: any
 	Msg   wire.Message
 
-	Member *Member // to whom Answer is said; nil: Msg goes in clear
+	Member *Member // to whom Answer is said; nil: Msg goes in clear, or Gate
 	Answer *channel.Message
+	Gate   *wire.GateMessage // nil: Msg
 }
 
 // RegistryConfig configures a Registry. The zero value is useful.
@@ -62,6 +63,18 @@ type RegistryConfig struct {
 
 	// Software is what clients with a channel are told of this program.
 	Software string
+
+	// Offer takes what the authority has sent; nil: its objects are not fetched.
+	// It is called within Handle and Advance, and keeps the content.
+	Offer func(Offered)
+
+	// Serve hands a request to the authority in this process, whose answer comes
+	// with Answered. It returns false if that has too much to do. It keeps the
+	// request. nil: there is none.
+	Serve func(id uint32, from netip.AddrPort, request []byte) bool
+
+	// Jitter returns random numbers in [0, 1); nil: always 0.
+	Jitter func() float64
 
 	// Trace, if it is not nil, is called for each change, within Handle and
 	// Advance.
@@ -93,21 +106,13 @@ type Registry struct {
 	intros   [len(introWaits)]list[intro] // by how often they were sent, then by age
 	introID  uint32
 	owners   owners
+	push     push
+	intake   intake
+	desk     desk
 
 	sessions  sessions
 	strangers limiter
 	counters  Counters
-}
-
-// Counters counts the messages that a Registry did not answer although the
-// sender may have expected it. The counts only grow.
-type Counters struct {
-	Address    uint64 // the sender has no IPv4 address, or no port
-	Unexpected uint64 // the message is not for a server
-	Limited    uint64 // too many answers to unregistered endpoints of one network
-	Clear      uint64 // messages in clear from the endpoint of a client with a channel
-	Denied     uint64 // HELLOs that the mode refuses
-	Unheard    uint64 // INTRODUCEs that were never answered
 }
 
 // A client is one registration of one VPN address.
@@ -139,6 +144,8 @@ func NewRegistry(cfg RegistryConfig) *Registry {
 		members:    map[netip.AddrPort]*Member{},
 		memberBy:   list[Member]{links: func(m *Member) *links[Member] { return &m.age }},
 		owners:     newOwners(),
+		push:       push{began: never},
+		desk:       newDesk(),
 		strangers:  limiter{interval: strangerInterval, burst: strangerBurst},
 	}
 	for i := range r.intros {
@@ -178,7 +185,8 @@ func (r *Registry) VPN(from netip.AddrPort) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// Handle takes a message and appends the messages to send, at most two, to out.
+// Handle takes a message and appends the messages to send, mostly at most two, to
+// out; to the authority there may be a few FETCHes.
 // What it says about others stays in clear if they have no channel.
 //
 // On a host with several addresses a client is always sent messages from the
@@ -238,7 +246,10 @@ func reply(in In, t wire.Type) Out {
 // Advance does what is due at now.
 func (r *Registry) Advance(now time.Time, out []Out) []Out {
 	r.advance(now)
-	return r.introduceAgain(out)
+	out = r.introduceAgain(out)
+	out = r.notices(out)
+	out = r.fetchAgain(out)
+	return r.applyExpired(out)
 }
 
 // Timeout returns when Advance has something to do, or the zero Time if it will
@@ -258,6 +269,15 @@ func (r *Registry) Timeout() time.Time {
 		if first := r.intros[i].first; first != nil {
 			due = min(due, first.due)
 		}
+	}
+	if r.push.active {
+		due = min(due, r.push.due)
+	}
+	for i := range r.intake.asked {
+		due = min(due, r.intake.asked[i].due)
+	}
+	if a := r.desk.byAge.first; a != nil {
+		due = min(due, a.since+applyTime)
 	}
 	if due == math.MaxInt64 {
 		return time.Time{}
@@ -448,6 +468,14 @@ func (r *Registry) remove(c *client) {
 	}
 	r.byAge.remove(c)
 	delete(r.byEndpoint, c.endpoint)
+}
+
+// jitter returns a random number in [0, 1).
+func (c *RegistryConfig) jitter() float64 {
+	if c.Jitter == nil {
+		return 0
+	}
+	return c.Jitter()
 }
 
 func (r *Registry) trace(e Event) {

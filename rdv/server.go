@@ -12,6 +12,7 @@ import (
 
 	"campagnol/internal/logging"
 	"campagnol/punch"
+	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 	"campagnol/tunnel/record"
 )
@@ -28,6 +29,13 @@ type Config struct {
 
 	// Software is what clients with a channel are told of this program.
 	Software string
+
+	// Authority is the VPN's authority, if it is in this process. nil: members with
+	// a certificate for it are.
+	Authority Authority
+
+	// State keeps what the authority has sent; nil: it is forgotten at the end.
+	State *State
 
 	// MaxClients is how many clients can be registered; 0 means any number.
 	MaxClients int
@@ -47,6 +55,7 @@ type Config struct {
 //	                ▲        answer KNOCKs               │  ▲
 //	                └───────── empty batches ────────────┘  │
 //	                            handshakes, one goroutine each, while they last
+//	                            clerk: objects, and the authority in this process
 //
 // A batch is all messages of one Receive. There are two, so that one is filled
 // while the other is handled; if control cannot keep up, receive waits, and the
@@ -58,23 +67,32 @@ type Server struct {
 	cfg     Config
 	log     *slog.Logger
 	stats   stats
-	trust   atomic.Pointer[Trust] // nil: there are no channels
-	full    chan *batch           // from receive to control
-	empty   chan *batch           // and back
-	failure chan error            // why receive ended
+	library *library
+	trust   *atomic.Pointer[Trust] // of the library; nil: there are no channels
+	full    chan *batch            // from receive to control
+	empty   chan *batch            // and back
+	failure chan error             // why receive ended
 
 	ended    chan attemptEnd // from handshakes
 	verdicts chan verdict    // from the check of certificates
-	renewed  chan struct{}   // there is another trust
+	renewed  chan struct{}   // there is another trust, or other objects
+	offers   chan Offered    // from control to the clerk
+	requests chan request    // likewise
+	answers  chan answer     // and back
 	stopped  chan struct{}   // closed when control has ended
-	helpers  sync.WaitGroup  // receive, handshakes, the check
+	helpers  sync.WaitGroup  // receive, handshakes, the check, the clerk
 
 	// Owned by receive.
 	gate    *gate
 	gateBuf []byte
 	gateOut []punch.Datagram
 
+	// Owned by the clerk.
+	refused      map[[32]byte]bool // hashes of objects of cfg.Authority
+	collectError string
+
 	// Owned by control.
+	trusted      *Trust // that control has acted on
 	registry     *Registry
 	attempts     map[netip.AddrPort]*attempt
 	admission    *admission
@@ -100,7 +118,7 @@ type batch struct {
 // An arrival is a datagram that control has to see.
 type arrival struct {
 	In             // of wire.KindRendezvous, with Msg
-	kind wire.Kind // Rendezvous, Gate (an ADMIT with a good cookie) or DTLS
+	kind wire.Kind // Rendezvous, Gate (an ADMIT or APPLY with a good cookie) or DTLS
 	data []byte    // of the latter two
 }
 
@@ -124,6 +142,9 @@ func New(cfg Config) *Server {
 		ended:    make(chan attemptEnd),
 		verdicts: make(chan verdict),
 		renewed:  make(chan struct{}, 1),
+		offers:   make(chan Offered, channel.MaxObjects),
+		requests: make(chan request, maxRequests),
+		answers:  make(chan answer),
 		stopped:  make(chan struct{}),
 		attempts: map[netip.AddrPort]*attempt{},
 		failures: limiter{interval: failureInterval, burst: failureBurst},
@@ -133,11 +154,26 @@ func New(cfg Config) *Server {
 	}
 	s.empty <- &batch{}
 	s.empty <- &batch{}
+	s.library = newLibrary(s.log, func() {
+		select {
+		case s.renewed <- struct{}{}:
+		default: // control has not seen the last one yet
+		}
+	})
+	s.trust = &s.library.trust
 	if cfg.Mode != Open {
-		s.trust.Store(cfg.Trust)
+		s.library.setTrust(cfg.Trust)
 	}
-	s.registry = NewRegistry(RegistryConfig{MaxClients: cfg.MaxClients, Mode: cfg.Mode, Software: cfg.Software, Trace: s.logEvent})
-	s.registry.SetRules(s.trust.Load().rulesOf())
+	rc := RegistryConfig{
+		MaxClients: cfg.MaxClients, Mode: cfg.Mode, Software: cfg.Software,
+		Offer: s.offer, Jitter: rand.Float64, Trace: s.logEvent,
+	}
+	if cfg.Authority != nil {
+		rc.Serve = s.ask
+	}
+	s.registry = NewRegistry(rc)
+	s.trusted = s.trust.Load()
+	s.registry.SetRules(s.trusted.rulesOf())
 	return s
 }
 
@@ -148,6 +184,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.log.Log(ctx, logging.LevelNotice, "Server listening on port {port}", "port", s.cfg.Conn.LocalAddr().Port())
 	ctx, stop := context.WithCancel(ctx)
 	s.prepare(time.Now())
+	s.helpers.Go(s.clerk)
 	s.helpers.Go(func() { s.failure <- s.receive(ctx) })
 	err := s.control(ctx)
 	stop()
@@ -163,8 +200,26 @@ func (s *Server) prepare(now time.Time) {
 	s.gate = newGate(now)
 	s.admission = newAdmission(now, rand.Float64)
 	if s.cfg.Mode != Open {
+		for _, o := range s.cfg.State.take() {
+			if _, err := s.library.take(now, o, "the state directory"); err != nil {
+				s.logRefused(context.Background(), "the state directory", err)
+			}
+		}
 		s.recheckAt = now.Add(recheckInterval)
 	}
+	s.trusted = s.trust.Load() // nobody is there whose certificate had to be checked
+	s.registry.SetObjects(now, s.library.catalog.Load())
+}
+
+// renew acts on what the library has published.
+func (s *Server) renew(now time.Time) {
+	trust := s.trust.Load()
+	if trust != s.trusted {
+		s.trusted = trust
+		s.registry.SetRules(trust.rulesOf())
+		s.recheck(now)
+	}
+	s.registry.SetObjects(now, s.library.catalog.Load())
 }
 
 // receive hands over the messages that come in, until ctx is done or the socket
@@ -247,8 +302,9 @@ func (s *Server) control(ctx context.Context) error {
 		case v := <-s.verdicts:
 			s.handleVerdict(time.Now(), v)
 		case <-s.renewed:
-			s.registry.SetRules(s.trust.Load().rulesOf())
-			s.recheck(time.Now())
+			s.renew(time.Now())
+		case a := <-s.answers:
+			s.out = s.registry.Answered(time.Now(), a.id, a.data, s.out)
 		case <-timer.C:
 			s.advance(time.Now())
 		case err := <-s.failure:
@@ -296,7 +352,7 @@ func (s *Server) handle(ctx context.Context, now time.Time, b *batch) {
 			}
 			s.out = s.registry.Handle(now, a.In, s.out)
 		case wire.KindGate:
-			s.receiveAdmit(ctx, now, a)
+			s.receiveAdmitted(ctx, now, a)
 		case wire.KindDTLS:
 			s.receiveProtected(now, a)
 		}
@@ -325,13 +381,17 @@ func (s *Server) flush(ctx context.Context) {
 		if logged {
 			s.logSent(ctx, o)
 		}
-		if o.Member != nil {
-			s.say(o.Member, o.Answer)
-			continue
-		}
 		// If buf moves, what was appended before stays where it is.
 		start := len(s.buf)
-		s.buf = o.Msg.Append(s.buf)
+		switch {
+		case o.Member != nil:
+			s.say(o.Member, o.Answer)
+			continue
+		case o.Gate != nil:
+			s.buf = o.Gate.Append(s.buf)
+		default:
+			s.buf = o.Msg.Append(s.buf)
+		}
 		s.queue(o.To, o.Local, s.buf[start:])
 	}
 	if len(s.send) > 0 {

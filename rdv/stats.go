@@ -18,6 +18,13 @@ type Stats struct {
 	Failed      uint64 // and those that did not
 	PutOff      uint64 // clients that were told to wait
 
+	Notices        uint64 // of objects, sent to clients
+	Chunks         uint64 // of objects, sent to clients
+	ObjectsTaken   uint64 // from the authority
+	ObjectsRefused uint64 // from the authority: something is wrong with them
+	Applied        uint64 // requests that were passed to the authority
+	Answered       uint64 // and its answers
+
 	Dropped Drops
 }
 
@@ -34,7 +41,11 @@ type Drops struct {
 	Replayed      uint64 // records of a channel that came before
 	Clear         uint64 // messages in clear from an endpoint with a channel
 	Denied        uint64 // HELLOs that the mode refuses
-	Unheard       uint64 // INTRODUCEs that were never answered
+	Unheard       uint64 // INTRODUCEs and NOTICEs that were never answered
+	Greedy        uint64 // FETCHes beyond a client's share
+	Deferred      uint64 // requests to the authority over a limit
+	Unanswered    uint64 // requests to the authority that got no answer
+	ObjectsLost   uint64 // objects of the authority that came too fast
 	SendFailed    uint64 // batches of which something could not be sent
 }
 
@@ -50,6 +61,10 @@ type stats struct {
 	channels, halfOpen                  atomic.Int64
 	address, unexpected, limitedAnswers atomic.Uint64
 	clear, denied, unheard              atomic.Uint64
+	greedy, deferred, unanswered        atomic.Uint64
+	notices, chunks, applied, answered  atomic.Uint64
+	objectsTaken, objectsRefused        atomic.Uint64 // clerk
+	objectsLost                         atomic.Uint64 // control
 }
 
 // publish copies what r has counted.
@@ -63,6 +78,13 @@ func (s *stats) publish(r *Registry, halfOpen int) {
 	s.clear.Store(c.Clear)
 	s.denied.Store(c.Denied)
 	s.unheard.Store(c.Unheard)
+	s.greedy.Store(c.Greedy)
+	s.deferred.Store(c.Deferred)
+	s.unanswered.Store(c.Unanswered)
+	s.notices.Store(c.Notices)
+	s.chunks.Store(c.Chunks)
+	s.applied.Store(c.Applied)
+	s.answered.Store(c.Answered)
 	s.channels.Store(int64(r.Members()))
 	s.halfOpen.Store(int64(halfOpen))
 }
@@ -82,6 +104,13 @@ func (s *Server) Stats() Stats {
 		Established: s.stats.established.Load(),
 		Failed:      s.stats.failed.Load(),
 		PutOff:      s.stats.putOff.Load(),
+
+		Notices:        s.stats.notices.Load(),
+		Chunks:         s.stats.chunks.Load(),
+		ObjectsTaken:   s.stats.objectsTaken.Load(),
+		ObjectsRefused: s.stats.objectsRefused.Load(),
+		Applied:        s.stats.applied.Load(),
+		Answered:       s.stats.answered.Load(),
 		Dropped: Drops{
 			Malformed:     s.stats.malformed.Load(),
 			OtherProtocol: s.stats.otherProtocol.Load(),
@@ -95,6 +124,10 @@ func (s *Server) Stats() Stats {
 			Clear:         s.stats.clear.Load(),
 			Denied:        s.stats.denied.Load(),
 			Unheard:       s.stats.unheard.Load(),
+			Greedy:        s.stats.greedy.Load(),
+			Deferred:      s.stats.deferred.Load(),
+			Unanswered:    s.stats.unanswered.Load(),
+			ObjectsLost:   s.stats.objectsLost.Load(),
 			SendFailed:    s.stats.sendFailed.Load(),
 		},
 	}

@@ -155,6 +155,9 @@ func describe(out []Out) string {
 // check returns an error if the parts of r contradict each other.
 func check(r *Registry) error {
 	held, err := checkMembers(r)
+	if err == nil {
+		err = checkDesk(r)
+	}
 	if err != nil {
 		return err
 	}

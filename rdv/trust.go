@@ -2,6 +2,7 @@ package rdv
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"time"
 
@@ -57,11 +58,7 @@ func (s *Server) SetTrust(t *Trust) {
 	if s.cfg.Mode == Open {
 		return
 	}
-	s.trust.Store(t)
-	select {
-	case s.renewed <- struct{}{}:
-	default: // control has not seen the last one yet
-	}
+	s.library.setTrust(t)
 }
 
 // A verdict is that the certificates of a member are not accepted any more.
@@ -90,6 +87,14 @@ func (s *Server) recheck(now time.Time) {
 	s.rechecking = true
 	trust := s.trust.Load()
 	s.helpers.Go(func() {
+		// Those whom a list names come first: with many members it takes seconds.
+		suspects := 0
+		for i, h := range all {
+			if trust.suspects(h.chain[0]) {
+				all[suspects], all[i] = h, all[suspects]
+				suspects++
+			}
+		}
 		tell := func(v verdict) bool {
 			select {
 			case s.verdicts <- v:
@@ -110,6 +115,16 @@ func (s *Server) recheck(now time.Time) {
 		}
 		tell(verdict{})
 	})
+}
+
+// suspects reports whether a certificate, which was accepted before, is likely to be
+// revoked now.
+func (t *Trust) suspects(leaf []byte) bool {
+	if t == nil {
+		return false
+	}
+	c, err := x509.ParseCertificate(leaf)
+	return err == nil && t.policy.Listed(c)
 }
 
 // handleVerdict ends the channel of who is not believed any more.

@@ -1,19 +1,27 @@
 package rdv
 
 import (
+	"crypto/x509"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"campagnol/pki/pkitest"
+	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 	"campagnol/tunnel/record"
 )
 
-// closed expects that the server ends the channel.
+// closed expects that the server ends the channel. It may tell of a new list before.
 func (d *dialer) closed() {
 	d.t.Helper()
 	typ, b := d.hear()
+	for typ == record.ApplicationData {
+		if m, err := channel.Parse(b); err != nil || m.Type != channel.Notice {
+			break
+		}
+		typ, b = d.hear()
+	}
 	if typ != record.Alert || len(b) != 2 || b[1] != 0 {
 		d.t.Errorf("the server says %x (record %d), want close_notify", b, typ)
 	}
@@ -32,7 +40,7 @@ func TestRevokedLater(t *testing.T) {
 		y.silence()
 		a.SetTrust(a.trust(t, x.leaf.Cert))
 		x.closed()
-		y.silence()
+		y.told(1) // the list is for the clients, too
 		x.pings(wire.Reconnect)
 		y.pings(wire.Pong)
 		a.wantLine("Channel with alice at 203.0.113.21:49380 is over: ")
@@ -45,6 +53,40 @@ func TestRevokedLater(t *testing.T) {
 		a.SetTrust(a.trust(t))
 		x.dial().register(ip1)
 	})
+}
+
+// TestSuspectsFirst: of many members those whom a new list names are checked first.
+func TestSuspectsFirst(t *testing.T) {
+	s, ca := idleServer(t, Mixed)
+	now := time.Now()
+	gone := ca.Issue(t, "gone", pkitest.Addrs("10.9.0.1"))
+	foreign := pkitest.NewCA(t, "other", now).Issue(t, "x") // refused as well
+	const members = 200
+	for i := range members {
+		leaf := foreign
+		if i == 77 {
+			leaf = gone
+		}
+		connect(t, s, now, i, leaf, nthVPN(i))
+	}
+	s.SetTrust(trustOf(t, ca.Issue(t, "rdv", rendezvous), []*x509.Certificate{ca.Cert}, [][]byte{crlOf(t, ca, 1, now.Add(-time.Minute), gone)}))
+	s.renew(now)
+	if v := <-s.verdicts; v.member == nil || v.member.at != nthEndpoint(77) || v.err == nil {
+		t.Errorf("the first verdict: %+v", v)
+	}
+	others := 0
+	for v := <-s.verdicts; v.member != nil; v = <-s.verdicts {
+		others++
+	}
+	if others != members-1 {
+		t.Errorf("%d other verdicts, want %d", others, members-1)
+	}
+	suspect := s.trust.Load()
+	if !suspect.suspects(gone.Cert.Raw) || suspect.suspects(ca.Cert.Raw) || suspect.suspects([]byte("x")) || (*Trust)(nil).suspects(gone.Cert.Raw) {
+		t.Error("the wrong ones are suspects")
+	}
+	close(s.stopped)
+	s.helpers.Wait()
 }
 
 // TestRenewedDuringAHandshake: who was accepted under settings that do not hold any

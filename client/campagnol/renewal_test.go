@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"campagnol/internal/filewatch"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -185,16 +186,16 @@ func TestRenewCertificate(t *testing.T) {
 func TestRenewalIsUsed(t *testing.T) {
 	n := startTestNode(t, "")
 	own := n.parts.trust.identity
-	var files fileWatch
-	files.look(trustFiles(n.cfg))
+	var files filewatch.Watch
+	files.Look(trustFiles(n.cfg))
 	n.newExchange = func(time.Time, *pki.Identity) (exchange, error) {
 		return &testExchange{result: n.ca.Issue(t, "alice", pkitest.Addrs("10.9.0.1"), later), newKey: true}, nil
 	}
 	if _, err := n.renewCertificate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	files.look(trustFiles(n.cfg))
-	if got, want := files.look(trustFiles(n.cfg)), []string{own.CertFile, own.KeyFile}; !slices.Equal(got, want) {
+	files.Look(trustFiles(n.cfg))
+	if got, want := files.Look(trustFiles(n.cfg)), []string{own.CertFile, own.KeyFile}; !slices.Equal(got, want) {
 		t.Fatalf("changed: %q, want %q", got, want)
 	}
 	n.renew(t.Context())

@@ -129,6 +129,9 @@ func (t *trust) verify(now time.Time, vpn netip.Addr, chain [][]byte, server boo
 	if pki.IsRendezvous(peer.Leaf) {
 		return &roleError{name: peer.Name, rendezvous: true}
 	}
+	if pki.IsAuthority(peer.Leaf) {
+		return &roleError{name: peer.Name, authority: true}
+	}
 	err = t.pins.Check(now, vpn, peer, t.requireSAN)
 	if err == nil {
 		err = t.permit(vpn, peer)
@@ -148,7 +151,7 @@ func (t *trust) verifyServer(now time.Time, chain [][]byte) (client.ServerIdenti
 	for _, w := range peer.Warnings {
 		t.log.Warn(w, "rdv", peer.Name)
 	}
-	if !pki.IsRendezvous(peer.Leaf) {
+	if !pki.IsRendezvous(peer.Leaf) || pki.IsAuthority(peer.Leaf) {
 		return client.ServerIdentity{}, &roleError{name: peer.Name}
 	}
 	return client.ServerIdentity{Name: peer.Name, Expires: peer.Leaf.NotAfter}, nil
@@ -164,15 +167,20 @@ func (t *trust) rememberServer(name string, id client.ServerIdentity) {
 }
 
 // A roleError says that a good certificate is used in a role that it is not for: a
-// rendezvous server introduces members and is none, and no member plays the server.
+// rendezvous server introduces members and is none, no member plays the server, and
+// the authority is neither.
 type roleError struct {
 	name       string // of the certificate
 	rendezvous bool   // it is one for a rendezvous server
+	authority  bool   // or for the VPN's authority
 }
 
 func (e *roleError) Error() string {
 	if e.rendezvous {
 		return fmt.Sprintf("certificate %q refused: it is one for a rendezvous server, which is no member of the VPN", e.name)
+	}
+	if e.authority {
+		return fmt.Sprintf("certificate %q refused: it is one for the VPN's authority, which is no member", e.name)
 	}
 	return fmt.Sprintf("certificate %q refused: it is not one for a rendezvous server", e.name)
 }
@@ -187,7 +195,7 @@ func (e *roleError) Code() string {
 
 // Hint says what can be done.
 func (e *roleError) Hint() string {
-	if e.rendezvous {
+	if e.rendezvous || e.authority {
 		return "issue one for the member: campagnol ca issue NAME --ip VPNIP"
 	}
 	return "issue one for the server: campagnol ca issue NAME --rdv"

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,10 +18,13 @@ import (
 )
 
 // serverURI makes a certificate one for a rendezvous server.
-func serverURI(c *x509.Certificate) { c.URIs = []*url.URL{pki.RendezvousURI()} }
+func serverURI(c *x509.Certificate) { c.URIs = append(c.URIs, pki.RendezvousURI()) }
 
-// TestTrustRoles: a rendezvous server is no member, and no member is a rendezvous
-// server.
+// authorityURI makes a certificate one for the VPN's authority.
+func authorityURI(c *x509.Certificate) { c.URIs = append(c.URIs, pki.AuthorityURI()) }
+
+// TestTrustRoles: a rendezvous server is no member, no member is a rendezvous server,
+// and the VPN's authority is neither.
 func TestTrustRoles(t *testing.T) {
 	now := time.Now()
 	ca := pkitest.NewCA(t, "test CA", now)
@@ -40,6 +42,8 @@ func TestTrustRoles(t *testing.T) {
 	nameless := ca.Issue(t, "carol").Raw() // as those of the original
 	server := ca.Issue(t, "rdv", serverURI)
 	both := ca.Issue(t, "both", serverURI, pkitest.Addrs("10.9.0.2")).Raw()
+	authority := ca.Issue(t, "authority", authorityURI).Raw()
+	all := ca.Issue(t, "all", serverURI, authorityURI, pkitest.Addrs("10.9.0.2")).Raw()
 	stranger := pkitest.NewCA(t, "another CA", now).Issue(t, "rdv", serverURI).Raw()
 	for _, c := range []struct {
 		name       string
@@ -52,6 +56,8 @@ func TestTrustRoles(t *testing.T) {
 		{"member", member, "", "not one for a rendezvous server", "", "campagnol ca issue NAME --rdv"},
 		{"rdv", server.Raw(), "is no member", "", "campagnol ca issue NAME --ip", ""},
 		{"both", both, "is no member", "", "campagnol ca issue NAME --ip", ""},
+		{"authority", authority, "the VPN's authority, which is no member", "not one for a rendezvous server", "campagnol ca issue NAME --ip", "--rdv"},
+		{"all", all, "is no member", "not one for a rendezvous server", "campagnol ca issue NAME --ip", "--rdv"},
 		{"nameless", nameless, "", "not one for a rendezvous server", "", "--rdv"},
 		{"stranger", stranger, "CA", "CA", "", ""},
 	} {

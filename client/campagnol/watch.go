@@ -2,90 +2,18 @@ package main
 
 import (
 	"context"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"campagnol/conf"
+	"campagnol/internal/filewatch"
 	"campagnol/internal/logging"
 	"campagnol/pki"
 )
 
-const (
-	// filesInterval is how often we look whether a file has changed that decides
-	// whom we trust. A revoked peer loses its tunnel within two of them.
-	filesInterval = 2 * time.Second
-
-	// expiryInterval is how often we look whether a certificate is about to end.
-	expiryInterval = time.Hour
-)
-
-// A fileWatch notices that files have been changed. What is being changed is left
-// alone until two looks see the same, so that a certificate and its key, or half a
-// file, are not read too early. It has no clock.
-type fileWatch struct {
-	used map[string]fileState // when they were read
-	last map[string]fileState // at the last look
-}
-
-// A fileState is what a changed file has not in common with the one before.
-type fileState struct {
-	exists   bool
-	size     int64
-	modified time.Time
-	info     os.FileInfo // for its identity
-}
-
-func (s fileState) same(o fileState) bool {
-	return s.exists == o.exists && s.size == o.size && s.modified.Equal(o.modified) &&
-		(s.info == nil || o.info == nil || os.SameFile(s.info, o.info))
-}
-
-// look returns the files that have changed since they were used and do not change
-// any more, and takes them for used from now on.
-func (w *fileWatch) look(files []string) (changed []string) {
-	seen := map[string]fileState{}
-	settled := true
-	for _, f := range files {
-		s := stateOf(f)
-		seen[f] = s
-		used, known := w.used[f]
-		if !known {
-			used = s // it was read a moment ago
-		}
-		if !s.same(used) {
-			changed = append(changed, f)
-			settled = settled && s.exists && s.same(w.last[f])
-		}
-		if w.used == nil {
-			w.used = map[string]fileState{}
-		}
-		w.used[f] = used
-	}
-	for f := range w.used {
-		if _, ok := seen[f]; !ok {
-			delete(w.used, f) // it is not used any more
-		}
-	}
-	w.last = seen
-	if len(changed) == 0 || !settled {
-		return nil
-	}
-	for _, f := range changed {
-		w.used[f] = seen[f]
-	}
-	return changed
-}
-
-// stateOf looks at a file. One that cannot be seen is like one that is not there.
-func stateOf(file string) fileState {
-	info, err := os.Stat(file)
-	if err != nil {
-		return fileState{}
-	}
-	return fileState{exists: true, size: info.Size(), modified: info.ModTime(), info: info}
-}
+// expiryInterval is how often we look whether a certificate is about to end.
+const expiryInterval = time.Hour
 
 // trustFiles returns the files that decide whom we trust, and who we are.
 func trustFiles(cfg *conf.Client) []string {
@@ -97,16 +25,16 @@ func trustFiles(cfg *conf.Client) []string {
 // their files have changed, uses revocation lists that were received, and tells of
 // certificates that are about to end, until ctx is done.
 func (n *node) watch(ctx context.Context) {
-	ticker := time.NewTicker(filesInterval)
+	ticker := time.NewTicker(filewatch.Interval)
 	defer ticker.Stop()
-	var files fileWatch
+	var files filewatch.Watch
 	var ends pki.ExpiryWatch
 	var nextEnds time.Time
 	for {
 		n.mu.Lock()
 		cfg, t := n.cfg, n.parts.trust
 		n.mu.Unlock()
-		if changed := files.look(trustFiles(cfg)); len(changed) > 0 {
+		if changed := files.Look(trustFiles(cfg)); len(changed) > 0 {
 			n.log.Log(ctx, logging.LevelNotice, "Changed: {files}; reading keys and certificates again", "files", strings.Join(changed, ", "))
 			n.renew(ctx)
 		}

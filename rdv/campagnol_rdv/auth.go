@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"syscall"
 	"time"
 
 	"campagnol/internal/cli"
-	"campagnol/internal/service"
 	"campagnol/pki"
 	"campagnol/pki/policy"
 	"campagnol/rdv"
@@ -24,9 +22,11 @@ type authOptions struct {
 	certificate, key string
 	ca, caDir, crl   string
 	policy           string // "": everybody may talk with everybody
+	state            string // "": objects of the authority are not kept
 	mode             string // "": mixed with a certificate, and else open
 
-	chosen rdv.Mode // by choose
+	chosen rdv.Mode      // by choose
+	again  chan struct{} // SIGHUP: read the files again
 }
 
 func (a *authOptions) flags(f *pflag.FlagSet) {
@@ -36,8 +36,9 @@ func (a *authOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&a.caDir, "ca-dir", "", "the same, in the `DIRECTORY`")
 	f.StringVar(&a.crl, "crl", "", "revocation list of the authority, in `FILE`")
 	f.StringVar(&a.policy, "policy", "", "introduce only those who may talk by the policy in `FILE`")
+	f.StringVar(&a.state, "state", "", "keep revocation lists and bulletins that the authority sends in the `DIRECTORY`")
 	f.StringVar(&a.mode, "auth", "", "clients without a certificate: `open|mixed|strict`\n(default mixed with --certificate, open without)")
-	cli.MarkNew(f, "certificate", "key", "ca", "ca-dir", "crl", "policy", "auth")
+	cli.MarkNew(f, "certificate", "key", "ca", "ca-dir", "crl", "policy", "state", "auth")
 }
 
 // howTo is the hint for those who have no certificate yet.
@@ -45,10 +46,10 @@ const howTo = "make one on the host of your authority: campagnol ca issue NAME -
 
 // choose returns the mode that the options ask for, or what is wrong with them.
 func (a *authOptions) choose() (rdv.Mode, error) {
-	others := a.key != "" || a.ca != "" || a.caDir != "" || a.crl != "" || a.policy != ""
+	others := a.key != "" || a.ca != "" || a.caDir != "" || a.crl != "" || a.policy != "" || a.state != ""
 	switch {
 	case a.certificate == "" && others:
-		return 0, cli.WithHint(errors.New("--key, --ca, --ca-dir, --crl and --policy have no use without --certificate"), howTo)
+		return 0, cli.WithHint(errors.New("--key, --ca, --ca-dir, --crl, --policy and --state have no use without --certificate"), howTo)
 	case a.certificate != "" && a.key == "":
 		return 0, cli.WithHint(errors.New("--certificate needs --key"), "name the file with the private key of the certificate")
 	case a.certificate != "" && a.ca == "" && a.caDir == "":
@@ -71,8 +72,9 @@ func (a *authOptions) choose() (rdv.Mode, error) {
 }
 
 // load reads the files, and makes sure that a channel can be opened with them. It
-// returns nil if there are none.
-func (a *authOptions) load(ctx context.Context, now time.Time, log *slog.Logger, warn func(msg, hint string)) (*rdv.Trust, error) {
+// returns nil if there are none. The first time, revocation lists that cannot be read
+// are a warning; again, they are an error: the old ones are better.
+func (a *authOptions) load(ctx context.Context, now time.Time, again bool, log *slog.Logger, warn func(msg, hint string)) (*rdv.Trust, error) {
 	if a.certificate == "" {
 		return nil, nil
 	}
@@ -87,9 +89,16 @@ func (a *authOptions) load(ctx context.Context, now time.Time, log *slog.Logger,
 		return nil, cli.WithHint(fmt.Errorf("%s: this is not a certificate for a rendezvous server, and clients would refuse it: it lacks the URI %v",
 			a.certificate, pki.RendezvousURI()), howTo)
 	}
+	if pki.IsAuthority(id.Chain[0]) {
+		return nil, cli.WithHint(fmt.Errorf("%s: this is a certificate for the VPN's authority, and clients would refuse it: it has the URI %v",
+			a.certificate, pki.AuthorityURI()), howTo)
+	}
 	trusted, err := pki.LoadPolicy(pki.PolicyConfig{CAFile: a.ca, CADir: a.caDir, CRLFile: a.crl}, now)
 	if err != nil {
 		return nil, fmt.Errorf("--ca and --ca-dir: %w", err)
+	}
+	if err := trusted.Usable(); again && err != nil {
+		return nil, err
 	}
 	for _, w := range append(id.Warnings(now), trusted.Warnings()...) {
 		warn(w, "")
@@ -123,25 +132,14 @@ func (a *authOptions) loadRules(warn func(msg, hint string)) (*policy.Policy, er
 	return rules, nil
 }
 
-// reload returns what SIGHUP does: it reads the files again. What is wrong with
-// them leaves all as it was.
-func (a *authOptions) reload(s *service.Starting, server *rdv.Server) func(context.Context) {
-	return func(ctx context.Context) {
-		trust, err := a.load(ctx, time.Now(), s.Log, func(msg, hint string) { s.Warn(msg, hint) })
-		if err != nil {
-			s.Log.Error("The certificates cannot be read again; nothing changes", "err", err)
-			return
-		}
-		server.SetTrust(trust)
-		s.Log.Info("Certificates, revocation lists and policy are read again")
+// openState opens the directory for objects of the authority; nil: there is none.
+func (a *authOptions) openState() (*rdv.State, error) {
+	if a.state == "" {
+		return nil, nil
 	}
-}
-
-// signals returns what the server does at signals. Without a certificate SIGHUP is
-// ignored.
-func (a *authOptions) signals(s *service.Starting, server *rdv.Server) map[syscall.Signal]func(context.Context) {
-	if a.certificate == "" {
-		return nil
+	state, err := rdv.OpenState(a.state)
+	if err != nil {
+		return nil, cli.WithHint(fmt.Errorf("option --state: %w", err), "name a directory that only this server writes to")
 	}
-	return map[syscall.Signal]func(context.Context){syscall.SIGHUP: a.reload(s, server)}
+	return state, nil
 }

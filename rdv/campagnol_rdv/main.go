@@ -32,7 +32,7 @@ type options struct {
 }
 
 func newCommand() *cobra.Command {
-	o := &options{RDV: conf.NewRDV()}
+	o := &options{RDV: conf.NewRDV(), auth: authOptions{again: make(chan struct{}, 1)}}
 	cmd := &cobra.Command{
 		Use:     program + " [-dDhvV] [-m N] [-p PORT] [-P FILE]",
 		Long:    "The rendezvous server of a Campagnol VPN: clients register with it and are introduced to each other.",

@@ -16,12 +16,16 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 	for _, w := range o.Warnings() {
 		s.Warn(w, "")
 	}
-	trust, err := o.auth.load(ctx, time.Now(), s.Log, s.Warn)
+	trust, err := o.auth.load(ctx, time.Now(), false, s.Log, s.Warn)
 	if err != nil {
 		return nil, err
 	}
 	if o.auth.chosen == rdv.Open && trust != nil {
 		s.Warn("with --auth open the certificate has no use: clients are not authenticated", "leave --auth out")
+	}
+	state, err := o.auth.openState()
+	if err != nil {
+		return nil, err
 	}
 	conn, err := udp.Listen(udp.Config{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), o.Port), Log: s.Log})
 	if err != nil {
@@ -32,11 +36,12 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		Mode:       o.auth.chosen,
 		Trust:      trust,
 		Software:   program + " " + version.Version,
+		State:      state,
 		MaxClients: o.MaxClients,
 		Log:        s.Log,
 		// The original keeps its messages out of syslog, and so do we: a
 		// daemon with -d would fill it.
 		LogMessages: o.debug > 0 && !o.Daemon,
 	})
-	return &service.Running{Serve: server.Run, Signals: o.auth.signals(s, server)}, nil
+	return &service.Running{Serve: o.auth.serve(s, server), Signals: o.auth.signals()}, nil
 }

@@ -34,10 +34,11 @@
 //	client  Bye           none: it is sent once
 //	client  Fetch         Chunk, Refused
 //	client  Apply         Answer, Refused
+//	client  Notice        Done, Refused    of an authority only
 //	server  Introduce     Done
-//	server  Notice        Done
+//	server  Notice        Done             after 1 and 2 s
 //	server  Fetch         Chunk, Refused   to an authority only
-//	server  Apply         Answer, Refused  likewise
+//	server  Apply         Answer, Refused  likewise; when its client repeats it
 //
 // # Objects
 //
@@ -84,7 +85,9 @@ const (
 	// MaxData is the length of the longest Data, in bytes.
 	MaxData = 1024
 
-	maxObjects   = 8
+	// MaxObjects is how many objects a message can name, and so how many there are.
+	MaxObjects = 8
+
 	maxAddrs     = 16 // in one message
 	maxEndpoints = 16
 	maxText      = 200 // bytes
@@ -248,7 +251,7 @@ func (m *Message) Append(b []byte) []byte {
 	if m.Authentic {
 		addField(w, tagAuthentic, func(*cryptobyte.Builder) {})
 	}
-	for _, o := range m.Objects[:min(len(m.Objects), maxObjects)] {
+	for _, o := range m.Objects[:min(len(m.Objects), MaxObjects)] {
 		addField(w, tagObject, func(w *cryptobyte.Builder) {
 			w.AddUint8(uint8(o.Kind))
 			w.AddUint32(o.Size)
@@ -319,7 +322,7 @@ func (m *Message) field(tag uint16, value cryptobyte.String, seen *seenTags) boo
 	case tagObject:
 		o, ok := readObject(value)
 		m.Objects = append(m.Objects, o)
-		return ok && len(m.Objects) <= maxObjects
+		return ok && len(m.Objects) <= MaxObjects
 	}
 	if int(tag) >= len(seen) || seen[tag] {
 		return true

@@ -119,7 +119,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a short reason", "01 03 00000001 0004 0001 01", ErrMalformed},
 		{"too many addresses", "01 01 00000001" + strings.Repeat("0001 0004 0a090001", maxAddrs+1), ErrMalformed},
 		{"too many endpoints", "01 01 00000001" + strings.Repeat("0002 0006 0a0900010001", maxEndpoints+1), ErrMalformed},
-		{"too many objects", "01 0a 00000001" + strings.Repeat("0008 0025"+strings.Repeat("00", 37), maxObjects+1), ErrMalformed},
+		{"too many objects", "01 0a 00000001" + strings.Repeat("0008 0025"+strings.Repeat("00", 37), MaxObjects+1), ErrMalformed},
 		{"a short object", "01 0a 00000001 0008 0024" + strings.Repeat("00", 36), ErrMalformed},
 		{"a short offset", "01 0c 00000001 0009 0003 000000", ErrMalformed},
 		{"too much data", "01 0c 00000001 000a 0401" + strings.Repeat("00", MaxData+1), ErrMalformed},

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 )
 
 // Gate messages stand before the authenticated channel between a client and the
@@ -25,7 +26,8 @@ import (
 //	Reply    server  the id (4 bytes), the authority's answer; none if it cannot be reached
 //
 // Apply and Reply are for hosts that have no certificate yet: the server passes
-// on what they say to the authority, and understands nothing of it.
+// on what they say to the authority, and understands nothing of it. Wait and Closed
+// are answers to an Apply, too.
 //
 // A Knock is longer than any answer to it, so that forged ones amplify nothing.
 // Bytes after those listed are ignored, but those of an Admit.
@@ -44,6 +46,16 @@ const (
 	Apply  Gate = 6
 	Reply  Gate = 7
 )
+
+var gateNames = [...]string{Knock: "KNOCK", Cookie: "COOKIE", Admit: "ADMIT", Wait: "WAIT", Closed: "CLOSED", Apply: "APPLY", Reply: "REPLY"}
+
+// String returns the name of a type.
+func (t Gate) String() string {
+	if int(t) < len(gateNames) && gateNames[t] != "" {
+		return gateNames[t]
+	}
+	return fmt.Sprintf("gate message %d", uint8(t))
+}
 
 const (
 	// GateByte is the first byte of a gate message. RFC 7983 leaves it free.

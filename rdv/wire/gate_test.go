@@ -85,3 +85,12 @@ func FuzzGate(f *testing.F) {
 		}
 	})
 }
+
+func TestGateNames(t *testing.T) {
+	for g, want := range map[Gate]string{Knock: "KNOCK", Cookie: "COOKIE", Admit: "ADMIT", Wait: "WAIT", Closed: "CLOSED", Apply: "APPLY", Reply: "REPLY",
+		0: "gate message 0", 8: "gate message 8", 255: "gate message 255"} {
+		if got := g.String(); got != want {
+			t.Errorf("type %d is %q, want %q", uint8(g), got, want)
+		}
+	}
+}

@@ -36,6 +36,10 @@ type AuthConfig struct {
 	Seed     uint64
 	Flood    int // forged datagrams per second meanwhile
 
+	// Publish, if it is not nil, gives the server a new object for all clients. It is
+	// called once, when a third of Duration is over.
+	Publish func() error
+
 	// Certificate is that of all clients. It names no address.
 	Certificate tls.Certificate
 	Server      netip.AddrPort
@@ -60,6 +64,7 @@ type AuthResult struct {
 	Flooded    int    // forged datagrams sent
 	Missed     uint64 // datagrams that found the clients' receive buffer full
 	Server     Usage
+	Push       PushResult
 }
 
 func (r AuthResult) String() string {
@@ -73,7 +78,7 @@ func (r AuthResult) String() string {
 		r.Asks, r.Asks-r.Peer.Len(), r.Asks-r.Introduce.Len(), r.Peer, r.Introduce,
 		r.Reconnects, r.Unexpected, r.Flooded, r.Missed,
 		r.Server.CPU().Seconds()/r.Serve.Seconds(), r.Server.User.Seconds()/r.Serve.Seconds(), r.Server.System.Seconds()/r.Serve.Seconds(),
-		float64(r.Server.RSS)/1e6, r.Server.Dropped)
+		float64(r.Server.RSS)/1e6, r.Server.Dropped) + r.Push.String()
 }
 
 // An authClient is one client with a channel. What it waits for is over at next.
@@ -92,6 +97,7 @@ type authClient struct {
 	peer          int32
 	introduced    bool // its peer has been told
 	counted       bool // in authRunner.running
+	object        pushed
 }
 
 type authPhase uint8
@@ -149,6 +155,8 @@ type authRunner struct {
 	helpers  sync.WaitGroup
 	flooded  atomic.Int64
 	finished bool
+
+	published chan error // by Publish; nil: it has not been called
 }
 
 type authIn struct {
@@ -287,7 +295,11 @@ func (r *authRunner) advance(ctx context.Context, now time.Time) (err error) {
 	if r.serve.IsZero() {
 		return nil
 	}
-	if over := now.Sub(r.serve); over >= r.cfg.Duration {
+	over := now.Sub(r.serve)
+	if err := r.publish(now, over); err != nil {
+		return err
+	}
+	if over >= r.cfg.Duration {
 		if r.result.Serve == 0 {
 			r.result.Serve = over
 			end, err := r.usage()
@@ -337,6 +349,7 @@ func (r *authRunner) act(now time.Time, c *authClient) {
 				c.pinged = now
 			}
 			r.send(c, wire.Message{Type: wire.Ping}.Append(nil))
+			r.fetchAgain(c)
 		}
 		c.next = now.Add(r.cfg.Interval)
 	}

@@ -148,6 +148,10 @@ func (r *authRunner) opened(in authIn, c *authClient) {
 		if !c.asked.IsZero() {
 			r.result.Peer.add(in.at.Sub(c.asked))
 		}
+	case m.Type == channel.Notice:
+		r.noticed(in.at, c, m)
+	case m.Type == channel.Chunk:
+		r.chunk(in.at, c, m)
 	case m.Type == channel.Introduce:
 		r.say(c, channel.Message{Type: channel.Done, ID: m.ID})
 		r.introduced(in, c, m)

@@ -1,4 +1,4 @@
-package main
+package filewatch
 
 import (
 	"os"
@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-func TestFileWatch(t *testing.T) {
+func TestWatch(t *testing.T) {
 	dir := t.TempDir()
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
 	files := []string{a, b}
-	var w fileWatch
+	var w Watch
 	check := func(step string, want ...string) {
 		t.Helper()
-		if got := w.look(files); !slices.Equal(got, want) {
+		if got := w.Look(files); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", step, got, want)
 		}
 	}

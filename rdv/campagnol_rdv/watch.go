@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"campagnol/internal/filewatch"
+	"campagnol/internal/logging"
+	"campagnol/internal/service"
+	"campagnol/rdv"
+)
+
+// files returns the files, and directories, that decide whom the server trusts, and
+// who it is.
+func (a *authOptions) files() []string {
+	files := append([]string{a.certificate, a.key, a.ca, a.crl, a.policy}, filepath.SplitList(a.caDir)...)
+	return slices.DeleteFunc(files, func(f string) bool { return f == "" })
+}
+
+// serve returns what serves. With a certificate, files that have changed are read
+// again, and so are all at SIGHUP.
+func (a *authOptions) serve(s *service.Starting, server *rdv.Server) func(context.Context) error {
+	if a.certificate == "" {
+		return server.Run
+	}
+	return func(ctx context.Context) error {
+		watching, stop := context.WithCancel(ctx)
+		var watcher sync.WaitGroup
+		watcher.Go(func() { a.watch(watching, s, server) })
+		err := server.Run(ctx)
+		stop()
+		watcher.Wait()
+		return err
+	}
+}
+
+// watch reads files again until ctx is done.
+func (a *authOptions) watch(ctx context.Context, s *service.Starting, server *rdv.Server) {
+	ticker := time.NewTicker(filewatch.Interval)
+	defer ticker.Stop()
+	var files filewatch.Watch
+	reload := a.reload(s, server)
+	for {
+		if changed := files.Look(a.files()); len(changed) > 0 {
+			s.Log.Log(ctx, logging.LevelNotice, "Changed: {files}; reading certificates, revocation lists and policy again", "files", strings.Join(changed, ", "))
+			reload(ctx)
+		}
+		select {
+		case <-ticker.C:
+		case <-a.again:
+			reload(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// reload returns what reads the files again. What is wrong with them leaves all as it
+// was.
+func (a *authOptions) reload(s *service.Starting, server *rdv.Server) func(context.Context) {
+	return func(ctx context.Context) {
+		trust, err := a.load(ctx, time.Now(), true, s.Log, func(msg, hint string) { s.Warn(msg, hint) })
+		if err != nil {
+			s.Log.Error("The certificates cannot be read again; nothing changes", "err", err)
+			return
+		}
+		server.SetTrust(trust)
+		s.Log.Info("Certificates, revocation lists and policy are read again")
+	}
+}
+
+// signals returns what the server does at signals. Without a certificate SIGHUP is
+// ignored.
+func (a *authOptions) signals() map[syscall.Signal]func(context.Context) {
+	if a.certificate == "" {
+		return nil
+	}
+	return map[syscall.Signal]func(context.Context){syscall.SIGHUP: func(context.Context) {
+		select {
+		case a.again <- struct{}{}:
+		default: // it will be read after this signal anyway
+		}
+	}}
+}
