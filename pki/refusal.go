@@ -25,13 +25,14 @@ const (
 	AddressMismatch                   // the certificate names other VPN addresses
 	NoAddress                         // the certificate names no VPN address, and has to
 	OtherKey                          // the VPN address belongs to another key
+	NoAnswer                          // no responder says that the certificate is good, and one has to (OCSP)
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"", "malformed", "expired", "not_yet_valid", "unknown_ca", "bad_ca", "revoked",
 	"wrong_usage", "too_deep", "weak_signature", "weak_key", "no_crl",
-	"address_mismatch", "no_address", "other_key",
+	"address_mismatch", "no_address", "other_key", "no_answer",
 }
 
 // String returns a short name in snake case, fit for a counter.
@@ -77,6 +78,12 @@ func refuse(reason Reason, c *x509.Certificate, detail, remedy string) *Refusal 
 		Detail:  detail,
 		Remedy:  remedy,
 	}
+}
+
+// NewRefusal returns a Refusal because of c, for those who know more about a
+// certificate than [Policy.Verify]. remedy may be empty.
+func NewRefusal(reason Reason, c *x509.Certificate, detail, remedy string) *Refusal {
+	return refuse(reason, c, printableText(detail), remedy)
 }
 
 // refuse returns a Refusal of the peer.
