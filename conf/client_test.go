@@ -150,6 +150,7 @@ ca_certificates_dir = ${dir}/ca
 crl_file = ${dir}/crl.pem
 verify_depth = 3
 cipher_list = "AES256-SHA:!NULL"
+ocsp = require
 require_ip_san = yes
 policy_file = ${dir}/policy
 rekey_time = 0
@@ -206,6 +207,7 @@ func TestEverything(t *testing.T) {
 		PolicyFile:        "/etc/campagnol/policy",
 		VerifyDepth:       3,
 		CipherList:        "AES256-SHA:!NULL",
+		OCSP:              OCSPRequire,
 		RequireIPSAN:      true,
 		RekeyRecords:      1 << 48,
 		FIFOSize:          7,

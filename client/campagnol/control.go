@@ -171,6 +171,7 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 		RDV:        rdvDocument(v.cfg.ServerHost, &s),
 
 		Certificates: certificateDocuments(v.trust.expiries()),
+		OCSP:         ocspDocument(v.trust.online),
 
 		Socket: socketDocument(v.conn.LocalAddr(), v.conn.Features(), local),
 		Device: deviceDocument(v.cfg.TunMTU, s.Offloads, device),

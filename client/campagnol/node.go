@@ -15,6 +15,7 @@ import (
 	"campagnol/internal/logging"
 	"campagnol/internal/service"
 	"campagnol/internal/version"
+	"campagnol/pki/ocsp"
 	"campagnol/punch"
 	"campagnol/punch/udp"
 	"campagnol/tunnel/device"
@@ -37,6 +38,8 @@ type node struct {
 	started time.Time
 
 	view atomic.Pointer[view] // of parts, for requests
+
+	responders *ocsp.Checker // outlives trusts, which come and go with files
 
 	mu      sync.Mutex // guards the following; locked from start until serve
 	cfg     *conf.Client
@@ -86,7 +89,8 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 	if err != nil {
 		return nil, err
 	}
-	n := &node{file: o.file, log: s.Log, level: s.Level, started: time.Now(), cfg: cfg}
+	n := &node{file: o.file, log: s.Log, level: s.Level, started: time.Now(), cfg: cfg,
+		responders: ocsp.NewChecker(ocsp.Config{Log: s.Log})}
 	n.mu.Lock()
 	if n.parts, err = n.build(ctx, cfg, s.Warn); err != nil {
 		return nil, err
@@ -108,6 +112,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 	if err != nil {
 		return nil, err
 	}
+	n.judge(cfg, t)
 	p := &parts{cfg: cfg, trust: t}
 	if p.where, err = findAddresses(ctx, cfg); err != nil {
 		return nil, err
@@ -152,6 +157,7 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 		LocalAddr:   p.where.published(cfg, p.port),
 		Certificate: t.identity.TLS(),
 		Verify:      t.verify,
+		Inquire:     t.inquirer(),
 		Filter:      t.filter(),
 		Suites:      t.suites,
 		FIFOSize:    cfg.FIFOSize,
@@ -254,6 +260,7 @@ func (n *node) serve(ctx context.Context) error {
 	watching, unwatch := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
 	watcher.Go(func() { n.watch(watching) })
+	watcher.Go(func() { n.watchAnswers(watching) })
 	defer watcher.Wait()
 	defer unwatch()
 	defer func() {
@@ -370,6 +377,8 @@ func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Co
 		err = t.policy.Usable() // a broken list must not end all tunnels
 	}
 	if err == nil {
+		n.judge(cfg, t)
+		n.askBefore(ctx, t)
 		var where *addresses
 		if where, err = findAddresses(ctx, cfg); err == nil {
 			n.cfg, n.parts.cfg, n.parts.where = cfg, cfg, where

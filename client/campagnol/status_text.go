@@ -61,6 +61,7 @@ func statusHead(b *strings.Builder, s *control.Status, width int) {
 			wrap(b, text+" ("+c.Expires.UTC().Format(time.DateTime)+" UTC)", "", "  ", width)
 		}
 	}
+	statusOCSP(b, s, width)
 	var missing []string
 	for _, m := range []struct {
 		of    string

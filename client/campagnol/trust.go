@@ -13,6 +13,7 @@ import (
 	"campagnol/client"
 	"campagnol/conf"
 	"campagnol/pki"
+	"campagnol/pki/ocsp"
 	"campagnol/pki/policy"
 	"campagnol/tunnel/cipherlist"
 	"campagnol/tunnel/handshake"
@@ -29,6 +30,7 @@ type trust struct {
 	suites     []record.Suite // nil: all
 	rules      *policy.Policy // nil: none
 	self       policy.Member  // of rules: this host
+	online     ocsp.Judge     // what responders say about certificates
 	log        *slog.Logger
 }
 
@@ -120,6 +122,9 @@ func (t *trust) verify(now time.Time, vpn netip.Addr, chain [][]byte, server boo
 	if pki.IsRendezvous(peer.Leaf) {
 		return &roleError{name: peer.Name, rendezvous: true}
 	}
+	if err := t.online.Check(now, peer); err != nil {
+		return err
+	}
 	err = t.pins.Check(now, vpn, peer, t.requireSAN)
 	if err == nil {
 		err = t.permit(vpn, peer)
@@ -134,6 +139,9 @@ func (t *trust) verify(now time.Time, vpn netip.Addr, chain [][]byte, server boo
 func (t *trust) verifyServer(now time.Time, chain [][]byte) (client.ServerIdentity, error) {
 	peer, err := t.policy.Verify(now, chain, pki.Server)
 	if err != nil {
+		return client.ServerIdentity{}, err
+	}
+	if err := t.onlineServer().Check(now, peer); err != nil {
 		return client.ServerIdentity{}, err
 	}
 	for _, w := range peer.Warnings {
