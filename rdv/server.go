@@ -163,7 +163,7 @@ func (s *Server) prepare(now time.Time) {
 	s.gate = newGate(now)
 	s.admission = newAdmission(now, rand.Float64)
 	if s.cfg.Mode != Open {
-		s.recheckAt = now.Add(recheckInterval)
+		s.recheckAt = now.Add(s.trust.Load().interval())
 	}
 }
 
