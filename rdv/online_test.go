@@ -182,7 +182,8 @@ func TestOnlineStops(t *testing.T) {
 		a.SetTrust(a.trust(t).WithOnline(o))
 		y := a.client(t, epB, "bob", "10.9.0.2")
 		y.knock()
-		go y.shake(nil)
+		var wg sync.WaitGroup
+		wg.Go(func() { y.shake(nil) })
 		time.Sleep(time.Second)
 		began := time.Now()
 		a.end()
@@ -191,7 +192,7 @@ func TestOnlineStops(t *testing.T) {
 		if took := time.Since(began); took > 0 || o.stopped != 2 {
 			t.Errorf("the end took %v, and ended %d questions; want 0 and 2", took, o.stopped)
 		}
-		time.Sleep(handshakeTime) // of bob's
+		wg.Wait()
 	})
 }
 

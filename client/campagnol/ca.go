@@ -464,6 +464,7 @@ func (t *caTool) showCommand() *cobra.Command {
 				if d.Cert != nil {
 					id, _ := d.KeyID.MarshalText() // never fails
 					r.NotBefore, r.Key, r.KeyID, r.Signature, r.Usage = &d.NotBefore, d.Key, string(id), d.Signature, d.Usage
+					r.Responders = d.Cert.OCSPServer
 				}
 				records = append(records, r)
 			}

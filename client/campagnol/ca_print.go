@@ -87,6 +87,8 @@ type caRecord struct {
 	KeyID     string     `json:"key_id,omitempty"`
 	Signature string     `json:"signature,omitempty"`
 	Usage     []string   `json:"usage,omitempty"`
+
+	Responders []string `json:"responders,omitempty"`
 }
 
 func caRecordOf(e ca.Entry) caRecord {
@@ -143,6 +145,9 @@ func caPrintDetails(w io.Writer, list []ca.Details) error {
 		}
 		if len(d.Routes) > 0 {
 			row("networks", caRoutes(d.Routes))
+		}
+		if len(d.Cert.OCSPServer) > 0 {
+			row("responders", caName(strings.Join(d.Cert.OCSPServer, ", ")))
 		}
 		row("valid", caDate(d.NotBefore)+" to "+caDate(d.Expires))
 		row("key", d.Key)

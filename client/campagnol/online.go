@@ -134,14 +134,14 @@ func (t *trust) judgeOf(vpn netip.Addr) ocsp.Judge {
 	return t.online
 }
 
-// ocspDocument returns what the control socket tells of responders; nil: nobody is
-// asked.
-func ocspDocument(j ocsp.Judge) *control.OCSP {
+// ocspDocument returns what the control socket tells of responders; the zero value
+// if nobody is asked.
+func ocspDocument(j ocsp.Judge) control.OCSP {
 	if j.Mode == ocsp.Off {
-		return nil
+		return control.OCSP{}
 	}
 	s := j.Checker.Stats()
-	d := &control.OCSP{
+	d := control.OCSP{
 		Mode: j.Mode.String(), Asked: s.Asked, Good: s.Good, Revoked: s.Revoked, Unknown: s.Unknown, Failed: s.Failed,
 		Failures: make([]control.OCSPFailure, len(s.Failures)),
 	}

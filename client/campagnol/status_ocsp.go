@@ -9,8 +9,8 @@ import (
 
 // statusOCSP says what the responders of certificates have said, if they are asked.
 func statusOCSP(b *strings.Builder, s *control.Status, width int) {
-	o := s.OCSP
-	if o == nil {
+	o := &s.OCSP
+	if o.Mode == "" {
 		return
 	}
 	wrap(b, fmt.Sprintf("responders of certificates (OCSP, %s): %d good, %d revoked, %d unknown, %d without answer",

@@ -23,7 +23,7 @@ type Status struct {
 	RDV        RDV          `json:"rdv"`
 
 	Certificates []Certificate `json:"certificates"`
-	OCSP         *OCSP         `json:"ocsp,omitempty"` // nil: no responder is asked
+	OCSP         OCSP          `json:"ocsp,omitzero"` // zero: no responder is asked
 
 	Socket   Socket    `json:"socket"`
 	Device   Device    `json:"device"`

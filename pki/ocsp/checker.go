@@ -18,7 +18,7 @@ import (
 
 const (
 	// maxEntries bounds the certificates about which something is remembered.
-	maxEntries = 4096
+	maxEntries = 1 << 16
 
 	// maxQuestions bounds the questions that are under way at the same time.
 	maxQuestions = 8

@@ -237,7 +237,7 @@ func TestFaults(t *testing.T) {
 		want  string
 	}{
 		{"refused", func(s *scene) { s.web.fault = errors.New("connection refused") }, 0, "connection refused"},
-		{"slow", func(s *scene) { s.web.delay = time.Hour }, askTime, "deadline exceeded"},
+		{"slow", func(s *scene) { s.web.delay = time.Hour }, askTime, "did not answer in time"},
 		{"nonsense", func(s *scene) { s.web.raw = []byte("<html>") }, 0, "no answer"},
 		{"later", func(s *scene) { s.web.raw = ocsp.TryLaterErrorResponse }, 0, "try later"},
 		{"oversize", func(s *scene) { s.web.raw = make([]byte, maxResponse+1) }, 0, "longer than 65536 bytes"},

@@ -126,7 +126,12 @@ func (c *Checker) fetch(ctx context.Context, responder *url.URL, leaf, issuer *x
 // same responder would fare no better.
 type transportError struct{ err error }
 
-func (e *transportError) Error() string { return "the responder cannot be asked: " + e.err.Error() }
+func (e *transportError) Error() string {
+	if errors.Is(e.err, context.DeadlineExceeded) {
+		return "the responder did not answer in time"
+	}
+	return "the responder cannot be asked: " + e.err.Error()
+}
 func (e *transportError) Unwrap() error { return e.err }
 
 // post sends a request (RFC 6960 appendix A) and returns the response.

@@ -76,6 +76,17 @@ func (c *client) next() []byte {
 // channel opens a channel and registers 10.9.0.1.
 func (c *client) channel(leaf *pkitest.Leaf) *handshake.Result {
 	c.t.Helper()
+	r, err := c.shake(leaf)
+	if err != nil {
+		c.t.Fatalf("handshake: %v", err)
+	}
+	c.register(r)
+	return r
+}
+
+// shake performs the handshake for a channel.
+func (c *client) shake(leaf *pkitest.Leaf) (*handshake.Result, error) {
+	c.t.Helper()
 	id, err := pki.NewIdentity(leaf.Chain, leaf.Key)
 	if err != nil {
 		c.t.Fatal(err)
@@ -106,11 +117,7 @@ func (c *client) channel(leaf *pkitest.Leaf) *handshake.Result {
 		c.conn.SetReadDeadline(time.Now().Add(patience))
 		select {
 		case e := <-ended:
-			if e.err != nil {
-				c.t.Fatalf("handshake: %v", e.err)
-			}
-			c.register(e.result)
-			return e.result
+			return e.result, e.err
 		default:
 		}
 		if n, err := c.conn.Read(b); err == nil {
@@ -254,6 +261,8 @@ func TestAuthRefused(t *testing.T) {
 			[]string{f.aliceKeyFiles[0], "not a certificate for a rendezvous server", "campagnol:rdv", "hint: ", "--rdv"}},
 		{"another key", []string{"--certificate", f.cert, "--key", f.aliceKeyFiles[1], "--ca", f.caFile}, []string{"does not belong"}},
 		{"expired", []string{"--certificate", oldCert, "--key", oldKey, "--ca", f.caFile}, []string{"expired"}},
+		{"no such mode of responders", f.args("--ocsp", "maybe"), []string{`option --ocsp: "maybe" is not no, yes or require`, "hint: "}},
+		{"responders without a certificate", []string{"--ocsp", "yes"}, []string{"--ocsp have no use without --certificate", "hint: "}},
 		{"no such file", []string{"--certificate", f.cert, "--key", f.key, "--ca", f.dir + "/absent"}, []string{"absent"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
