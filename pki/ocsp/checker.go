@@ -1,6 +1,7 @@
 package ocsp
 
 import (
+	"container/list"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -57,8 +58,9 @@ type Checker struct {
 
 	mu      sync.Mutex // guards the following
 	entries map[key]*entry
-	silent  hosts // that have not answered a moment ago
-	trouble hosts // of which it was logged that they do not answer
+	order   *list.List // of the entries, by when somebody wanted to know: the last is in front
+	silent  hosts      // that have not answered a moment ago
+	trouble hosts      // of which it was logged that they do not answer
 	stats   Stats
 }
 
@@ -72,8 +74,9 @@ type entry struct {
 	answer answer        // the last; its status is unasked if there is none
 	fault  error         // why the last question brought none; nil: it did
 	next   time.Time     // when to ask again
-	used   time.Time     // when somebody wanted to know
 	asking chan struct{} // closed when the question under way is over; nil: none
+	key    key
+	place  *list.Element // in the order
 }
 
 // NewChecker returns a Checker that knows nothing yet.
@@ -84,6 +87,7 @@ func NewChecker(cfg Config) *Checker {
 		log:       cfg.Log,
 		slots:     make(chan struct{}, maxQuestions),
 		entries:   map[key]*entry{},
+		order:     list.New(),
 		silent:    hosts{},
 		trouble:   hosts{},
 	}
@@ -112,9 +116,10 @@ func (c *Checker) known(k key) (answer, error) {
 // Due reports whether it is time to ask about the certificate with the DER form
 // leaf.
 func (c *Checker) Due(now time.Time, leaf []byte) bool {
+	k := keyOf(leaf)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.entries[keyOf(leaf)]
+	e := c.entries[k]
 	return e == nil || e.asking == nil && !now.Before(e.next)
 }
 
@@ -144,7 +149,7 @@ func (c *Checker) inquire(ctx context.Context, peer *pki.Peer) {
 	for ctx.Err() == nil {
 		c.mu.Lock()
 		now := time.Now()
-		e := c.entryLocked(now, k)
+		e := c.entryLocked(k)
 		if e.asking == nil && now.Before(e.next) {
 			c.mu.Unlock()
 			return
@@ -163,42 +168,44 @@ func (c *Checker) inquire(ctx context.Context, peer *pki.Peer) {
 
 		a, from, err := c.ask(ctx, peer)
 
+		say := func() {}
 		c.mu.Lock()
 		e.asking = nil
 		if err == nil || ctx.Err() == nil {
-			c.settleLocked(time.Now(), e, peer, a, from, err)
+			say = c.settleLocked(time.Now(), e, peer, a, from, err)
 		}
 		c.mu.Unlock()
 		close(done)
+		say()
 		return
 	}
 }
 
 // entryLocked returns the entry of a certificate, a new one if need be, for which
 // that which nobody has asked about for longest makes room.
-func (c *Checker) entryLocked(now time.Time, k key) *entry {
-	e := c.entries[k]
-	if e == nil {
-		e = &entry{}
-		if len(c.entries) >= maxEntries {
-			c.forgetOneLocked()
-		}
-		c.entries[k] = e
+func (c *Checker) entryLocked(k key) *entry {
+	if e := c.entries[k]; e != nil {
+		c.order.MoveToFront(e.place)
+		return e
 	}
-	e.used = now
+	if len(c.entries) >= maxEntries {
+		c.forgetOneLocked()
+	}
+	e := &entry{key: k}
+	e.place = c.order.PushFront(e)
+	c.entries[k] = e
 	return e
 }
 
+// forgetOneLocked forgets an entry, but none about which a question is under way;
+// there are few of these.
 func (c *Checker) forgetOneLocked() {
-	var oldest key
-	var found *entry
-	for k, e := range c.entries {
-		if e.asking == nil && (found == nil || e.used.Before(found.used)) {
-			oldest, found = k, e
+	for place := c.order.Back(); place != nil; place = place.Prev() {
+		if e := place.Value.(*entry); e.asking == nil {
+			c.order.Remove(place)
+			delete(c.entries, e.key)
+			return
 		}
-	}
-	if found != nil {
-		delete(c.entries, oldest)
 	}
 }
 
@@ -260,8 +267,9 @@ func (c *Checker) isSilent(now time.Time, u *url.URL) bool {
 	return ok && now.Sub(since) < minGap
 }
 
-// settleLocked notes how a question has ended.
-func (c *Checker) settleLocked(now time.Time, e *entry, peer *pki.Peer, a answer, from *url.URL, err error) {
+// settleLocked notes how a question has ended, and returns what logs it, which is
+// for when the lock is not held any more.
+func (c *Checker) settleLocked(now time.Time, e *entry, peer *pki.Peer, a answer, from *url.URL, err error) (say func()) {
 	switch {
 	case err != nil:
 	case a.thisUpdate.Before(e.answer.thisUpdate):
@@ -275,12 +283,11 @@ func (c *Checker) settleLocked(now time.Time, e *entry, peer *pki.Peer, a answer
 		if errors.Is(err, errNoResponder) {
 			e.next = now.Add(maxLife) // the certificate does not change
 		}
-		c.reportFault(now, peer, from, err)
-		return
+		return c.reportFaultLocked(now, peer, from, err)
 	}
 	before := e.answer.status
 	e.answer, e.fault, e.next = a, nil, c.nextQuestion(now, &a)
-	c.reportAnswer(now, peer, from, &a, before)
+	return c.reportAnswerLocked(now, peer, from, &a, before)
 }
 
 // nextQuestion returns when to ask again after an answer: well before its end, so

@@ -418,18 +418,21 @@ func TestBounded(t *testing.T) {
 	c.mu.Lock()
 	for i := range maxEntries + 100 {
 		k := keyOf(fmt.Append(nil, i))
-		e := c.entryLocked(began.Add(time.Duration(i)*time.Second), k)
+		e := c.entryLocked(k)
 		if i < 50 {
 			e.asking = make(chan struct{}) // which must not be forgotten
 		}
+		c.entryLocked(keyOf(fmt.Append(nil, 50))) // which is wanted all the time
+	}
+	for i := range 2 * maxHosts {
 		c.silent.add(began, fmt.Sprint("host", i))
 		c.stats.addFailure(Failure{Name: fmt.Sprint(i)})
 	}
 	c.mu.Unlock()
-	if len(c.entries) != maxEntries || len(c.silent) != maxHosts || len(c.Stats().Failures) != maxFailures {
+	if len(c.entries) != maxEntries || c.order.Len() != maxEntries || len(c.silent) != maxHosts || len(c.Stats().Failures) != maxFailures {
 		t.Errorf("%d entries, %d hosts, %d failures", len(c.entries), len(c.silent), len(c.Stats().Failures))
 	}
-	for i, want := range map[int]bool{0: true, 49: true, 50: false, 149: false, 150: true, maxEntries + 99: true} {
+	for i, want := range map[int]bool{0: true, 49: true, 50: true, 51: false, 150: false, 151: true, maxEntries + 99: true} {
 		if _, ok := c.entries[keyOf(fmt.Append(nil, i))]; ok != want {
 			t.Errorf("entry %d is there: %v, want %v", i, ok, want)
 		}

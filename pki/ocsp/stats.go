@@ -47,42 +47,49 @@ func (s *Stats) addFailure(f Failure) {
 	s.Failures = append(s.Failures, f)
 }
 
-// reportFault counts that there was no answer, and logs it: once, until the
-// responder answers again.
-func (c *Checker) reportFault(now time.Time, peer *pki.Peer, from *url.URL, err error) {
+// nothing is said of what is as before.
+func nothing() {}
+
+// reportFaultLocked counts that there was no answer, and returns what logs it: once,
+// until the responder answers again.
+func (c *Checker) reportFaultLocked(now time.Time, peer *pki.Peer, from *url.URL, err error) (say func()) {
 	if errors.Is(err, errNoResponder) {
-		return // that is how the certificate is; whether it matters is for Check
+		return nothing // that is how the certificate is; whether it matters is for Check
 	}
 	c.stats.Failed++
 	c.stats.addFailure(Failure{Name: peer.Name, Time: now, Reason: err.Error()})
-	if errors.Is(err, errSilent) {
-		return // that it is silent was said
-	}
-	if _, known := c.trouble[from.Host]; known {
-		return
+	_, known := c.trouble[from.Host]
+	if known || errors.Is(err, errSilent) {
+		return nothing
 	}
 	c.trouble.add(now, from.Host)
-	c.log.Warn("No answer from the responder of a certificate (OCSP)", "certificate", peer.Name, "responder", from.Host, "err", err)
+	return func() {
+		c.log.Warn("No answer from the responder of a certificate (OCSP)", "certificate", peer.Name, "responder", from.Host, "err", err)
+	}
 }
 
-// reportAnswer counts an answer, and logs what has changed by it.
-func (c *Checker) reportAnswer(now time.Time, peer *pki.Peer, from *url.URL, a *answer, before status) {
-	if _, was := c.trouble[from.Host]; was {
-		delete(c.trouble, from.Host)
-		c.log.Info("The responder of certificates (OCSP) answers again", "responder", from.Host)
-	}
+// reportAnswerLocked counts an answer, and returns what logs what has changed by it.
+func (c *Checker) reportAnswerLocked(now time.Time, peer *pki.Peer, from *url.URL, a *answer, before status) (say func()) {
+	_, again := c.trouble[from.Host]
+	delete(c.trouble, from.Host)
+	news := false
 	switch a.status {
 	case good:
 		c.stats.Good++
 		c.stats.Failures = slices.DeleteFunc(c.stats.Failures, func(f Failure) bool { return f.Name == peer.Name })
-		return
 	case revoked:
 		c.stats.Revoked++
 		c.stats.addFailure(Failure{Name: peer.Name, Time: now, Reason: a.revocation()})
 	default:
 		c.stats.Unknown++
 		c.stats.addFailure(Failure{Name: peer.Name, Time: now, Reason: errUnknown.Error()})
-		if before != unknown {
+		news = before != unknown
+	}
+	return func() {
+		if again {
+			c.log.Info("The responder of certificates (OCSP) answers again", "responder", from.Host)
+		}
+		if news {
 			c.log.Warn("The responder does not know a certificate (OCSP)", "certificate", peer.Name, "responder", from.Host)
 		}
 	}
