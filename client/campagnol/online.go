@@ -30,10 +30,13 @@ func ocspMode(o conf.OCSP) ocsp.Mode {
 	return ocsp.Off
 }
 
-// judge gives a trust the responders' answers.
+// judge gives a trust the responders' answers, if they are wanted.
 func (n *node) judge(cfg *conf.Client, t *trust) {
-	n.responders.Avoid(cfg.Network)
-	t.online = ocsp.Judge{Checker: n.responders, Mode: ocspMode(cfg.OCSP)}
+	t.online = ocsp.Judge{}
+	if mode := ocspMode(cfg.OCSP); mode != ocsp.Off {
+		n.responders.Avoid(cfg.Network)
+		t.online = ocsp.Judge{Checker: n.responders, Mode: mode}
+	}
 }
 
 // onlineServer decides about rendezvous servers. They are trusted with nothing but
