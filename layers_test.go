@@ -28,7 +28,8 @@ var layers = map[string][]string{
 	"internal/filewatch": {},
 
 	"pki":          {"pki/safefile"},
-	"pki/ca":       {"pki", "pki/safefile"},
+	"pki/ca":       {"pki", "pki/ocsp", "pki/safefile"},
+	"pki/ocsp":     {"pki"},
 	"pki/pkitest":  {"internal/testenv"},
 	"pki/policy":   {"internal/spell", "pki", "pki/safefile"},
 	"pki/safefile": {},
@@ -58,10 +59,10 @@ var layers = map[string][]string{
 
 	"client/campagnol": {
 		"client", "conf", "internal/cli", "internal/control", "internal/filewatch", "internal/lab", "internal/logging", "internal/service", "internal/version",
-		"pki", "pki/ca", "pki/policy", "pki/safefile", "punch", "punch/udp", "rdv/channel", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/record",
+		"pki", "pki/ca", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/udp", "rdv/channel", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/record",
 	},
 	"rdv/campagnol_rdv": {
-		"conf", "internal/cli", "internal/filewatch", "internal/logging", "internal/service", "internal/version", "pki", "pki/policy", "punch/udp", "rdv", "rdv/channel", "tunnel/handshake",
+		"conf", "internal/cli", "internal/filewatch", "internal/logging", "internal/service", "internal/version", "pki", "pki/ocsp", "pki/policy", "punch/udp", "rdv", "rdv/channel", "tunnel/handshake",
 	},
 }
 

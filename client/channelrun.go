@@ -67,11 +67,7 @@ func (c *Client) applyToChannel(now time.Time, old *Settings) {
 	if !c.server.on() {
 		return
 	}
-	if l := c.server.link; l != nil {
-		if _, err := c.set.VerifyServer(now, l.chain); err != nil {
-			c.perform(now, c.server.lose(now, err, l.closeNotify(nil)))
-		}
-	}
+	c.verifyServerAgain(now)
 	if old.LocalAddr != c.set.LocalAddr || !bytes.Equal(leafOf(old), leafOf(&c.set)) {
 		c.perform(now, c.server.renew(now, c.channelConfig(), nil))
 	} else {

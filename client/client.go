@@ -60,6 +60,12 @@ type Settings struct {
 	// server. It is called from several goroutines.
 	Verify func(now time.Time, vpn netip.Addr, chain [][]byte, server bool) error
 
+	// Inquire, unless it is nil, is called in a handshake with a peer before
+	// Verify, with the same chain. It is not called by the control goroutine, and
+	// may wait, for somebody who knows more about certificates; what it learns is
+	// for Verify to use, which must not wait.
+	Inquire func(ctx context.Context, chain [][]byte, server bool)
+
 	// Filter returns what a policy says about the packets of the peer with VPN
 	// address vpn, whose chain Verify has accepted; nil lets them all pass. The
 	// function is nil without a policy.

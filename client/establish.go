@@ -80,11 +80,14 @@ func (c *Client) startHandshake(now time.Time, p *peer, addr netip.AddrPort, ser
 
 // handshakeConfig returns how a handshake with p is done.
 func (c *Client) handshakeConfig(p *peer, server bool) handshake.Config {
-	vpn, verify := p.vpn, c.set.Verify
+	vpn, verify, inquire := p.vpn, c.set.Verify, c.set.Inquire
 	return handshake.Config{
 		Server:      server,
 		Certificate: c.set.Certificate,
 		Verify: func(chain [][]byte) error {
+			if inquire != nil {
+				inquire(c.ctx, chain, !server)
+			}
 			return verify(time.Now(), vpn, chain, !server)
 		},
 		Suites:    c.set.Suites,

@@ -272,6 +272,32 @@ func (a *assignment) auto(dst *Auto) {
 	}
 }
 
+// An OCSP says whether responders are asked about the certificates of peers.
+type OCSP uint8
+
+// The values of an OCSP.
+const (
+	OCSPNo      OCSP = iota
+	OCSPYes          // what is revoked is refused
+	OCSPRequire      // what has no good answer is refused
+)
+
+// ocsp stores no, yes or require.
+func (a *assignment) ocsp(dst *OCSP) {
+	yes, ok := parseBool(a.text)
+	switch {
+	case strings.EqualFold(a.text, "require"):
+		*dst = OCSPRequire
+	case !ok:
+		// What was meant is not to be weakened by a slip of the pen.
+		a.fail("is not no, yes or require")
+	case yes:
+		*dst = OCSPYes
+	default:
+		*dst = OCSPNo
+	}
+}
+
 // lenientBoolean stores yes or no, and yes for anything else.
 func (a *assignment) lenientBoolean(dst *bool) {
 	v, ok := parseBool(a.text)

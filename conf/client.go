@@ -63,6 +63,7 @@ type Client struct {
 	CRLFile           string // path of a PEM file; "": none
 	VerifyDepth       int    // highest index of a certificate in a chain, the peer's own is 0; 0: not set
 	CipherList        string // OpenSSL cipher list; "": not set
+	OCSP              OCSP   // whether responders are asked about certificates; default OCSPNo
 	RequireIPSAN      bool   // refuse peers whose certificate has no IP SAN
 	PolicyFile        string // path of a policy; "": none, all peers may talk
 

@@ -151,6 +151,7 @@ ca_certificates_dir = ${dir}/ca
 crl_file = ${dir}/crl.pem
 verify_depth = 3
 cipher_list = "AES256-SHA:!NULL"
+ocsp = require
 require_ip_san = yes
 renew_certificate = yes
 policy_file = ${dir}/policy
@@ -209,6 +210,7 @@ func TestEverything(t *testing.T) {
 		PolicyFile:        "/etc/campagnol/policy",
 		VerifyDepth:       3,
 		CipherList:        "AES256-SHA:!NULL",
+		OCSP:              OCSPRequire,
 		RequireIPSAN:      true,
 		RenewCertificate:  true,
 		RekeyRecords:      1 << 48,

@@ -73,6 +73,7 @@ var refused = []struct {
 	{"SECURITY", "ca_certificates", "", ` neither ca_certificates nor ca_certificates_dir is set in [SECURITY]`},
 	{"SECURITY", "verify_depth", "0", `:7:16: verify_depth "0" is too small`},
 	{"SECURITY", "verify_depth", "deep", `:7:16: verify_depth "deep" is not a whole number, or too big`},
+	{"SECURITY", "ocsp", "maybe", `:7:8: ocsp "maybe" is not no, yes or require`},
 	{"SECURITY", "require_ip_san", "ja", `:7:18: require_ip_san "ja" is not yes or no`},
 	{"SECURITY", "renew_certificate", "soon", `:7:21: renew_certificate "soon" is not yes or no`},
 	{"SECURITY", "rekey_time", "-1", `:7:14: rekey_time "-1" is too small`},
@@ -298,6 +299,20 @@ func TestAuto(t *testing.T) {
 		}
 		c, problems, err := ParseClient("f", []byte(edit("NETWORK", "", line)))
 		if err != nil || len(problems) > 0 || c.RDVAuth != want {
+			t.Errorf("%q: %v, %v, %v, want %v", text, c, list(problems), err, want)
+		}
+	}
+}
+
+// TestOCSP checks the values of a key that is no, yes or require.
+func TestOCSP(t *testing.T) {
+	for text, want := range map[string]OCSP{"": OCSPNo, "no": OCSPNo, "off": OCSPNo, "yes": OCSPYes, "1": OCSPYes, "require": OCSPRequire, "Require": OCSPRequire} {
+		line := ""
+		if text != "" {
+			line = "ocsp = " + text
+		}
+		c, problems, err := ParseClient("f", []byte(edit("SECURITY", "", line)))
+		if err != nil || len(problems) > 0 || c.OCSP != want {
 			t.Errorf("%q: %v, %v, %v, want %v", text, c, list(problems), err, want)
 		}
 	}

@@ -15,6 +15,7 @@ const (
 	TypeRate     Type = "rate"      // a number of kB/s, that is 1000 bytes per second
 	TypeBool     Type = "yes or no" // also on, off, true, false, 1, 0
 	TypeAuto     Type = "auto, yes or no"
+	TypeOCSP     Type = "no, yes or require"
 	TypeAddress  Type = "address"  // an IPv4 address
 	TypeNetwork  Type = "network"  // address/length
 	TypeEndpoint Type = "endpoint" // host, blank, port
@@ -134,6 +135,9 @@ var registry = [...]definition{
 	{Key{Section: sectionSecurity, Name: "crl_file", Type: TypePath,
 		Doc: "The PEM file with certificate revocation lists; a peer whose certificate is on one is refused."},
 		func(c *Client, a *assignment) { c.CRLFile = a.text }},
+	{Key{Section: sectionSecurity, Name: "ocsp", Type: TypeOCSP, Default: "no", New: true,
+		Doc: "Whether the responder that a peer's certificate names is asked whether it was revoked (OCSP): no; yes, and a peer is refused if it was; or require, and a peer is refused unless there is an answer that it was not."},
+		func(c *Client, a *assignment) { a.ocsp(&c.OCSP) }},
 	{Key{Section: sectionSecurity, Name: "require_ip_san", Type: TypeBool, Default: "no", New: true,
 		Doc: "Whether peers are refused whose certificate does not name their VPN address in a subject alternative name of type IP."},
 		func(c *Client, a *assignment) { a.boolean(&c.RequireIPSAN) }},
@@ -228,6 +232,8 @@ func (k *Key) hint() string {
 		h = "write yes or no (on, off, true, false, 1 and 0 are understood too)"
 	case TypeAuto:
 		h = "write auto, yes or no"
+	case TypeOCSP:
+		h = "write no, yes or require"
 	case TypeAddress:
 		h = "write an IPv4 address such as 10.9.0.1"
 	case TypeNetwork:

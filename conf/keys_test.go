@@ -85,6 +85,7 @@ func TestHints(t *testing.T) {
 		"max_clients":         "max_clients is a whole number of at least 1; the default is 100",
 		"client_max_rate":     "client_max_rate is a number of kB/s, which are 1000 bytes per second; 0 is no limit; the default is 0",
 		"rdv_auth":            "write auto, yes or no; the default is auto",
+		"ocsp":                "write no, yes or require; the default is no",
 		"use_local_addr":      "write yes or no (on, off, true, false, 1 and 0 are understood too); the default is yes",
 		"server_host":         "write an IPv4 address such as 192.0.2.1, or a name such as rdv.example.org",
 		"vpn_ip":              "write an IPv4 address such as 10.9.0.1",

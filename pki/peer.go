@@ -64,6 +64,10 @@ func (k *KeyID) UnmarshalText(text []byte) error {
 type Peer struct {
 	Leaf *x509.Certificate // must not be changed
 
+	// Issuer is the certificate of the authority that has signed Leaf; nil if
+	// Leaf is a root itself. It must not be changed.
+	Issuer *x509.Certificate
+
 	// Name is for people: the first DNS name of the certificate, or its common
 	// name, or the short key ID. It is printable and short, and not unique.
 	Name string

@@ -27,13 +27,14 @@ const (
 	OtherKey                           // the VPN address belongs to another key
 	NewerCertificate                   // a newer certificate for the VPN address, with another key, has been seen
 	BadAttributes                      // groups or networks in the certificate cannot be understood
+	NoAnswer                           // no responder says that the certificate is good, and one has to (OCSP)
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"", "malformed", "expired", "not_yet_valid", "unknown_ca", "bad_ca", "revoked",
 	"wrong_usage", "too_deep", "weak_signature", "weak_key", "no_crl",
-	"address_mismatch", "no_address", "other_key", "newer_certificate", "bad_attributes",
+	"address_mismatch", "no_address", "other_key", "newer_certificate", "bad_attributes", "no_answer",
 }
 
 // Reasons returns all reasons.
@@ -105,6 +106,12 @@ func refuse(reason Reason, c *x509.Certificate, detail, remedy string) *Refusal 
 		NotBefore: c.NotBefore,
 		NotAfter:  c.NotAfter,
 	}
+}
+
+// NewRefusal returns a Refusal because of c, for those who know more about a
+// certificate than [Policy.Verify]. remedy may be empty.
+func NewRefusal(reason Reason, c *x509.Certificate, detail, remedy string) *Refusal {
+	return refuse(reason, c, printableText(detail), remedy)
 }
 
 // refuse returns a Refusal of the peer.

@@ -38,8 +38,12 @@ func (p *Policy) Verify(now time.Time, raw [][]byte, role Role) (*Peer, error) {
 	if r := p.checkRevoked(now, chains, peer); r != nil {
 		return nil, r
 	}
-	if r := p.checkChains(chains, role); r != nil {
+	chain, r := p.checkChains(chains, role)
+	if r != nil {
 		return nil, r
+	}
+	if len(chain) > 1 {
+		peer.Issuer = chain[1]
 	}
 	return peer, nil
 }
@@ -137,8 +141,8 @@ func (p *Policy) chains(now time.Time, leaf *x509.Certificate, sent []*x509.Cert
 }
 
 // checkChains checks what is ours to check in chains, shortest first. One good
-// chain is enough.
-func (p *Policy) checkChains(chains [][]*x509.Certificate, role Role) *Refusal {
+// chain is enough, and returned.
+func (p *Policy) checkChains(chains [][]*x509.Certificate, role Role) ([]*x509.Certificate, *Refusal) {
 	var first *Refusal
 	for _, chain := range chains {
 		r := p.checkDepth(chain)
@@ -146,13 +150,13 @@ func (p *Policy) checkChains(chains [][]*x509.Certificate, role Role) *Refusal {
 			r = checkRole(chain, role)
 		}
 		if r == nil {
-			return nil
+			return chain, nil
 		}
 		if first == nil {
 			first = r
 		}
 	}
-	return first
+	return nil, first
 }
 
 // checkDepth counts like OpenSSL 1.0: the depth is the highest index in the

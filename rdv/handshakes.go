@@ -80,6 +80,7 @@ func (s *Server) beginHandshake(ctx context.Context, now time.Time, a *arrival, 
 		Server:      true,
 		Certificate: trust.certificate,
 		Verify: func(chain [][]byte) (err error) {
+			trust.inquire(ctx, chain)
 			at.peer, err = trust.verify(time.Now(), chain)
 			return err
 		},
@@ -101,9 +102,10 @@ func (s *Server) beginHandshake(ctx context.Context, now time.Time, a *arrival, 
 	s.attempts[a.From] = at
 	s.stats.handshakes.Add(1)
 	at.handle(a.data[wire.AdmitHead:])
-	ctx, at.cancel = context.WithCancel(ctx)
+	running, cancel := context.WithCancel(ctx)
+	at.cancel = cancel
 	s.helpers.Go(func() {
-		result, err := hs.Run(ctx)
+		result, err := hs.Run(running)
 		select {
 		case s.ended <- attemptEnd{at, result, err}:
 		case <-s.stopped:

@@ -205,7 +205,7 @@ func (s *Server) prepare(now time.Time) {
 				s.logRefused(context.Background(), "the state directory", err)
 			}
 		}
-		s.recheckAt = now.Add(recheckInterval)
+		s.recheckAt = now.Add(s.trust.Load().interval())
 	}
 	s.trusted = s.trust.Load() // nobody is there whose certificate had to be checked
 	s.registry.SetObjects(now, s.library.catalog.Load())

@@ -20,6 +20,7 @@ type Trust struct {
 	certificate tls.Certificate
 	policy      *pki.Policy
 	rules       *policy.Policy // who may talk with whom; nil: everybody
+	online      Online         // what responders say; nil: nobody is asked
 }
 
 // NewTrust returns a trust of the server's identity, whose certificate should be
@@ -42,6 +43,9 @@ func (t *Trust) verify(now time.Time, chain [][]byte) (*pki.Peer, error) {
 	}
 	if pki.IsRendezvous(peer.Leaf) {
 		return nil, errRendezvous
+	}
+	if err := t.checkOnline(now, peer); err != nil {
+		return nil, err
 	}
 	if t.rules != nil {
 		if _, err := pki.AttributesOf(peer.Leaf); err != nil {
@@ -71,7 +75,7 @@ type verdict struct {
 // with many of them, and is not done in the control goroutine. If one is under
 // way, another follows.
 func (s *Server) recheck(now time.Time) {
-	s.recheckAt = now.Add(recheckInterval)
+	s.recheckAt = now.Add(s.trust.Load().interval())
 	if s.rechecking {
 		s.recheckAgain = true
 		return
@@ -86,7 +90,9 @@ func (s *Server) recheck(now time.Time) {
 	}
 	s.rechecking = true
 	trust := s.trust.Load()
+	ctx, cancel := s.untilStopped()
 	s.helpers.Go(func() {
+		defer cancel()
 		// Those whom a list names come first: with many members it takes seconds.
 		suspects := 0
 		for i, h := range all {
@@ -104,6 +110,7 @@ func (s *Server) recheck(now time.Time) {
 			}
 		}
 		for _, h := range all {
+			trust.inquire(ctx, h.chain)
 			if _, err := trust.verify(time.Now(), h.chain); err != nil && !tell(verdict{h.member, err}) {
 				return
 			}

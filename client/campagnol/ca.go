@@ -193,6 +193,7 @@ its file. With it every use of the CA asks for the pass phrase.`,
 	cmd.Flags().StringVar(&opts.Name, "name", "", `name of the CA (default "Campagnol VPN CA")`)
 	caDaysFlag(cmd, &opts.Days, ca.DefaultCADays)
 	caRSAFlag(cmd, &opts.RSA)
+	cmd.Flags().Var((*caURLList)(&opts.OCSP), "ocsp", "responder (OCSP) that certificates of the CA name; may be repeated")
 	cmd.Flags().BoolVar(&encrypt, "encrypt", false, "encrypt the private key with a pass phrase, which is asked")
 	return cmd
 }
@@ -234,6 +235,7 @@ func caRequestFlags(cmd *cobra.Command, r *ca.Request) {
 	f.BoolVar(&r.NoGroups, "no-group", false, "with --renew: in no group any more")
 	f.Var((*caRouteList)(&r.Routes), "route", "network behind the host, for the policy; may be repeated, or be a list with commas")
 	f.BoolVar(&r.NoRoutes, "no-route", false, "with --renew: no network behind the host any more")
+	caResponderFlags(f, r)
 	f.BoolVar(&r.Renew, "renew", false, "the host has a certificate already; keep its addresses, groups and networks\nunless others are given")
 	f.BoolVar(&r.Force, "force", false, "go on although the name or an address is taken")
 	caDaysFlag(cmd, &r.Days, ca.DefaultDays)
@@ -462,6 +464,7 @@ func (t *caTool) showCommand() *cobra.Command {
 				if d.Cert != nil {
 					id, _ := d.KeyID.MarshalText() // never fails
 					r.NotBefore, r.Key, r.KeyID, r.Signature, r.Usage = &d.NotBefore, d.Key, string(id), d.Signature, d.Usage
+					r.Responders = d.Cert.OCSPServer
 				}
 				records = append(records, r)
 			}

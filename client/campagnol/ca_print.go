@@ -22,6 +22,7 @@ import (
 func (t *caTool) printIssued(w io.Writer, out *ca.Issued) {
 	fmt.Fprintf(w, "issued a certificate for %s (%s), serial %s, valid until %s\n", out.Name, caAddrs(out.Addrs), out.Serial, caDate(out.Cert.NotAfter))
 	caPrintAttributes(w, out.Groups, out.Routes)
+	caPrintResponders(w, out.Cert)
 	list := []string{out.CertFile, "certificate"}
 	if out.KeyFile != "" {
 		list = append(list, out.KeyFile, "private key: keep it secret")
@@ -29,6 +30,10 @@ func (t *caTool) printIssued(w io.Writer, out *ca.Issued) {
 	caFiles(w, append(list, out.CAFile, "certificate of the CA")...)
 	for _, n := range out.Notes {
 		fmt.Fprintf(w, "note: %s\n", n)
+	}
+	if caIsResponder(out.Cert) {
+		caPrintResponderUse(w, out)
+		return
 	}
 	fmt.Fprintf(w, "\nCopy the files to the host, for instance so:\n  scp -p %s root@%s:%s\n", filepath.Join(out.Dir, "*.pem"), out.Name, caEtc)
 	if pki.IsRendezvous(out.Cert) {
@@ -82,6 +87,8 @@ type caRecord struct {
 	KeyID     string     `json:"key_id,omitempty"`
 	Signature string     `json:"signature,omitempty"`
 	Usage     []string   `json:"usage,omitempty"`
+
+	Responders []string `json:"responders,omitempty"`
 }
 
 func caRecordOf(e ca.Entry) caRecord {
@@ -138,6 +145,9 @@ func caPrintDetails(w io.Writer, list []ca.Details) error {
 		}
 		if len(d.Routes) > 0 {
 			row("networks", caRoutes(d.Routes))
+		}
+		if len(d.Cert.OCSPServer) > 0 {
+			row("responders", caName(strings.Join(d.Cert.OCSPServer, ", ")))
 		}
 		row("valid", caDate(d.NotBefore)+" to "+caDate(d.Expires))
 		row("key", d.Key)

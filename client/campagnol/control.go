@@ -173,6 +173,7 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 
 		Certificates: certificateDocuments(v.trust.expiries()),
 		Revocations:  revocationDocuments(v.trust.policy.Revocations(now)),
+		OCSP:         ocspDocument(v.trust.online),
 
 		Socket: socketDocument(v.conn.LocalAddr(), v.conn.Features(), local),
 		Device: deviceDocument(v.cfg.TunMTU, s.Offloads, device),

@@ -15,6 +15,7 @@ import (
 	"campagnol/internal/logging"
 	"campagnol/internal/service"
 	"campagnol/internal/version"
+	"campagnol/pki/ocsp"
 	"campagnol/punch"
 	"campagnol/punch/udp"
 	"campagnol/tunnel/device"
@@ -41,6 +42,8 @@ type node struct {
 
 	newExchange newExchange // with the authority, for a new certificate; nil: it cannot be asked
 	renewing    sync.Mutex  // held while a new certificate is asked for
+
+	responders *ocsp.Checker // outlives trusts, which come and go with files
 
 	mu      sync.Mutex // guards the following; locked from start until serve
 	cfg     *conf.Client
@@ -90,7 +93,8 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 	if err != nil {
 		return nil, err
 	}
-	n := &node{file: o.file, log: s.Log, level: s.Level, started: time.Now(), cfg: cfg, news: make(chan struct{}, 1)}
+	n := &node{file: o.file, log: s.Log, level: s.Level, started: time.Now(), cfg: cfg, news: make(chan struct{}, 1),
+		responders: ocsp.NewChecker(ocsp.Config{Log: s.Log})}
 	n.mu.Lock()
 	if n.parts, err = n.build(ctx, cfg, s.Warn); err != nil {
 		return nil, err
@@ -113,6 +117,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 		return nil, err
 	}
 	t.news = n.news
+	n.judge(cfg, t)
 	p := &parts{cfg: cfg, trust: t}
 	if p.where, err = findAddresses(ctx, cfg); err != nil {
 		return nil, err
@@ -157,6 +162,7 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 		LocalAddr:   p.where.published(cfg, p.port),
 		Certificate: t.identity.TLS(),
 		Verify:      t.verify,
+		Inquire:     t.inquirer(),
 		Filter:      t.filter(),
 		Identify:    t.identify,
 		Suites:      t.suites,
@@ -264,6 +270,7 @@ func (n *node) serve(ctx context.Context) error {
 	var watcher sync.WaitGroup
 	watcher.Go(func() { n.watch(watching) })
 	watcher.Go(func() { n.keepCertificate(watching) })
+	watcher.Go(func() { n.watchAnswers(watching) })
 	defer watcher.Wait()
 	defer unwatch()
 	defer func() {
@@ -381,6 +388,8 @@ func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Co
 		err = t.policy.Usable() // a broken list must not end all tunnels
 	}
 	if err == nil {
+		n.judge(cfg, t)
+		n.askBefore(ctx, t)
 		var where *addresses
 		if where, err = findAddresses(ctx, cfg); err == nil {
 			n.cfg, n.parts.cfg, n.parts.where = cfg, cfg, where

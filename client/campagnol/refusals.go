@@ -57,6 +57,7 @@ var refusalKinds = []refusalKind{
 	{pki.OtherKey.String(), "the VPN address belongs to the key that was seen there first", faultUnknown, "if the host has a new key: campagnol forget VPNIP; if not, somebody tries to take its address", pinsOf},
 	{pki.NewerCertificate.String(), "a newer certificate for the VPN address, with another key, has been seen", faultPeer, "renew the certificate that is right, and revoke the other one", pinsOf},
 	{pki.BadAttributes.String(), "groups or networks in the certificate cannot be understood", faultPeer, "update this program, or issue a certificate without them", nil},
+	{pki.NoAnswer.String(), "ocsp = require, and no responder says that the certificate is good", faultUnknown, "see whether the responder that the certificate names runs, and knows the certificate", nil},
 
 	{"claimed", "another peer has a tunnel with this VPN address, and its certificate is not older", faultPeer, "issue the certificate anew that should not name the address", nil},
 	{"policy", "the policy does not let the two hosts talk", faultOrders, "nothing, if that is meant; campagnol policy check FILE A B explains it", rulesFile},

@@ -60,9 +60,9 @@ const (
 	renewalFirst = time.Minute
 	renewalMost  = 6 * time.Hour
 
-	// askAgain is how long we wait before a question that was not answered, or not
+	// renewPause is how long we wait before a question that was not answered, or not
 	// believably, is asked again; after maxDoubts answers of that kind we give up.
-	askAgain  = 2 * time.Second
+	renewPause  = 2 * time.Second
 	maxDoubts = 3
 )
 
@@ -216,7 +216,7 @@ func converse(ctx context.Context, x exchange, ask func(context.Context, []byte)
 			}
 		}
 		select {
-		case <-time.After(askAgain):
+		case <-time.After(renewPause):
 		case <-ctx.Done():
 			return fmt.Errorf("the VPN's authority: %w", err)
 		}

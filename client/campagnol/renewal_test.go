@@ -78,13 +78,13 @@ func TestConverse(t *testing.T) {
 	}{
 		{"none", 0, nil, "", 0, ""},
 		{"three", 3, []any{"a", "b", "c"}, "0 1 2", 0, ""},
-		{"busy", 2, []any{"a", busy, busy, "b"}, "0 1 1 1", 2 * askAgain, ""},
-		{"no answer", 1, []any{client.ErrNoAnswer, client.ErrTooMany, "a"}, "0 0 0", 2 * askAgain, ""},
+		{"busy", 2, []any{"a", busy, busy, "b"}, "0 1 1 1", 2 * renewPause, ""},
+		{"no answer", 1, []any{client.ErrNoAnswer, client.ErrTooMany, "a"}, "0 0 0", 2 * renewPause, ""},
 		{"no authority", 2, []any{"a", unreachable}, "0 1", 0, "does not reach the VPN's authority"},
 		{"no channel", 1, []any{client.ErrNoChannel}, "0", 0, "no authenticated channel"},
 		{"the authority refuses", 2, []any{"a", "no"}, "0 1", 0, "the authority says no"},
-		{"somebody else answers", 2, []any{"forged", "a", "forged", "b"}, "0 0 1 1", 2 * askAgain, ""},
-		{"somebody else always answers", 1, []any{"forged", "forged", "forged"}, "0 0 0", 2 * askAgain, "who says that?"},
+		{"somebody else answers", 2, []any{"forged", "a", "forged", "b"}, "0 0 1 1", 2 * renewPause, ""},
+		{"somebody else always answers", 1, []any{"forged", "forged", "forged"}, "0 0 0", 2 * renewPause, "who says that?"},
 		{"always busy", 1, slices.Repeat([]any{busy}, 100), strings.TrimSpace(strings.Repeat("0 ", 13)), renewalTime, "too much to do"},
 		{"no end", 1000, slices.Repeat([]any{"a"}, 100), "", 0, "comes to no end"},
 	} {

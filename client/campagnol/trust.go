@@ -13,6 +13,7 @@ import (
 	"campagnol/client"
 	"campagnol/conf"
 	"campagnol/pki"
+	"campagnol/pki/ocsp"
 	"campagnol/pki/policy"
 	"campagnol/tunnel/cipherlist"
 	"campagnol/tunnel/handshake"
@@ -33,6 +34,7 @@ type trust struct {
 	lists      *pki.ListStore  // revocation lists that were received; they are in policy
 	bulletins  *bulletinStore  // nil: none are taken
 	news       chan<- struct{} // has room for one: lists has one that policy has not
+	online     ocsp.Judge      // what responders say about certificates
 	log        *slog.Logger
 }
 
@@ -132,6 +134,9 @@ func (t *trust) verify(now time.Time, vpn netip.Addr, chain [][]byte, server boo
 	if pki.IsAuthority(peer.Leaf) {
 		return &roleError{name: peer.Name, authority: true}
 	}
+	if err := t.online.Check(now, peer); err != nil {
+		return err
+	}
 	err = t.pins.Check(now, vpn, peer, t.requireSAN)
 	if err == nil {
 		err = t.permit(vpn, peer)
@@ -146,6 +151,9 @@ func (t *trust) verify(now time.Time, vpn netip.Addr, chain [][]byte, server boo
 func (t *trust) verifyServer(now time.Time, chain [][]byte) (client.ServerIdentity, error) {
 	peer, err := t.policy.Verify(now, chain, pki.Server)
 	if err != nil {
+		return client.ServerIdentity{}, err
+	}
+	if err := t.onlineServer().Check(now, peer); err != nil {
 		return client.ServerIdentity{}, err
 	}
 	for _, w := range peer.Warnings {

@@ -35,6 +35,7 @@ type Status struct {
 
 	Certificates []Certificate `json:"certificates"`
 	Revocations  []Revocation  `json:"revocations"`
+	OCSP         OCSP          `json:"ocsp,omitzero"` // zero: no responder is asked
 
 	Socket   Socket    `json:"socket"`
 	Device   Device    `json:"device"`

@@ -42,6 +42,10 @@ type InitOptions struct {
 	RSA        int    // bits of an RSA key; 0 means ECDSA with P-256
 	Days       int    // validity; 0 means ten years
 	Passphrase []byte // encrypts the private key if not empty
+
+	// OCSP are the addresses of the responders that certificates of the CA name
+	// unless they are to name others, see [Request].
+	OCSP []string
 }
 
 // Init makes a CA in dir, with a new key, a self-signed certificate and an empty
@@ -93,6 +97,9 @@ func (o *InitOptions) check() error {
 		return err
 	}
 	if err := checkDays(o.Days); err != nil {
+		return err
+	}
+	if err := checkResponders(o.OCSP); err != nil {
 		return err
 	}
 	return checkRSA(o.RSA)
@@ -202,6 +209,11 @@ func (c *CA) writeNew(opts InitOptions, rand io.Reader, key crypto.Signer) error
 			return fmt.Errorf("ca: %w", err)
 		}
 	}
+	if len(opts.OCSP) > 0 {
+		if err := safefile.Write(filepath.Join(c.Dir, ocspName), ocspFile(opts.OCSP), 0o644); err != nil {
+			return fmt.Errorf("ca: %w", err)
+		}
+	}
 	for _, f := range []struct {
 		path string
 		data []byte
@@ -211,7 +223,7 @@ func (c *CA) writeNew(opts InitOptions, rand io.Reader, key crypto.Signer) error
 		{c.Files.Index, nil, 0o644},
 		{c.attrFile(), []byte("unique_subject = no\n"), 0o644},
 		{c.Files.CRLNumber, []byte(formatSerial(big.NewInt(1)) + "\n"), 0o644},
-		{filepath.Join(c.Dir, configName), []byte(opensslConfig), 0o644},
+		{filepath.Join(c.Dir, configName), []byte(opensslConfig + opensslAccess(opts.OCSP) + opensslCRL), 0o644},
 		{c.Files.Cert, certPEM(c.Cert), 0o644},
 	} {
 		if err := safefile.Write(f.path, f.data, f.mode); err != nil {
@@ -221,7 +233,8 @@ func (c *CA) writeNew(opts InitOptions, rand io.Reader, key crypto.Signer) error
 	return nil
 }
 
-// opensslConfig lets "openssl ca" continue the CA.
+// opensslConfig lets "openssl ca" continue the CA. Its last section is that of
+// hosts, to which more can be added.
 const opensslConfig = `# For "openssl ca", in case you want to use it on this CA beside campagnol. Run
 # it in this directory:
 #
@@ -260,7 +273,10 @@ keyUsage               = critical, digitalSignature, keyEncipherment, keyAgreeme
 extendedKeyUsage       = clientAuth, serverAuth
 subjectKeyIdentifier   = hash
 authorityKeyIdentifier = keyid
+`
 
+// opensslCRL is its last part.
+const opensslCRL = `
 [ crl ]
 authorityKeyIdentifier = keyid
 `

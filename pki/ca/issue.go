@@ -81,12 +81,16 @@ func (c *CA) Sign(now time.Time, rand io.Reader, data []byte, req Request) (*Iss
 	again := a.serial != nil
 	if again && len(req.Addrs) == 0 && !req.NoAddress {
 		req.Rendezvous = req.Rendezvous || pki.IsRendezvous(a.cert)
+		req.Responder = req.Responder || isResponder(a.cert)
 	}
-	if req.AddrsFromCSR || again && len(req.Addrs) == 0 && !req.NoAddress && !req.Rendezvous {
+	if req.AddrsFromCSR || again && len(req.Addrs) == 0 && !req.NoAddress && !req.Rendezvous && !req.Responder {
 		req.Addrs = append(req.Addrs, a.addrs...)
 	}
 	if again {
 		if err := req.keepAttributes(a.cert); err != nil {
+			return nil, err
+		}
+		if err := c.completeOCSP(&req, a.cert); err != nil {
 			return nil, err
 		}
 		// What this certificate has not is not to come from another one.
@@ -195,6 +199,10 @@ func (c *CA) template(now time.Time, req Request, serial *big.Int, pub crypto.Pu
 	}
 	if req.Rendezvous {
 		tmpl.URIs = append(tmpl.URIs, pki.RendezvousURI())
+	}
+	tmpl.OCSPServer = req.OCSP
+	if req.Responder {
+		makeResponder(tmpl)
 	}
 	if tmpl.NotAfter.After(c.Cert.NotAfter) {
 		tmpl.NotAfter = c.Cert.NotAfter

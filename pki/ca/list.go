@@ -142,6 +142,8 @@ func usages(c *x509.Certificate) []string {
 			list = append(list, "clientAuth")
 		case x509.ExtKeyUsageServerAuth:
 			list = append(list, "serverAuth")
+		case x509.ExtKeyUsageOCSPSigning:
+			list = append(list, "OCSPSigning")
 		case x509.ExtKeyUsageAny:
 			list = append(list, "anyExtendedKeyUsage")
 		}

@@ -45,6 +45,17 @@ type Request struct {
 	// [pki.RendezvousURI]. With Renew, a certificate that has it keeps it.
 	Rendezvous bool
 
+	// OCSP are the addresses of the responders that the certificate names, see
+	// [campagnol/pki/ocsp]. None means those of the certificate that it replaces,
+	// or else those of the CA, unless NoOCSP says none.
+	OCSP   []string
+	NoOCSP bool
+
+	// Responder makes the certificate one by which a responder signs its answers:
+	// its holder is no member of the VPN. With Renew, a certificate that is one
+	// stays one.
+	Responder bool
+
 	// AddrsFromCSR also takes the IP addresses that a signing request asks for.
 	// Everything else in it is ignored, but for its key.
 	AddrsFromCSR bool
@@ -76,6 +87,9 @@ func (r *Request) check() error {
 		return err
 	}
 	if err := r.checkAttributes(); err != nil {
+		return err
+	}
+	if err := r.checkOCSP(); err != nil {
 		return err
 	}
 	return r.checkAddrs()
@@ -124,7 +138,7 @@ func (r *Request) checkAddrs() error {
 // the name.
 func (c *CA) inherit(x *index, r *Request) error {
 	if !r.Renew {
-		return nil
+		return c.completeOCSP(r, nil)
 	}
 	var last *record
 	for _, rec := range x.records() {
@@ -138,11 +152,15 @@ func (c *CA) inherit(x *index, r *Request) error {
 	}
 	cert := c.stored(last)
 	if cert == nil {
-		return nil
+		return c.completeOCSP(r, nil)
 	}
 	if len(r.Addrs) == 0 && !r.NoAddress {
 		r.Addrs = addrsOf(cert)
 		r.Rendezvous = pki.IsRendezvous(cert)
+		r.Responder = isResponder(cert)
+	}
+	if err := c.completeOCSP(r, cert); err != nil {
+		return err
 	}
 	return r.keepAttributes(cert)
 }
@@ -150,7 +168,7 @@ func (c *CA) inherit(x *index, r *Request) error {
 // conflicts checks that no other host with a valid certificate has the name or
 // an address.
 func (c *CA) conflicts(now time.Time, x *index, r *Request) error {
-	if len(r.Addrs) == 0 && !r.NoAddress && !r.Rendezvous {
+	if len(r.Addrs) == 0 && !r.NoAddress && !r.Rendezvous && !r.Responder {
 		return withHint(errors.New("ca: a certificate needs the VPN address of its host"),
 			"add --ip with the vpn_ip of the host's configuration, --rdv for a rendezvous server, or --no-ip")
 	}

@@ -24,6 +24,7 @@ type authOptions struct {
 	policy           string // "": everybody may talk with everybody
 	state            string // "": objects of the authority are not kept
 	mode             string // "": mixed with a certificate, and else open
+	online           onlineOptions
 
 	chosen rdv.Mode      // by choose
 	again  chan struct{} // SIGHUP: read the files again
@@ -39,6 +40,7 @@ func (a *authOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&a.state, "state", "", "keep revocation lists and bulletins that the authority sends in the `DIRECTORY`")
 	f.StringVar(&a.mode, "auth", "", "clients without a certificate: `open|mixed|strict`\n(default mixed with --certificate, open without)")
 	cli.MarkNew(f, "certificate", "key", "ca", "ca-dir", "crl", "policy", "state", "auth")
+	a.online.flags(f)
 }
 
 // howTo is the hint for those who have no certificate yet.
@@ -46,10 +48,13 @@ const howTo = "make one on the host of your authority: campagnol ca issue NAME -
 
 // choose returns the mode that the options ask for, or what is wrong with them.
 func (a *authOptions) choose() (rdv.Mode, error) {
-	others := a.key != "" || a.ca != "" || a.caDir != "" || a.crl != "" || a.policy != "" || a.state != ""
+	if err := a.online.check(); err != nil {
+		return 0, err
+	}
+	others := a.key != "" || a.ca != "" || a.caDir != "" || a.crl != "" || a.policy != "" || a.state != "" || a.online.asked()
 	switch {
 	case a.certificate == "" && others:
-		return 0, cli.WithHint(errors.New("--key, --ca, --ca-dir, --crl, --policy and --state have no use without --certificate"), howTo)
+		return 0, cli.WithHint(errors.New("--key, --ca, --ca-dir, --crl, --policy, --state and --ocsp have no use without --certificate"), howTo)
 	case a.certificate != "" && a.key == "":
 		return 0, cli.WithHint(errors.New("--certificate needs --key"), "name the file with the private key of the certificate")
 	case a.certificate != "" && a.ca == "" && a.caDir == "":
@@ -114,7 +119,7 @@ func (a *authOptions) load(ctx context.Context, now time.Time, again bool, log *
 	if err != nil {
 		return nil, err
 	}
-	return rdv.NewTrust(id, trusted).WithRules(rules), nil
+	return a.online.with(rdv.NewTrust(id, trusted).WithRules(rules), log), nil
 }
 
 // loadRules reads the policy; nil: there is none.

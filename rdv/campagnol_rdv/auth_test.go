@@ -266,6 +266,8 @@ func TestAuthRefused(t *testing.T) {
 			[]string{f.aliceKeyFiles[0], "not a certificate for a rendezvous server", "campagnol:rdv", "hint: ", "--rdv"}},
 		{"another key", []string{"--certificate", f.cert, "--key", f.aliceKeyFiles[1], "--ca", f.caFile}, []string{"does not belong"}},
 		{"expired", []string{"--certificate", oldCert, "--key", oldKey, "--ca", f.caFile}, []string{"expired"}},
+		{"no such mode of responders", f.args("--ocsp", "maybe"), []string{`option --ocsp: "maybe" is not no, yes or require`, "hint: "}},
+		{"responders without a certificate", []string{"--ocsp", "yes"}, []string{"--ocsp have no use without --certificate", "hint: "}},
 		{"no such file", []string{"--certificate", f.cert, "--key", f.key, "--ca", f.dir + "/absent"}, []string{"absent"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
