@@ -26,7 +26,9 @@ var layers = map[string][]string{
 	"internal/version": {},
 
 	"pki":          {"pki/safefile"},
-	"pki/ca":       {"pki", "pki/safefile"},
+	"pki/bulletin": {"pki"},
+	"pki/enroll":   {"pki", "pki/bulletin"},
+	"pki/ca":       {"pki", "pki/bulletin", "pki/enroll", "pki/safefile"},
 	"pki/pkitest":  {"internal/testenv"},
 	"pki/policy":   {"internal/spell", "pki", "pki/safefile"},
 	"pki/safefile": {},
@@ -56,7 +58,7 @@ var layers = map[string][]string{
 
 	"client/campagnol": {
 		"client", "conf", "internal/cli", "internal/control", "internal/lab", "internal/logging", "internal/service", "internal/version",
-		"pki", "pki/ca", "pki/policy", "pki/safefile", "punch", "punch/udp", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/record",
+		"pki", "pki/ca", "pki/enroll", "pki/policy", "pki/safefile", "punch", "punch/udp", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/record",
 	},
 	"rdv/campagnol_rdv": {
 		"conf", "internal/cli", "internal/logging", "internal/service", "internal/version", "pki", "pki/policy", "punch/udp", "rdv", "rdv/channel", "tunnel/handshake",
