@@ -42,6 +42,7 @@ type InitOptions struct {
 	RSA        int    // bits of an RSA key; 0 means ECDSA with P-256
 	Days       int    // validity; 0 means ten years
 	Passphrase []byte // encrypts the private key if not empty
+	Settings   Settings
 }
 
 // Init makes a CA in dir, with a new key, a self-signed certificate and an empty
@@ -93,6 +94,9 @@ func (o *InitOptions) check() error {
 		return err
 	}
 	if err := checkDays(o.Days); err != nil {
+		return err
+	}
+	if err := o.Settings.check(); err != nil {
 		return err
 	}
 	return checkRSA(o.RSA)
@@ -200,6 +204,11 @@ func (c *CA) writeNew(opts InitOptions, rand io.Reader, key crypto.Signer) error
 	for dir, mode := range map[string]os.FileMode{filepath.Dir(c.Files.Key): 0o700, c.Files.Certs: 0o755} {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return fmt.Errorf("ca: %w", err)
+		}
+	}
+	if opts.Settings != (Settings{}) {
+		if err := c.writeSettings(opts.Settings); err != nil {
+			return err
 		}
 	}
 	for _, f := range []struct {
