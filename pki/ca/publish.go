@@ -117,6 +117,7 @@ type published struct {
 	objects       Objects
 	crl, bulletin fs.FileInfo
 	next          time.Time // when the first of the lists is to be replaced
+	retry         time.Time // when to try again what has failed
 }
 
 // Objects returns what is to be published. It reads files only when they have
@@ -138,7 +139,7 @@ func (s *Service) Objects(now time.Time) (Objects, error) {
 	if err != nil {
 		return p.objects, err
 	}
-	*p = published{objects, crl, notice, next}
+	p.objects, p.crl, p.bulletin, p.next = objects, crl, notice, next
 	return objects, nil
 }
 
@@ -182,7 +183,9 @@ const retryList = time.Hour
 // renewListsLocked makes new revocation lists, for the same period as the last.
 // That it cannot be done is no reason not to publish what there is.
 func (s *Service) renewListsLocked(now time.Time) {
-	s.published.next = now.Add(retryList)
+	if now.Before(s.published.retry) {
+		return
+	}
 	unlock, x, err := s.lockLocked()
 	if err == nil {
 		defer unlock()
@@ -199,8 +202,10 @@ func (s *Service) renewListsLocked(now time.Time) {
 		}
 	}
 	if err != nil {
+		s.published.retry = now.Add(retryList)
 		s.log.Error("The revocation list is due and cannot be made", "err", err)
 		return
 	}
+	s.published.retry = time.Time{}
 	s.log.Info("Made a new revocation list, as the last one was due")
 }

@@ -96,6 +96,10 @@ func TestObjects(t *testing.T) {
 	if fifth, err := s.Objects(at); err != nil || !bytes.Equal(fifth.CRLs[0], fourth.CRLs[0]) || !bytes.Contains([]byte(j.String()), []byte("level=ERROR")) {
 		t.Errorf("a list that cannot be made: %v, journal %s", err, j)
 	}
+	said := len(j.String())
+	if _, err := s.Objects(at.Add(time.Minute)); err != nil || len(j.String()) != said {
+		t.Errorf("a minute later it is tried again, %v: %s", err, j.String()[said:])
+	}
 	s.ca.Files.CRLNumber = broken
 	if sixth, err := s.Objects(at.Add(2 * retryList)); err != nil || bytes.Equal(sixth.CRLs[0], fourth.CRLs[0]) {
 		t.Errorf("later: %v, want another list", err)

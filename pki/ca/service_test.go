@@ -244,6 +244,47 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestClockSetBack enrols while the clock of the authority is set back.
+func TestClockSetBack(t *testing.T) {
+	c := newVPN(t)
+	s, _ := newService(t, c)
+	i, token := invite(t, c, InviteOptions{Name: "alice"})
+	key := pkitest.NewKey(t)
+	id, err := keyOf(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.Used, i.Key = now.Add(10*time.Minute), id // killed before the certificate
+	if err := c.writeInvitation(i); err != nil {
+		t.Fatal(err)
+	}
+	first, err := enrol(t, s, now, token, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _ = newService(t, c)
+	if again, err := enrol(t, s, now, token, key); err != nil || !again.Chain[0].Equal(first.Chain[0]) {
+		t.Errorf("%v, want the same certificate", err)
+	}
+}
+
+// TestInviteAgain gives a host that was invited again a certificate of its own,
+// though it comes with the key of the last one.
+func TestInviteAgain(t *testing.T) {
+	c := newVPN(t)
+	s, _ := newService(t, c)
+	m := newMember(t, c, s, InviteOptions{Name: "alice", Groups: []string{"admin"}})
+	later := now.Add(time.Hour)
+	i, token, err := c.Invite(later, rand.Reader, InviteOptions{Name: "alice", Renew: true})
+	if err != nil || i.Addrs[0] != addrsOf(m.cert)[0] || len(i.Groups) != 1 {
+		t.Fatalf("%+v, %v, want what alice has", i, err)
+	}
+	r, err := enrol(t, s, later, token, m.key)
+	if err != nil || r.Chain[0].Equal(m.cert) {
+		t.Errorf("%v, want another certificate", err)
+	}
+}
+
 // TestFailure checks that an enrolment that fails inside can be tried again.
 func TestFailure(t *testing.T) {
 	c := newVPN(t)
