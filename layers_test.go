@@ -28,7 +28,9 @@ var layers = map[string][]string{
 	"internal/filewatch": {},
 
 	"pki":          {"pki/safefile"},
-	"pki/ca":       {"pki", "pki/ocsp", "pki/safefile"},
+	"pki/bulletin": {"pki"},
+	"pki/enroll":   {"pki", "pki/bulletin"},
+	"pki/ca":       {"pki", "pki/bulletin", "pki/enroll", "pki/ocsp", "pki/safefile"},
 	"pki/ocsp":     {"pki"},
 	"pki/pkitest":  {"internal/testenv"},
 	"pki/policy":   {"internal/spell", "pki", "pki/safefile"},
@@ -59,7 +61,7 @@ var layers = map[string][]string{
 
 	"client/campagnol": {
 		"client", "conf", "internal/cli", "internal/control", "internal/filewatch", "internal/lab", "internal/logging", "internal/service", "internal/version",
-		"pki", "pki/ca", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/udp", "rdv/channel", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/record",
+		"pki", "pki/bulletin", "pki/ca", "pki/enroll", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/record",
 	},
 	"rdv/campagnol_rdv": {
 		"conf", "internal/cli", "internal/filewatch", "internal/logging", "internal/service", "internal/version", "pki", "pki/ocsp", "pki/policy", "punch/udp", "rdv", "rdv/channel", "tunnel/handshake",

@@ -53,6 +53,7 @@ as they are. If the parts of yours have other names, say them with --ca-cert,
 const caExample = `  campagnol ca init
   campagnol ca issue alice --ip 10.9.0.1
   campagnol ca sign bob.csr --ip 10.9.0.2
+  campagnol ca invite carol
   campagnol ca revoke alice
   campagnol ca list`
 
@@ -92,7 +93,7 @@ func caCommand(now func() time.Time, ask func(string) ([]byte, error)) *cobra.Co
 	} {
 		flags.StringVar(f.field, f.name, "", f.usage)
 	}
-	for _, sub := range []*cobra.Command{t.initCommand(), t.issueCommand(), t.signCommand(), t.revokeCommand(), t.crlCommand(), t.listCommand(), t.showCommand()} {
+	for _, sub := range append([]*cobra.Command{t.initCommand(), t.issueCommand(), t.signCommand(), t.revokeCommand(), t.crlCommand(), t.listCommand(), t.showCommand()}, t.enrolmentCommands()...) {
 		sub.SilenceUsage, sub.SilenceErrors = true, true
 		cmd.AddCommand(sub)
 	}
@@ -167,7 +168,7 @@ exists is ever overwritten.
 
 Without --encrypt the private key is protected by nothing but the permissions of
 its file. With it every use of the CA asks for the pass phrase.`,
-		Example: "  campagnol ca init\n  campagnol ca init --dir /root/vpn-ca --name \"VPN of Example Ltd\" --encrypt",
+		Example: "  campagnol ca init\n  campagnol ca init --rdv rdv.example.org --network 10.9.0.0/24\n  campagnol ca init --dir /root/vpn-ca --name \"VPN of Example Ltd\" --encrypt",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if encrypt || t.passphrase != "" {
@@ -186,11 +187,16 @@ its file. With it every use of the CA asks for the pass phrase.`,
 			fmt.Fprintf(w, "made the CA %q, valid until %s\n", c.Cert.Subject.CommonName, caDate(c.Cert.NotAfter))
 			caFiles(w, c.Files.Key, "its private key: keep it secret, and a copy in a safe place",
 				c.Files.Cert, "its certificate", c.Files.CRL, "its revocation list, still empty")
+			if opts.Settings.Server != "" && opts.Settings.Network.IsValid() {
+				fmt.Fprintf(w, "\nNext, invite each host (the CA has to be served for that, see docs/ca.md):\n  campagnol ca invite NAME%s\n", t.dirOption())
+				return nil
+			}
 			fmt.Fprintf(w, "\nNext, issue a certificate for each host:\n  campagnol ca issue NAME --ip VPNIP%s\n", t.dirOption())
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&opts.Name, "name", "", `name of the CA (default "Campagnol VPN CA")`)
+	caSettingsFlags(cmd, &opts.Settings)
 	caDaysFlag(cmd, &opts.Days, ca.DefaultCADays)
 	caRSAFlag(cmd, &opts.RSA)
 	cmd.Flags().Var((*caURLList)(&opts.OCSP), "ocsp", "responder (OCSP) that certificates of the CA name; may be repeated")

@@ -403,7 +403,7 @@ func TestCAHelp(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	if got := strings.Join(names, " "); got != "ca crl init issue list revoke show sign" {
+	if got := strings.Join(names, " "); got != "ca crl init invitations invite issue list publish revoke rotate settings show sign uninvite" {
 		t.Errorf("commands = %s", got)
 	}
 }

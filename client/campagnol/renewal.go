@@ -62,8 +62,8 @@ const (
 
 	// renewPause is how long we wait before a question that was not answered, or not
 	// believably, is asked again; after maxDoubts answers of that kind we give up.
-	renewPause  = 2 * time.Second
-	maxDoubts = 3
+	renewPause = 2 * time.Second
+	maxDoubts  = 3
 )
 
 // A renewalPlan says when our certificate is to be renewed. It has no clock. Its zero

@@ -42,6 +42,7 @@ type InitOptions struct {
 	RSA        int    // bits of an RSA key; 0 means ECDSA with P-256
 	Days       int    // validity; 0 means ten years
 	Passphrase []byte // encrypts the private key if not empty
+	Settings   Settings
 
 	// OCSP are the addresses of the responders that certificates of the CA name
 	// unless they are to name others, see [Request].
@@ -100,6 +101,9 @@ func (o *InitOptions) check() error {
 		return err
 	}
 	if err := checkResponders(o.OCSP); err != nil {
+		return err
+	}
+	if err := o.Settings.check(); err != nil {
 		return err
 	}
 	return checkRSA(o.RSA)
@@ -212,6 +216,11 @@ func (c *CA) writeNew(opts InitOptions, rand io.Reader, key crypto.Signer) error
 	if len(opts.OCSP) > 0 {
 		if err := safefile.Write(filepath.Join(c.Dir, ocspName), ocspFile(opts.OCSP), 0o644); err != nil {
 			return fmt.Errorf("ca: %w", err)
+		}
+	}
+	if opts.Settings != (Settings{}) {
+		if err := c.writeSettings(opts.Settings); err != nil {
+			return err
 		}
 	}
 	for _, f := range []struct {

@@ -116,7 +116,10 @@ func (c *CA) begin() (unlock func(), x *index, err error) {
 	}
 	safefile.Sweep(filepath.Join(c.Dir, "*"))
 	safefile.Sweep(filepath.Join(c.Files.Certs, "*"))
-	if x, err = c.readIndex(); err != nil {
+	if err = c.current(); err == nil {
+		x, err = c.readIndex()
+	}
+	if err != nil {
 		unlock()
 		return nil, nil, err
 	}
@@ -261,7 +264,7 @@ func (c *CA) checkUnique(now time.Time, x *index, r *record, out *Issued) error 
 // root returns the certificates that peers need as roots.
 func (c *CA) root() ([]*x509.Certificate, error) {
 	if c.isRoot() {
-		return []*x509.Certificate{c.Cert}, nil
+		return c.issuers(), nil
 	}
 	if c.Files.Root == "" {
 		return nil, withHint(errors.New("ca: this is an intermediate CA, and hosts need the certificate of the root above it"), "name its file with --root")

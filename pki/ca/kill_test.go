@@ -26,6 +26,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, victim(dir))
 		os.Exit(1)
 	}
+	if dir := os.Getenv(killServiceVariable); dir != "" {
+		fmt.Fprintln(os.Stderr, serviceVictim(dir))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

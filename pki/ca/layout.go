@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -93,6 +94,9 @@ type CA struct {
 	// Passphrase is asked when the key of the CA is encrypted. nil means that
 	// nobody can be asked.
 	Passphrase Passphrase
+
+	signer crypto.Signer                // the private key, kept by a service; nil: read it
+	memory map[string]*x509.Certificate // by formatSerial, of a service; nil: remember none
 }
 
 // Open opens the CA in dir: one that [Init] made, or one of Campagnol 0.3.5's

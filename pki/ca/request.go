@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"campagnol/pki"
+	"campagnol/pki/enroll"
 )
 
 // A Request says what certificate is wanted.
@@ -70,6 +71,8 @@ type Request struct {
 	// Force issues the certificate although another host has the name or an
 	// address, or the key is small.
 	Force bool
+
+	invitation enroll.ID // that is being used; zero: none
 }
 
 // check checks what can be checked without the CA, and fills in defaults.
@@ -174,6 +177,9 @@ func (c *CA) conflicts(now time.Time, x *index, r *Request) error {
 	}
 	if r.Force {
 		return nil
+	}
+	if err := c.promised(now, r); err != nil {
+		return err
 	}
 	for _, rec := range x.records() {
 		if !rec.valid(now) {

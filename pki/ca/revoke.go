@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"campagnol/pki"
+	"campagnol/pki/bulletin"
 	"campagnol/pki/safefile"
 )
 
@@ -171,47 +172,84 @@ func (c *CA) CRL(now time.Time, rand io.Reader, days int) (*List, error) {
 	return c.writeCRL(now, rand, key, x, days)
 }
 
-// writeCRL signs and writes the list of an index.
+// writeCRL signs and writes the list of an index. While the key of the CA is being
+// replaced, it writes one by each key, of what that has signed.
 func (c *CA) writeCRL(now time.Time, rand io.Reader, key crypto.Signer, x *index, days int) (*List, error) {
 	number, err := c.nextCRLNumber()
 	if err != nil {
 		return nil, err
 	}
-	tmpl := &x509.RevocationList{
-		Number:     number,
-		ThisUpdate: now.UTC().Truncate(time.Second),
-		NextUpdate: now.UTC().Add(time.Duration(days) * secondsPerDay).Truncate(time.Second),
-	}
-	for _, r := range x.records() {
-		if r.status == statusRevoked {
-			tmpl.RevokedCertificateEntries = append(tmpl.RevokedCertificateEntries, x509.RevocationListEntry{
-				SerialNumber: r.serial, RevocationTime: r.revoked, ReasonCode: reasonCode(r.reason),
-			})
-		}
-	}
-	issuer, err := c.crlIssuer()
+	signers := []bulletin.Signer{{Cert: c.Cert, Key: key}}
+	last, err := c.previous()
 	if err != nil {
 		return nil, err
 	}
-	der, err := x509.CreateRevocationList(rand, tmpl, issuer, key)
+	if last != nil {
+		if signers, err = c.signers(); err != nil {
+			return nil, err
+		}
+	}
+	out := &List{File: c.Files.CRL, Number: number, Next: now.UTC().Add(time.Duration(days) * secondsPerDay).Truncate(time.Second)}
+	var data []byte
+	for _, s := range signers {
+		l := *out
+		l.Revoked = 0
+		block, err := c.signCRL(now, rand, s, x, &l, len(signers) > 1)
+		if err != nil {
+			return nil, err
+		}
+		data = append(data, block...)
+		out.Revoked += l.Revoked
+	}
+	kept, err := c.retired(now)
 	if err != nil {
-		return nil, fmt.Errorf("ca: sign the revocation list: %w", err)
+		return nil, err
 	}
 	mode := fs.FileMode(0o644)
 	if fi, err := os.Stat(c.Files.CRL); err == nil {
 		mode = fi.Mode().Perm()
 	}
-	if err := safefile.Write(c.Files.CRL, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}), mode); err != nil {
+	if err := safefile.Write(c.Files.CRL, append(data, kept...), mode); err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
-	return &List{File: c.Files.CRL, Number: number, Next: tmpl.NextUpdate, Revoked: len(tmpl.RevokedCertificateEntries)}, nil
+	return out, nil
+}
+
+// signCRL returns a list as PEM, and counts what is on it. With ownOnly it has only
+// what its issuer has signed, and what nobody knows the issuer of.
+func (c *CA) signCRL(now time.Time, rand io.Reader, s bulletin.Signer, x *index, l *List, ownOnly bool) ([]byte, error) {
+	tmpl := &x509.RevocationList{Number: l.Number, ThisUpdate: now.UTC().Truncate(time.Second), NextUpdate: l.Next}
+	issuers := c.issuers()
+	for _, r := range x.records() {
+		if r.status != statusRevoked {
+			continue
+		}
+		if cert := c.stored(r); ownOnly && cert != nil {
+			if by := issuerOf(issuers, cert); by != nil && !by.Equal(s.Cert) {
+				continue
+			}
+		}
+		tmpl.RevokedCertificateEntries = append(tmpl.RevokedCertificateEntries, x509.RevocationListEntry{
+			SerialNumber: r.serial, RevocationTime: r.revoked, ReasonCode: reasonCode(r.reason),
+		})
+	}
+	issuer, err := crlIssuer(s.Cert)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.CreateRevocationList(rand, tmpl, issuer, s.Key)
+	if err != nil {
+		return nil, fmt.Errorf("ca: sign the revocation list: %w", err)
+	}
+	l.Revoked = len(tmpl.RevokedCertificateEntries)
+	return pem.EncodeToMemory(&pem.Block{Type: pemCRL, Bytes: der}), nil
 }
 
 // crlIssuer returns the certificate of the CA in the form that the standard
 // library wants: old CAs lack key usage and key identifier, which mean no
 // restriction. A key usage that forbids lists stays one.
-func (c *CA) crlIssuer() (*x509.Certificate, error) {
-	issuer := *c.Cert
+func crlIssuer(cert *x509.Certificate) (*x509.Certificate, error) {
+	issuer := *cert
 	if issuer.KeyUsage == 0 {
 		issuer.KeyUsage = x509.KeyUsageCRLSign
 	}

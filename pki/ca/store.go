@@ -160,7 +160,15 @@ func writeNumber(path string, n *big.Int) error {
 // key reads the private key of the CA, and asks for the pass phrase if it is
 // encrypted.
 func (c *CA) key() (crypto.Signer, error) {
-	data, err := safefile.Read(c.Files.Key, maxSmallFile)
+	if c.signer != nil {
+		return c.signer, nil
+	}
+	return c.loadKey(c.Files.Key, c.Cert)
+}
+
+// loadKey reads a private key, which must be that of a certificate.
+func (c *CA) loadKey(path string, cert *x509.Certificate) (crypto.Signer, error) {
+	data, err := safefile.Read(path, maxSmallFile)
 	if err != nil {
 		return nil, fmt.Errorf("ca: key of the CA: %w", err)
 	}
@@ -169,13 +177,13 @@ func (c *CA) key() (crypto.Signer, error) {
 		if c.Passphrase == nil {
 			return nil, errors.New("the key is encrypted, and there is nobody to ask for the pass phrase")
 		}
-		return c.Passphrase(c.Files.Key)
+		return c.Passphrase(path)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("ca: %s: %w", c.Files.Key, err)
+		return nil, fmt.Errorf("ca: %s: %w", path, err)
 	}
-	if pub, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !pub.Equal(c.Cert.PublicKey) {
-		return nil, fmt.Errorf("ca: the key in %s is not that of the certificate in %s", c.Files.Key, c.Files.Cert)
+	if pub, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !pub.Equal(cert.PublicKey) {
+		return nil, fmt.Errorf("ca: the key in %s is not that of the certificate of the CA %q", path, cert.Subject.CommonName)
 	}
 	return key, nil
 }
@@ -185,13 +193,23 @@ func (c *CA) key() (crypto.Signer, error) {
 func (c *CA) stored(r *record) *x509.Certificate {
 	if !r.loaded {
 		r.loaded = true
-		certs, err := pki.LoadCertificates(c.certFile(formatSerial(r.serial)))
+		serial := formatSerial(r.serial)
+		if r.cert = c.memory[serial]; r.cert != nil {
+			return r.cert
+		}
+		certs, err := pki.LoadCertificates(c.certFile(serial))
 		if err == nil && certs[0].SerialNumber.Cmp(r.serial) == 0 {
 			r.cert = certs[0]
+			if c.memory != nil && len(c.memory) < maxMemory {
+				c.memory[serial] = r.cert
+			}
 		}
 	}
 	return r.cert
 }
+
+// maxMemory is how many certificates a CA remembers.
+const maxMemory = 10_000
 
 // certPEM returns certificates as PEM.
 func certPEM(certs ...*x509.Certificate) []byte {
