@@ -17,6 +17,7 @@ func TestDump(t *testing.T) {
 	if err := x.sw.AddStatic(7, macB, 1); err != nil {
 		t.Fatal(err)
 	}
+	x.frame(1, isAt(macTAP, macA, ipB, ipL))
 	x.frame(1, isAt(macTAP, macA, ipA, ipL))
 	x.wait(3 * time.Second)
 	x.frame(TAP, plain(macA, macL))
@@ -33,10 +34,13 @@ func TestDump(t *testing.T) {
 			{MAC: macC, All: true, Port: 2, Kind: Pinned},
 			{VID: 7, MAC: macB, Port: 1, Kind: Static},
 		},
-		Neighbours: []NeighbourEntry{{IP: ipA, MAC: macA, Port: 1, Age: 5 * time.Second}},
+		Neighbours: []NeighbourEntry{
+			{IP: ipA, MAC: macA, Port: 1, Age: 5 * time.Second},
+			{IP: ipB, MAC: macA, Port: 1, Age: 5 * time.Second},
+		},
 		Ports: []PortEntry{
 			{Port: TAP, MACs: 1, Passed: map[string]uint64{"unicast": 1}, Drops: map[string]uint64{}},
-			{Port: 1, MACs: 1, Passed: map[string]uint64{"unicast": 1}, Drops: map[string]uint64{"pinned": 1, "invalid": 1}},
+			{Port: 1, MACs: 1, Passed: map[string]uint64{"unicast": 2}, Drops: map[string]uint64{"pinned": 1, "invalid": 1}},
 			{Port: 2, Passed: map[string]uint64{}, Drops: map[string]uint64{}},
 		},
 		Drops: map[string]uint64{"pinned": 1, "invalid": 1, "no_port": 1},
