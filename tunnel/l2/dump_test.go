@@ -104,6 +104,29 @@ func TestDropsCount(t *testing.T) {
 	}
 }
 
+// TestDefaults: what is not said, or makes no sense, is as usual; limits may be none.
+func TestDefaults(t *testing.T) {
+	usual := Config{
+		MaxMACs: 256, MaxLocal: 4096, MaxNeighbours: 512, Ageing: 300 * time.Second, NeighbourAge: 120 * time.Second,
+		Limits: Limits{Broadcast: 500, Unknown: 500, Multicast: 2000},
+	}
+	other := Config{
+		MaxMACs: 1, MaxLocal: 2, MaxNeighbours: 3, Ageing: 4, NeighbourAge: 5, Limits: Limits{Broadcast: -1, Unknown: 6, Multicast: 7},
+	}
+	for _, c := range []struct {
+		name     string
+		in, want Config
+	}{
+		{"nothing", Config{}, usual},
+		{"negative", Config{MaxMACs: -1, MaxLocal: -1, MaxNeighbours: -1, Ageing: -1, NeighbourAge: -1}, usual},
+		{"everything", other, other},
+	} {
+		if got := c.in.withDefaults(); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}
+
 // TestStamp: stamps are never zero, whatever the clock does.
 func TestStamp(t *testing.T) {
 	now := time.Unix(1000, 0)

@@ -235,7 +235,7 @@ func FuzzSwitch(f *testing.F) {
 func TestPlay(t *testing.T) {
 	for options := range byte(64) {
 		p := newPlay(t, options)
-		for script := random(8000, uint64(options)+1000); len(script) > 0; {
+		for script := random(3000, uint64(options)+1000); len(script) > 0; {
 			script = p.step(script)
 		}
 		p.check()

@@ -70,7 +70,7 @@ func (s *Switch) learn(at Stamp, p *port, n *Note, out []Event) []Event {
 func (s *Switch) settle(at Stamp, p *port, n *Note, m moves, out []Event) []Event {
 	if p.macs >= s.quota(p) {
 		if !p.full.Swap(true) {
-			out = append(out, Event{Kind: EventQuota, Port: p.id, VID: n.VID, MAC: n.MAC})
+			out = p.report(at, Event{Kind: EventQuota, VID: n.VID, MAC: n.MAC}, out)
 		}
 		return out
 	}
@@ -109,7 +109,7 @@ func (s *Switch) freeze(at Stamp, p *port, n *Note, e *entry, m moves, out []Eve
 	f := newEntry(at, home.id, kind)
 	f.frozen = at + Stamp(freezeTime)
 	s.enter(at, keyOf(n.VID, n.MAC), f)
-	return append(out, Event{Kind: EventFrozen, Port: p.id, VID: n.VID, MAC: n.MAC})
+	return p.report(at, Event{Kind: EventFrozen, VID: n.VID, MAC: n.MAC}, out)
 }
 
 // meet learns that an IP address is at a MAC, if that is at p. When two disagree,
@@ -124,12 +124,12 @@ func (s *Switch) meet(at Stamp, p *port, n *Note, out []Event) []Event {
 	if old := s.view.neighbours.get(s.view.hasher.ip(k), k); old != nil {
 		s.part(k, old)
 		if old.port != p.id && old.mac != n.MAC && !aged(&old.seen, at, s.view.NeighbourAge) {
-			return append(out, Event{Kind: EventConflict, Port: p.id, VID: n.VID, MAC: n.MAC, IP: n.IP})
+			return p.report(at, Event{Kind: EventConflict, VID: n.VID, MAC: n.MAC, IP: n.IP}, out)
 		}
 	}
 	if p.neighbours >= s.view.MaxNeighbours {
 		if !p.neighboursFull.Swap(true) {
-			out = append(out, Event{Kind: EventQuota, Port: p.id, VID: n.VID, MAC: n.MAC, IP: n.IP})
+			out = p.report(at, Event{Kind: EventQuota, VID: n.VID, MAC: n.MAC, IP: n.IP}, out)
 		}
 		return out
 	}

@@ -360,6 +360,30 @@ func TestFreezeAtHome(t *testing.T) {
 	}
 }
 
+// TestEventsBounded: a peer that quarrels all the time does not fill the log.
+func TestEventsBounded(t *testing.T) {
+	x := newNode(t, Config{MaxMACs: 3, MaxNeighbours: 1}, 2)
+	for i := range 1000 {
+		x.wait(time.Millisecond)
+		for p := range Port(2) {
+			x.frame(p+1, isAt(macL, macA+ether.MAC(p), ipB, ipL))     // two for one address
+			x.frame(p+1, isAt(macL, macA+ether.MAC(p), ipA, ipL))     // more than one
+			x.frame(p+1, plain(macL, macC+ether.MAC(i%200)<<8))       // many, to and fro
+			x.frame(p+1, plain(macTAP, macC+ether.MAC(i/7%200)<<8+1)) // and some
+		}
+	}
+	kinds := map[EventKind]int{}
+	for _, e := range x.events {
+		kinds[e.Kind]++
+		if kinds[e.Kind] > 2 { // one of each port
+			t.Fatalf("a third event like %+v", e)
+		}
+	}
+	if kinds[EventConflict] == 0 || kinds[EventQuota] == 0 {
+		t.Errorf("events %v", kinds)
+	}
+}
+
 // TestStaleNotes: the data path has seen another view than control has now.
 func TestStaleNotes(t *testing.T) {
 	x := newNode(t, Config{MAC: macTAP, Binding: BindFirst}, 3)

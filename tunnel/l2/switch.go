@@ -79,6 +79,9 @@ func (p *port) with(o PortOptions) *port {
 		q.drops[i].Store(p.drops[i].Load())
 		q.alarms[i].last.Store(p.alarms[i].last.Load())
 	}
+	for i := range p.raised {
+		q.raised[i].last.Store(p.raised[i].last.Load())
+	}
 	for i := range p.flows {
 		q.flows[i].full.Store(p.flows[i].full.Load())
 	}

@@ -48,7 +48,7 @@ func TestTable(t *testing.T) {
 			model map[key]int
 		}
 		var old []version
-		for i := range 2000 {
+		for i := range 1000 {
 			k := key(r.IntN(150))
 			switch r.IntN(10) {
 			case 0, 1, 2, 3, 4, 5:
@@ -69,7 +69,7 @@ func TestTable(t *testing.T) {
 			if x.n != len(model) {
 				t.Fatalf("%s, change %d: %d entries, want %d", name, i, x.n, len(model))
 			}
-			if i%200 == 0 {
+			if i%100 == 0 {
 				old = append(old, version{x, maps.Clone(model)})
 			}
 		}
