@@ -10,7 +10,9 @@
 //
 // A [Snooper] is owned by the goroutine that has the control state. The data path
 // asks [gmp.Classify] about every multicast packet, and an immutable [View] where it
-// goes. A packet from a peer goes to the TAP and nowhere else.
+// goes. From the TAP, a packet of class Member goes to the Snooper only, one of class
+// Router to the Snooper and on its way. A packet from a peer goes to the TAP and
+// nowhere else, unless it is of class Member: then it is dropped.
 //
 // # Every TAP is a link of its own
 //

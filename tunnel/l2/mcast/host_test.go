@@ -197,7 +197,7 @@ func (h *testHost) packet(group, source netip.Addr) {
 	h.last[group] = h.n.m.now
 }
 
-// since returns how long after a time the last wanted packet came, and forgets gaps.
+// forget forgets what has come.
 func (h *testHost) forget() {
 	h.gap, h.last = 0, map[netip.Addr]time.Time{}
 	h.got, h.other = map[netip.Addr]int{}, map[netip.Addr]int{}

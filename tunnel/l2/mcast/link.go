@@ -285,12 +285,21 @@ func (s *Snooper) peerAsks(q question) {
 	}
 }
 
+// relayPause is the least time between questions about one group, or about its
+// sources, that are passed on. A querier repeats its own after a second.
+const relayPause = 200 * time.Millisecond
+
 // relay passes a question on to the peers that want the group.
 func (s *Snooper) relay(k key, sources []netip.Addr) {
 	m := s.mesh[k]
 	if m == nil {
 		return
 	}
+	kind := min(len(sources), 1)
+	if s.now.Before(m.relayed[kind].Add(relayPause)) {
+		return
+	}
+	m.relayed[kind] = s.now
 	if len(sources) > maxEntrySources {
 		sources = sources[:maxEntrySources]
 	}

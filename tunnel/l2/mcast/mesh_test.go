@@ -58,7 +58,6 @@ type node struct {
 	sent   []gmp.Message // to the TAP
 	events []Event
 	copies int // of packets sent to peers
-	early  int // packets sent to peers in doubt
 }
 
 // tapDelay is how long a frame takes from a host to its node.

@@ -38,6 +38,8 @@ type meshGroup struct {
 	allow, block []netip.Addr
 	left         int // reports of the change that are to be sent
 	alarm        alarm
+
+	relayed [2]time.Time // the last question passed on: about the group, about sources
 }
 
 // A member is what one peer wants.

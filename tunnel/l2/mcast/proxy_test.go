@@ -262,3 +262,43 @@ func TestRouterThroughMesh(t *testing.T) {
 		}
 	})
 }
+
+// TestRelay: a question goes to the peers that want the group, not too often, and with
+// the S flag to nobody.
+func TestRelay(t *testing.T) {
+	p := newTap(t, Config{})
+	peers := knows(t, p.s, 1, 2, 3)
+	peers[1].tell(wanted(0, wide, exclude))
+	peers[2].tell(wanted(0, wide, include, "10.9.0.1"))
+	peers[3].tell(wanted(5, wide, exclude))
+	asks := func(at time.Duration, suppress bool, sources ...string) (list []uint32) {
+		q := query("10.0.0.9")
+		q.Group, q.Sources, q.Suppress = ip(wide), ips(sources...), suppress
+		for _, x := range p.s.Local(start.Add(at), 0, MAC{2, 9}, q.Append(nil), nil) {
+			if x.Kind != ToPeer {
+				continue
+			}
+			if u, err := parseUpdate(x.Packet); err == nil && len(u.questions) == 1 && u.questions[0].group == ip(wide) && len(u.questions[0].sources) == len(sources) {
+				list = append(list, x.Port)
+			}
+		}
+		return list
+	}
+	for i, c := range []struct {
+		at       time.Duration
+		suppress bool
+		sources  []string
+		want     []uint32
+	}{
+		{0, false, nil, []uint32{1, 2}},
+		{time.Millisecond, false, nil, nil},
+		{2 * time.Millisecond, false, []string{"10.9.0.1"}, []uint32{1, 2}},
+		{100 * time.Millisecond, true, nil, nil},
+		{200 * time.Millisecond, false, nil, []uint32{1, 2}},
+		{600 * time.Millisecond, true, nil, nil},
+	} {
+		if got := asks(c.at, c.suppress, c.sources...); !slices.Equal(got, c.want) {
+			t.Errorf("step %d: goes to %v, want %v", i+1, got, c.want)
+		}
+	}
+}

@@ -15,7 +15,7 @@ const (
 	sender, sender6 = "10.0.0.99", "2001:db8::99"
 )
 
-// A family is one of IPv4 and IPv6, for tests that are the same for both (R9).
+// A familyOf is one of IPv4 and IPv6, for tests that are the same for both (R9).
 type familyOf struct {
 	name          string
 	v6            bool
@@ -239,7 +239,7 @@ func TestR10Restart(t *testing.T) {
 	}
 }
 
-// TestR1OneCopy and R2: groups that share an Ethernet address are different groups,
+// TestR1OneCopy, and R2: groups that share an Ethernet address are different groups,
 // and each packet comes once.
 func TestR1OneCopy(t *testing.T) {
 	for _, groups := range [][]string{{"239.1.2.3", "224.1.2.3", "239.129.2.3"}, {"ff15::1:0:1", "ff15::2:0:1", "ff15::3:0:1"}} {
@@ -395,51 +395,6 @@ func TestR8VLANRestart(t *testing.T) {
 	m.run(30 * time.Second)
 	if h.gap > 2*time.Second || h.got[ip(wide)] < 270 {
 		t.Errorf("%d packets, longest gap %v, want at most 2s", h.got[ip(wide)], h.gap)
-	}
-}
-
-// TestR5Routers: a node with a router gets all multicast of the VLAN, by what the
-// router says or by configuration, until it says nothing more.
-func TestR5Routers(t *testing.T) {
-	pim := []byte("\x45\xc0\x00\x26\x00\x00\x00\x00\x01\x67\x16\x9b\xc0\x00\x02\x09\xe0\x00\x00\x0d\x20\x00\xdf\x7a\x00\x01\x00\x02\x00\x69\x00\x14\x00\x04\x00\x00\x00\x01")
-	for _, c := range []struct {
-		name string
-		mr   bool
-		make func(n *node)
-		ends bool
-	}{
-		{"querier", false, func(n *node) { n.host(0, false, 3).say(query("10.0.2.9")) }, true},
-		{"PIM", false, func(n *node) { n.do(n.s.Local(n.m.now, 0, MAC{2, 9}, pim, nil)) }, true},
-		{"configured", true, func(*node) {}, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			m := newMesh(t, 3, func(i int, cfg *Config) { cfg.Mrouter = c.mr && i == 2 })
-			m.run(settled)
-			c.make(m.nodes[2])
-			m.run(10 * time.Second)
-			to := func(vid uint16, group string) []uint32 {
-				p, _ := m.nodes[0].s.View().Ports(vid, ip(group), ip(sender))
-				return p
-			}
-			m.nodes[1].host(0, false, 3).join(wide)
-			m.run(20 * time.Second)
-			if got := to(0, "239.9.9.9"); !slices.Equal(got, []uint32{2}) {
-				t.Errorf("nobody has joined: goes to %v, want the router's node", got)
-			}
-			if got := to(0, wide); !slices.Equal(got, []uint32{1, 2}) {
-				t.Errorf("one has joined: goes to %v, want him and the router's node", got)
-			}
-			if got := to(7, "239.9.9.9"); (len(got) == 1) != c.mr {
-				t.Errorf("another VLAN: goes to %v", got)
-			}
-			if p, _ := m.nodes[0].s.View().Ports(0, ip(wide6), ip(sender6)); (len(p) == 1) != c.mr {
-				t.Errorf("IPv6: goes to %v", p)
-			}
-			m.run(400 * time.Second)
-			if got := to(0, "239.9.9.9"); (len(got) == 0) != c.ends {
-				t.Errorf("long after: goes to %v", got)
-			}
-		})
 	}
 }
 

@@ -226,10 +226,7 @@ func (s *Snooper) emit(vid uint16, m *gmp.Message) {
 	s.out = append(s.out, Out{Kind: ToTAP, VID: vid, Dst: gmp.MAC(m.Dst), Packet: m.Append(nil)})
 }
 
-// random returns a duration in (0, d].
+// random returns a duration in (0, d], or a moment.
 func (s *Snooper) random(d time.Duration) time.Duration {
-	if d <= 0 {
-		return 0
-	}
-	return 1 + time.Duration(s.rand.Int64N(int64(d)))
+	return 1 + time.Duration(s.rand.Int64N(int64(max(d, 1))))
 }

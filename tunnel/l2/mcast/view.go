@@ -104,7 +104,9 @@ func (v *views) touch(k key) {
 	v.dirty[k] = struct{}{}
 }
 
-// View returns the present view: the one before, if nothing has changed.
+// View returns the present view: the one before, if nothing has changed. A change of
+// one group copies a small part; one of routers or peers makes it anew, which with
+// 1,000 groups of 50 peers takes milliseconds: ask once after a batch of calls.
 func (s *Snooper) View() *View {
 	v := &s.views
 	switch {

@@ -108,6 +108,81 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// TestRefusesRouters changes what routers say.
+func TestRefusesRouters(t *testing.T) {
+	const pim, pim6 = "45c00026000000000167169bc0000209e000000d2000df7a0001000200690014000400000001", "60000000000a6701fe800000000000000000000000000009ff02000000000000000000000000000d2000e188000100020069"
+	const dvmrp, mrd6 = "45c0001c0000000001021713c0000209e00000041301edf0000aff03", "6000000000100001fe800000000000000000000000000009ff02000000000000000000000000006a3a0005020000010097146a33007d0002"
+	for _, c := range []struct {
+		name, hex string
+		at        int // 0: no change
+		v         byte
+		fix       bool // the checksums are right again
+		want      error
+	}{
+		{"hello of PIM", pim, 0, 0, false, nil},
+		{"register of PIM", pim, 20, 0x21, true, ErrOther},
+		{"checksum of PIM", pim, 25, 9, false, ErrChecksum},
+		{"checksum of PIM, IPv6", pim6, 47, 9, false, ErrChecksum},
+		{"option beyond the end", pim, 27, 99, true, ErrShort},
+		{"TTL of PIM", pim, 8, 64, true, ErrHops},
+		{"hop limit of PIM", pim6, 7, 64, false, ErrHops},
+		{"DVMRP, but no probe", dvmrp, 21, 2, true, ErrOther},
+		{"advertisement without router alert", mrd6, 42, 1, false, ErrRouterAlert},
+		{"advertisement: checksum", mrd6, 49, 1, false, ErrChecksum},
+		{"hop-by-hop header beyond the end", mrd6, 41, 9, false, ErrShort},
+		{"option of the header beyond the end", mrd6, 43, 99, false, ErrRouterAlert},
+		{"padding before the router alert", mrd6, 42, 0, false, ErrRouterAlert},
+	} {
+		b := unhex(t, c.hex)
+		if c.at > 0 {
+			b[c.at] = c.v
+		}
+		if c.fix {
+			reseal(b)
+		}
+		if _, err := Parse(b); !errors.Is(err, c.want) {
+			t.Errorf("%s: error %v, want %v", c.name, err, c.want)
+		}
+	}
+}
+
+// TestLengths: messages that are too short for their type, with good checksums.
+func TestLengths(t *testing.T) {
+	old := mldQuery1()
+	for _, c := range []struct {
+		name string
+		m    Message
+		cut  int // bytes from the end
+		want error
+	}{
+		{"query of MLD", old, 1, ErrShort},
+		{"report of MLD", mldReport(), 37, ErrShort},
+		{"MLD without type", mldReport(), 42, ErrShort},
+		{"source of MLD", mldReport(), 1, ErrShort},
+		{"report of IGMP", v2Report(), 1, ErrShort},
+		{"IGMP without checksum", v2Report(), 5, ErrShort},
+		{"query of IGMP between two versions", v3Query(), 5, ErrShort},
+		{"source of IGMP", v3Report(), 1, ErrShort},
+	} {
+		b := c.m.Append(nil)
+		b = b[:len(b)-c.cut]
+		if b[0]>>4 == 4 {
+			binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
+		} else {
+			binary.BigEndian.PutUint16(b[4:], uint16(len(b)-headerV6))
+		}
+		if len(b)-24 >= 4 && (b[0]>>4 == 4 || len(b)-48 >= 4) {
+			reseal(b)
+		} else {
+			copy(b[10:], []byte{0, 0})
+			binary.BigEndian.PutUint16(b[10:], checksum(0, b[:24]))
+		}
+		if _, err := Parse(b); !errors.Is(err, c.want) {
+			t.Errorf("%s: error %v, want %v", c.name, err, c.want)
+		}
+	}
+}
+
 // TestReportWithoutAddress: a host that checks its address has none (RFC 3590).
 func TestReportWithoutAddress(t *testing.T) {
 	m := mldReport()
