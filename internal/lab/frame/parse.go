@@ -278,3 +278,13 @@ func addr(b []byte) netip.Addr {
 	a, _ := netip.AddrFromSlice(b)
 	return a
 }
+
+// ParseIP reads a packet, which a frame has behind its EtherType.
+func ParseIP(b []byte) (f Frame, err error) {
+	if len(b) > 0 && b[0]>>4 == 6 {
+		f.EtherType = EtherTypeIPv6
+		return f, f.parseIPv6(b)
+	}
+	f.EtherType = EtherTypeIPv4
+	return f, f.parseIPv4(b)
+}
