@@ -92,10 +92,21 @@ func (b *Bridge) Index() uint32 { return b.index }
 
 // Set changes what is set in o and leaves the rest alone.
 func (b *Bridge) Set(o BridgeOptions) error {
-	attrs := o.attrs()
-	if len(attrs) == 0 {
-		return nil
+	// In one request, the kernel would start its querier with the old times.
+	querier := BridgeOptions{Querier: o.Querier}
+	o.Querier = nil
+	for _, o := range []BridgeOptions{o, querier} {
+		if attrs := o.attrs(); len(attrs) > 0 {
+			if err := b.set(attrs, o.VLANFiltering != nil); err != nil {
+				return err
+			}
+		}
 	}
+	return nil
+}
+
+// set changes options; vlans says that those of VLANs are among them.
+func (b *Bridge) set(attrs []bridgeAttr, vlans bool) error {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
 	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	msg.Index = int32(b.index)
@@ -111,7 +122,7 @@ func (b *Bridge) Set(o BridgeOptions) error {
 		_, err := req.Execute(unix.NETLINK_ROUTE, 0)
 		return err
 	})
-	if err != nil && o.VLANFiltering != nil && errors.Is(err, unix.EOPNOTSUPP) {
+	if err != nil && vlans && errors.Is(err, unix.EOPNOTSUPP) {
 		err = &hinted{err, "the kernel needs CONFIG_BRIDGE_VLAN_FILTERING; without, a bridge does not look at tags"}
 	}
 	return b.node.wrap("set options of bridge "+b.name, err)
@@ -130,6 +141,7 @@ func (o BridgeOptions) attrs() (attrs []bridgeAttr) {
 		value *bool
 	}{
 		{unix.IFLA_BR_MCAST_SNOOPING, o.Snooping},
+		{unix.IFLA_BR_MCAST_QUERIER, o.Querier},
 		{unix.IFLA_BR_MCAST_QUERY_USE_IFADDR, o.QueryUseAddress},
 		{unix.IFLA_BR_VLAN_FILTERING, o.VLANFiltering},
 	} {
@@ -167,10 +179,6 @@ func (o BridgeOptions) attrs() (attrs []bridgeAttr) {
 		if v.value != 0 {
 			attrs = append(attrs, bridgeAttr{v.kind, nl.Uint32Attr(v.value)})
 		}
-	}
-	// The querier comes last: it begins with the times that are set by then.
-	if o.Querier != nil {
-		attrs = append(attrs, bridgeAttr{unix.IFLA_BR_MCAST_QUERIER, flagAttr(*o.Querier)})
 	}
 	return attrs
 }
