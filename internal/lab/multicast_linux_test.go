@@ -35,6 +35,14 @@ var quickBridge = BridgeOptions{
 // newLAN makes the LAN and waits until its bridge does not flood any more.
 func newLAN(t *testing.T, o BridgeOptions) *testLAN {
 	t.Helper()
+	n := newLANOf(t, o)
+	n.awaitSnooping(t)
+	return n
+}
+
+// newLANOf makes the LAN; it may flood for a while.
+func newLANOf(t *testing.T, o BridgeOptions) *testLAN {
+	t.Helper()
 	n := &testLAN{lab: newLab(t, Options{})}
 	n.sw = addNode(t, n.lab, "sw")
 	var err error
@@ -45,7 +53,6 @@ func newLAN(t *testing.T, o BridgeOptions) *testLAN {
 		n.hosts[i] = addNode(t, n.lab, string(rune('a'+i)))
 		n.plug(t, n.hosts[i], "eth0", fmt.Sprintf("p%d", i), i+11)
 	}
-	n.awaitSnooping(t)
 	return n
 }
 

@@ -147,8 +147,8 @@ func (r *router) run(ctx context.Context, events <-chan mrouteEvent) error {
 // event takes what the kernel says.
 func (r *router) event(now clock.Instant, e mrouteEvent) {
 	if e.unknown {
-		// What comes from downstream is not routed: the kernel gets a route
-		// with no way out, and does not ask again.
+		// What comes from downstream is not routed: the kernel drops it, and
+		// asks again some seconds later.
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		s := stream{e.source, e.group}
