@@ -135,7 +135,7 @@ func packetSocket(index int, o WatchOptions) (fd int, err error) {
 		}
 	}
 	// The protocol is in the network's byte order.
-	const all = unix.ETH_P_ALL<<8&0xff00 | unix.ETH_P_ALL>>8
+	all := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, unix.ETH_P_ALL))
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: index}); err != nil {
 		return -1, os.NewSyscallError("bind", err)
 	}
