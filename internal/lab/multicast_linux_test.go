@@ -23,8 +23,6 @@ type testLAN struct {
 
 const testPort = 5004
 
-var testGroup = netip.MustParseAddr("239.1.2.3")
-
 // quickBridge asks often, so that tests take seconds.
 var quickBridge = BridgeOptions{
 	Snooping: On, Querier: On, IGMPVersion: 3, MLDVersion: 2,

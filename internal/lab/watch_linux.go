@@ -243,7 +243,10 @@ func (w *Watch) Send(b []byte) error {
 		_, err = unix.Write(int(fd), b)
 		return err != unix.EAGAIN
 	})
-	if err = errors.Join(ready, err); err != nil {
+	if ready != nil {
+		err = os.ErrClosed
+	}
+	if err != nil {
 		return fmt.Errorf("lab: send a frame on %s in namespace %s: %w", w.on.name, w.on.ns.name, err)
 	}
 	return nil
@@ -299,7 +302,7 @@ func (w *Watch) Dropped() (int, error) {
 	if ready := w.conn.Control(func(fd uintptr) {
 		stats, err = unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS)
 	}); ready != nil {
-		return 0, ready
+		return 0, os.ErrClosed
 	}
 	if err != nil {
 		return 0, os.NewSyscallError("getsockopt", err)

@@ -145,7 +145,7 @@ func (m *mroute) read(ctx context.Context, events chan<- mrouteEvent) error {
 			n, oobn, _, _, err = unix.Recvmsg(int(fd), b, oob, 0)
 			return err != unix.EAGAIN
 		})
-		if isClosed(ready) || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return nil
 		}
 		if err := errors.Join(ready, err); err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -267,6 +266,3 @@ type mrouteEvent struct {
 	index   int
 	message frame.Message
 }
-
-// isClosed reports whether an error only says that somebody closed the socket.
-func isClosed(err error) bool { return errors.Is(err, os.ErrClosed) || errors.Is(err, net.ErrClosed) }
