@@ -186,20 +186,3 @@ func (f *BridgeFabric) State(port int, group netip.Addr) (s scenario.State, err 
 	}
 	return s, nil
 }
-
-// state returns the entry of a group as a state.
-func (e MDBEntry) state() scenario.State {
-	s := scenario.State{Mode: scenario.Exclude}
-	if e.Include {
-		s.Mode = scenario.Include
-	}
-	for _, source := range e.Sources {
-		switch {
-		case source.Timer > 0:
-			s.Wanted = append(s.Wanted, source.Addr)
-		case !e.Include:
-			s.Refused = append(s.Refused, source.Addr)
-		}
-	}
-	return s
-}

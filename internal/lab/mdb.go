@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"campagnol/internal/lab/scenario"
 )
 
 // An MDB is what a kernel's bridge knows about multicast: which of its ports
@@ -264,4 +266,21 @@ func (e MDBEntry) String() string {
 		group = e.GroupMAC.String()
 	}
 	return fmt.Sprintf("port %d vid %d (%s, %s) %s %v %v%s", e.Port, e.VID, source, group, mode, e.Sources, e.Timer, flags)
+}
+
+// state returns the entry of a group as a state.
+func (e MDBEntry) state() scenario.State {
+	s := scenario.State{Mode: scenario.Exclude}
+	if e.Include {
+		s.Mode = scenario.Include
+	}
+	for _, source := range e.Sources {
+		switch {
+		case source.Timer > 0:
+			s.Wanted = append(s.Wanted, source.Addr)
+		case !e.Include:
+			s.Refused = append(s.Refused, source.Addr)
+		}
+	}
+	return s
 }

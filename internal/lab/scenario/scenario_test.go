@@ -102,7 +102,7 @@ func versionTwo() []Scenario {
 }
 
 // play runs a scenario on a model in virtual time.
-func play(t *testing.T, m *model, s Scenario) (err error, took time.Duration) {
+func play(t *testing.T, m *model, s Scenario) (took time.Duration, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		m.membership = time.Minute
@@ -113,7 +113,7 @@ func play(t *testing.T, m *model, s Scenario) (err error, took time.Duration) {
 		err = Run(t.Context(), inspected{m}, s, Options{Tags: []frame.Tag{{VID: 3}}, Log: t.Logf})
 		took = time.Since(start)
 	})
-	return err, took
+	return took, err
 }
 
 func TestRun(t *testing.T) {
@@ -123,7 +123,7 @@ func TestRun(t *testing.T) {
 		t.Fatalf("there are %d scenarios of version 2, want 6", len(scenarios))
 	}
 	for _, s := range scenarios {
-		if err, took := play(t, &model{}, s); err != nil || took > 10*time.Second {
+		if took, err := play(t, &model{}, s); err != nil || took > 10*time.Second {
 			t.Errorf("%s: error %v after %v, want none within 10s", s.Name, err, took)
 		}
 	}
@@ -147,7 +147,7 @@ func TestRunFindsMistakes(t *testing.T) {
 		{"broken", &model{broken: errors.New("no cable")}, "send into port 0: no cable", 0},
 		{"believes", &model{believes: true}, "port 3 believes EXCLUDE(; ), want nothing", 5 * time.Second},
 	} {
-		err, took := play(t, c.model, s)
+		took, err := play(t, c.model, s)
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), s.Name) {
 			t.Errorf("%s: error %v, want one with %q", c.name, err, c.want)
 		}
