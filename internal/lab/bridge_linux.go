@@ -225,13 +225,23 @@ func (b *Bridge) SetFastLeave(ifname string, fast bool) error {
 	})
 }
 
+// mdbTries is how often the kernel is asked for a database that changes.
+const mdbTries = 10
+
 // MDB returns what the bridge knows about multicast.
 func (b *Bridge) MDB() (MDB, error) {
-	req := nl.NewNetlinkRequest(unix.RTM_GETMDB, unix.NLM_F_DUMP)
-	req.AddData(&portMsg{})
 	var messages [][]byte
 	err := b.node.Do(func() (err error) {
-		messages, err = req.Execute(unix.NETLINK_ROUTE, 0)
+		// The kernel says when interfaces came or went while it told, and has
+		// to be asked again.
+		for range mdbTries {
+			req := nl.NewNetlinkRequest(unix.RTM_GETMDB, unix.NLM_F_DUMP)
+			req.AddData(&portMsg{})
+			messages, err = req.Execute(unix.NETLINK_ROUTE, 0)
+			if !errors.Is(err, nl.ErrDumpInterrupted) {
+				break
+			}
+		}
 		return err
 	})
 	var all, m MDB

@@ -1,8 +1,12 @@
 package lab
 
 import (
+	"net/netip"
+	"strings"
 	"testing"
+	"time"
 
+	"campagnol/internal/lab/frame"
 	"campagnol/internal/lab/scenario"
 )
 
@@ -36,6 +40,57 @@ func TestScenarios(t *testing.T) {
 					t.Log(e)
 				}
 			}
+		})
+	}
+}
+
+// TestScenariosTagged plays scenarios in a VLAN, one after the other on one
+// bridge. A bridge that does not keep VLANs apart does the same with tags as
+// without.
+func TestScenariosTagged(t *testing.T) {
+	t.Parallel()
+	f := newFabric(t, OracleOptions(false))
+	played := 0
+	for i, s := range scenario.All() {
+		if s.Quick || strings.HasPrefix(s.Name, "MLD") {
+			continue
+		}
+		played++
+		s = s.On(netip.AddrFrom4([4]byte{239, 42, 0, byte(i)}))
+		tags := []frame.Tag{{VID: 42, Priority: 5}}
+		s.Steps = s.Steps[:min(len(s.Steps), 3)] // what is at once
+		if err := scenario.Run(testContext(t), f, s, scenario.Options{Tags: tags, Log: t.Logf}); err != nil {
+			t.Error(err)
+		}
+	}
+	tagged := f.Port(1).Count(func(s Sighting) bool { return s.Frame.VID() == 42 && s.Frame.DstIP.IsMulticast() })
+	if tagged < played {
+		t.Errorf("%d tagged frames to groups came out of port 1, want one of each of %d scenarios at least", tagged, played)
+	}
+}
+
+// TestFabricIsMistaken breaks the bridge in ways that a scenario has to find: it
+// floods, and it
+// remembers too long.
+func TestFabricIsMistaken(t *testing.T) {
+	t.Parallel()
+	all := scenario.All()
+	for _, c := range []struct {
+		name    string
+		options BridgeOptions
+		want    string
+	}{
+		{"no snooping", BridgeOptions{Snooping: Off}, "port 1 1 times, want 0"},
+		{"asks too long", BridgeOptions{LastMemberInterval: time.Minute}, "nobody answers"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFabric(t, OracleOptions(false))
+			if err := f.Bridge.Set(c.options); err != nil {
+				t.Fatal(err)
+			}
+			err := scenario.Run(testContext(t), f, all[0], scenario.Options{Grace: 200 * ms, Patience: 5 * time.Second})
+			wantError(t, all[0].Name, err, c.want)
 		})
 	}
 }

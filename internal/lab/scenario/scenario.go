@@ -134,6 +134,25 @@ func (s Scenario) Stranger() netip.Addr {
 	return netip.MustParseAddr("192.0.2.250")
 }
 
+// On returns the scenario with another group of the same family. With a group
+// for each, scenarios can be played one after the other on one fabric: what one
+// leaves behind stays until its timers end.
+func (s Scenario) On(group netip.Addr) Scenario {
+	steps := slices.Clone(s.Steps)
+	for i := range steps {
+		m := &steps[i].Report
+		if m.Group == s.Group {
+			m.Group = group
+		}
+		m.Records = slices.Clone(m.Records)
+		for j := range m.Records {
+			m.Records[j].Group = group
+		}
+	}
+	s.Group, s.Steps = group, steps
+	return s
+}
+
 // Times of fabrics: those that a scenario needs to be over in seconds, and to
 // hold on a machine that is busy.
 const (

@@ -236,3 +236,33 @@ func TestAll(t *testing.T) {
 		}
 	}
 }
+
+func TestOn(t *testing.T) {
+	t.Parallel()
+	all := All()
+	for i, s := range all {
+		group := netip.AddrFrom4([4]byte{239, 9, 9, byte(i)})
+		if s.Group.Is6() {
+			group = netip.MustParseAddr("ff15::9:9")
+		}
+		moved := s.On(group)
+		if moved.Group != group || len(moved.Steps) != len(s.Steps) {
+			t.Errorf("%s: moved to %v with %d steps, want %v with %d", s.Name, moved.Group, len(moved.Steps), group, len(s.Steps))
+		}
+		for j, step := range moved.Steps {
+			was := s.Steps[j]
+			if was.Report.Group.IsValid() && step.Report.Group != group {
+				t.Errorf("%s: %s: the report is about %v, want %v", s.Name, step.Name, step.Report.Group, group)
+			}
+			for k, r := range step.Report.Records {
+				if before := was.Report.Records[k]; r.Group != group || before.Group != s.Group || r.Type != before.Type {
+					t.Errorf("%s: %s: the record %+v became %+v", s.Name, step.Name, before, r)
+				}
+			}
+		}
+	}
+	s := versionTwo()[0].On(netip.MustParseAddr("239.7.7.7"))
+	if _, err := play(t, &model{}, s); err != nil {
+		t.Error(err)
+	}
+}
