@@ -302,3 +302,83 @@ func TestProgramsAreInside(t *testing.T) {
 		t.Error("a program that has ended answers")
 	}
 }
+
+// TestRestart has the receiver and then the sender start again, each as another
+// process, and tells the streams apart.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	n := newLAN(t, quickBridge)
+	group := netip.MustParseAddr("ff15::5678")
+	o := program.SenderOptions{Interface: "eth0", Groups: []netip.Addr{group}, Port: testPort, Rate: 50}
+	s := startSender(t, n.hosts[0], o)
+	r := startReceiver(t, n.hosts[1])
+	m := program.Membership{Interface: "eth0", Group: group}
+	first := awaitReceived(t, r, group, join(t, r, m))
+	// Killed, a receiver does not leave by itself, but its kernel does.
+	if err := r.Signal(os.Kill); err != nil {
+		t.Fatal(err)
+	}
+	<-r.Exited()
+	again, err := n.hosts[1].StartReceiver(testContext(t), "again", program.ReceiverOptions{Port: testPort})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := awaitReceived(t, again, group, join(t, again, m)); got.Run != first.Run || got.Seq <= first.Seq {
+		t.Errorf("after the receiver's restart it gets %+v, want a later one of the stream of %+v", got, first)
+	}
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	stopped := clock.Now()
+	if _, err := n.hosts[0].StartSender(testContext(t), "again", o); err != nil {
+		t.Fatal(err)
+	}
+	if got := awaitReceived(t, again, group, stopped); got.Run == first.Run {
+		t.Errorf("after the sender's restart comes %+v, of the old stream", got)
+	}
+}
+
+// TestStorm has a sender that sends broadcasts as fast as it is told, and
+// counts at the other hosts: each has the same, and nothing twice.
+func TestStorm(t *testing.T) {
+	t.Parallel()
+	n := newLAN(t, quickBridge)
+	var watches []*Watch
+	for _, h := range n.hosts[1:] {
+		watches = append(watches, watch(t, h, WatchOptions{Incoming: true, Filter: FilterUDP(testPort)}))
+	}
+	s := startSender(t, n.hosts[0], program.SenderOptions{Groups: []netip.Addr{netip.MustParseAddr("255.255.255.255")}, Rate: 2000})
+	enough := func(s Sighting) bool {
+		p, err := program.ParsePayload(s.Frame.Payload)
+		return err == nil && p.Seq >= 1000
+	}
+	for _, w := range watches {
+		if _, err := w.Await(testContext(t), 0, enough); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sent, err := s.Pause(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, w := range watches {
+		last := func(s Sighting) bool {
+			p, err := program.ParsePayload(s.Frame.Payload)
+			return err == nil && p.Seq == sent.Count-1
+		}
+		if _, err := w.Await(testContext(t), 0, last); err != nil {
+			t.Fatal(err)
+		}
+		seqs := map[uint64]bool{}
+		for _, s := range w.Seen() {
+			p, err := program.ParsePayload(s.Frame.Payload)
+			if err != nil || p.Run != sent.Run || seqs[p.Seq] || s.Frame.Dst != frame.Broadcast {
+				t.Fatalf("host %d saw %v, which is twice or of somebody else (%v)", i, s, err)
+			}
+			seqs[p.Seq] = true
+		}
+		if dropped, err := w.Dropped(); err != nil || uint64(len(seqs)+dropped)+sent.Failed < sent.Count {
+			t.Errorf("host %d saw %d of %d frames, and %d were dropped (%v)", i, len(seqs), sent.Count, dropped, err)
+		}
+	}
+}

@@ -34,52 +34,48 @@ func describe(queries []frame.Message) string {
 	return strings.Join(all, ", ")
 }
 
-// TestQuerier plays with time: each step is what is heard at a time, and what
-// is asked and wanted then.
-func TestQuerier(t *testing.T) {
-	t.Parallel()
-	type step struct {
-		at    time.Duration
-		hear  frame.Message
-		ask   string
-		wants string // sources that the group is wanted from
-	}
+// A querierStep is what is heard at a time, and what is asked and wanted then.
+type querierStep struct {
+	at    time.Duration
+	hear  frame.Message
+	ask   string
+	wants string // sources that the group is wanted from
+}
+
+// querierCases are stories of a querier.
+func querierCases() []querierCase {
 	v2report := frame.Message{Kind: frame.Report, Version: 2, Group: groupA}
 	v2leave := frame.Message{Kind: frame.Leave, Version: 2, Group: groupA}
 	const general, about = "v3 0.0.0.0 within 10s", "v3 239.1.1.1 within 1s"
 	var nothing frame.Message
-	for _, c := range []struct {
-		name    string
-		version uint8
-		steps   []step
-	}{
-		{"general queries", 0, []step{
+	return []querierCase{
+		{"general queries", 0, []querierStep{
 			{0, nothing, general, ""},
 			{31249 * ms, nothing, "", ""},
 			{31250 * ms, nothing, general, ""}, // a quarter of the interval
 			{156249 * ms, nothing, "", ""},
 			{156250 * ms, nothing, general, ""},
 		}},
-		{"version 2", 2, []step{
+		{"version 2", 2, []querierStep{
 			{0, nothing, "v2 0.0.0.0 within 10s", ""},
 			{1 * time.Second, v2report, "", "1 2"},
 			{2 * time.Second, v2leave, "v2 239.1.1.1 within 1s", "1 2"},
 			{3 * time.Second, nothing, "v2 239.1.1.1 within 1s", "1 2"},
 			{4 * time.Second, nothing, "", ""},
 		}},
-		{"the answer of another host", 3, []step{
+		{"the answer of another host", 3, []querierStep{
 			{0, v2report, general, "1 2"},
 			{1 * time.Second, v2leave, about, "1 2"},
 			{1500 * ms, v2report, "", "1 2"},
 			{20 * time.Second, nothing, "", "1 2"},
 		}},
-		{"membership ends", 3, []step{
+		{"membership ends", 3, []querierStep{
 			{0, record(frame.IsEx), general, "1 2"},
 			{40 * time.Second, nothing, general, "1 2"},
 			{259999 * ms, nothing, general, "1 2"},
 			{260 * time.Second, nothing, "", ""},
 		}},
-		{"sources", 3, []step{
+		{"sources", 3, []querierStep{
 			{0, record(frame.Allow, source1), general, "1"},
 			{1 * time.Second, record(frame.IsIn, source2), "", "1 2"},
 			{2 * time.Second, record(frame.Block, source1), about + " [10.0.0.1]", "1 2"},
@@ -88,19 +84,32 @@ func TestQuerier(t *testing.T) {
 			{5 * time.Second, record(frame.ToIn), "", "2"}, // nobody wanted it from anybody
 			{261 * time.Second, nothing, general, ""},
 		}},
-		{"from any to a source", 3, []step{
+		{"from any to a source", 3, []querierStep{
 			{0, record(frame.ToEx), general, "1 2"},
 			{1 * time.Second, record(frame.ToIn, source1), about, "1 2"},
 			{2 * time.Second, nothing, about, "1 2"},
 			{3 * time.Second, nothing, "", "1"},
 		}},
-		{"nothing begins with a leave", 3, []step{
+		{"nothing begins with a leave", 3, []querierStep{
 			{0, v2leave, general, ""},
 			{1 * time.Second, record(frame.Block, source1), "", ""},
 			{2 * time.Second, record(frame.ToIn), "", ""},
 			{3 * time.Second, frame.Message{Kind: frame.Report, Version: 2, Group: source1}, "", ""}, // not a group
 		}},
-	} {
+	}
+}
+
+// A querierCase is one of them.
+type querierCase struct {
+	name    string
+	version uint8
+	steps   []querierStep
+}
+
+// TestQuerier plays them, with time.
+func TestQuerier(t *testing.T) {
+	t.Parallel()
+	for _, c := range querierCases() {
 		start := clock.Instant(0).Add(time.Hour)
 		q := newQuerier(start, QuerierOptions{Version: c.version})
 		for _, s := range c.steps {
