@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"campagnol/internal/testenv"
 )
@@ -34,7 +35,7 @@ func TestDHCP(t *testing.T) {
 	if got.Addr().Less(o.First) || o.Last.Less(got.Addr()) || got.Bits() != 24 {
 		t.Errorf("the host got %v, want an address from %v to %v in a /24", got, o.First, o.Last)
 	}
-	r, err := guest.Ping(testContext(t), netip.MustParseAddr("10.77.0.12"), PingOptions{Count: 2, Interval: 5 * ms})
+	r, err := guest.Ping(testContext(t), netip.MustParseAddr("10.77.0.12"), PingOptions{Count: 2, Interval: 5 * ms, Patience: 10 * time.Second})
 	if err != nil || r.Received() != 2 {
 		t.Errorf("with its new address: %v (%v), want 2 answers", r, err)
 	}
@@ -64,7 +65,7 @@ ip=10.1.2.3 subnet=255.255.252.0 $script bound
 	if err := b.Interface("eth0").AddAddress(netip.MustParsePrefix("10.1.2.4/22")); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := b.Ping(testContext(t), got.Addr(), PingOptions{Count: 1}); err != nil || r.Received() != 1 {
+	if r, err := b.Ping(testContext(t), got.Addr(), PingOptions{Count: 1, Patience: 10 * time.Second}); err != nil || r.Received() != 1 {
 		t.Errorf("the interface does not have the address: %v (%v)", r, err)
 	}
 	_, err = b.RunDHCPClient(testContext(t), program("fails", "echo no lease, failing\nexit 1\n"), "eth0")
