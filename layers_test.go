@@ -62,7 +62,12 @@ var layers = map[string][]string{
 	"rdv":                {"internal/logging", "pki", "pki/policy", "pki/safefile", "punch", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"client":             {"punch", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/packet", "tunnel/record", "tunnel/segment"},
 
-	"internal/lab":   {},
+	"internal/lab/clock":    {},
+	"internal/lab/frame":    {},
+	"internal/lab/program":  {"internal/lab/clock", "internal/lab/frame"},
+	"internal/lab/scenario": {"internal/lab/frame"},
+
+	"internal/lab":   {"internal/lab/clock", "internal/lab/frame", "internal/lab/program", "internal/lab/scenario"},
 	"internal/bench": {"internal/cli", "internal/lab", "internal/version", "pki/ca"},
 
 	"client/campagnol": {

@@ -19,6 +19,15 @@
 // and a folder for logs; a lab whose program was killed is found by these and
 // removed by the next. Any number of labs may run beside each other.
 //
+// For experiments with Ethernet there are nodes without a place on the Internet
+// ([Lab.AddNode]), cables between any two ([Lab.Join]), bridges with their
+// multicast snooping ([Node.AddBridge]) and what they know ([Bridge.MDB]),
+// sockets that see and send frames ([Interface.Watch]), and programs that send,
+// receive and route multicast ([Node.StartSender] and those beside it). What
+// should come of reports of membership is in package scenario; a kernel's
+// bridge is one [scenario.Fabric] to try it on ([Lab.NewBridgeFabric]), and any
+// set of interfaces another ([NewPortFabric]).
+//
 // [Demo] is the demonstration behind the command "campagnol lab": it brings up
 // a rendezvous server and clients behind NATs and shows that they find each
 // other. Its steps act on an interface, so that they are tested without

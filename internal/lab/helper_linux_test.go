@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"campagnol/conf"
+	"campagnol/internal/lab/program"
 
 	"github.com/vishvananda/netlink"
 )
@@ -28,6 +29,7 @@ import (
 const helperArg = "play-helper"
 
 func TestMain(m *testing.M) {
+	program.Main()
 	if len(os.Args) > 2 && os.Args[1] == helperArg {
 		helper := helpers[os.Args[2]]
 		if helper == nil {
