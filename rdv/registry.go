@@ -93,6 +93,7 @@ type Registry struct {
 	intros   [len(introWaits)]list[intro] // by how often they were sent, then by age
 	introID  uint32
 	owners   owners
+	roll     roll
 
 	sessions  sessions
 	strangers limiter
