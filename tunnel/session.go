@@ -36,6 +36,7 @@ type Session struct {
 	strange atomic.Uint32 // bit set of the Drops that were reported
 	peerECN atomic.Bool   // the peer reads the ECN field
 	filter  atomic.Pointer[filter.Table]
+	port    atomic.Uint32 // of the switch, for frames
 
 	// Owned by control.
 	opened time.Time
@@ -186,6 +187,13 @@ func (s *Session) receiveFrame(frame []byte) (payload []byte, control bool, d Dr
 	s.stats.BytesIn.Add(uint64(len(frame)))
 	return frame, false, Kept
 }
+
+// Port returns the number that control has given the peer in its switch. It is for
+// the data path.
+func (s *Session) Port() uint32 { return s.port.Load() }
+
+// SetPort sets the number of the peer in the switch.
+func (s *Session) SetPort(n uint32) { s.port.Store(n) }
 
 // Frames reports whether the session carries Ethernet frames, not IP packets.
 func (s *Session) Frames() bool { return s.frames }
