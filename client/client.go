@@ -65,6 +65,13 @@ type Settings struct {
 	// function is nil without a policy.
 	Filter func(vpn netip.Addr, chain [][]byte) *filter.Filter
 
+	// Identify returns what a chain, which Verify has accepted for the peer with
+	// VPN address vpn, says about that. If the function is nil, a peer has the
+	// address that it is known by, and no other. It is called on one goroutine.
+	Identify func(now time.Time, vpn netip.Addr, chain [][]byte) Identity
+
+	AcceptRoutes bool // networks behind peers are reached through them
+
 	Suites []record.Suite // nil: all that we speak
 
 	// Auth says how we register; but for AuthNo, VerifyServer is needed.
@@ -178,7 +185,8 @@ type control struct {
 	server   *serverChannel           // instead of it
 	shaking  *shaking                 // for server; nil: no handshake runs
 	said     map[string]bool          // why there was no channel, as far as it was logged
-	peers    map[netip.Addr]*peer     // by VPN address
+	peers    map[netip.Addr]*peer     // by the VPN address that they are known by
+	claims   claims                   // by what their certificates say
 	ends     map[netip.AddrPort]*peer // by UDP address: of sessions and candidates
 	due      timers
 	refused  refusals
@@ -238,6 +246,8 @@ func New(cfg Config) (*Client, error) {
 	c.set = cfg.Settings.withDefaults()
 	c.table.Store(c.newTable())
 	c.peers = map[netip.Addr]*peer{}
+	c.claims = newClaims()
+	c.settleOwn(c.table.Load(), Settings{})
 	c.ends = map[netip.AddrPort]*peer{}
 	return c, nil
 }

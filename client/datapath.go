@@ -290,11 +290,7 @@ func (o *outbound) large(t *table, p *device.Packet) {
 
 // lookup returns the route of a packet, or nil.
 func (o *outbound) lookup(t *table, pkt []byte) *route {
-	info, err := packet.Parse(pkt)
-	if err != nil {
-		return nil
-	}
-	r, _ := t.route(info.Dst)
+	r := t.wayOf(pkt)
 	if r != nil {
 		o.wake(r)
 	}
@@ -316,7 +312,8 @@ func (o *outbound) packet(t *table, pkt []byte) {
 		o.c.drops.Add(tunnel.DropDest)
 		return
 	}
-	if r, ok := t.route(info.Dst); ok {
+	r, gateway := t.lookup(info.Dst)
+	if r != nil {
 		o.wake(r)
 		if o.c.permits(o.when, r, pkt[:info.Len]) {
 			o.seal(r, o.now, pkt[:info.Len])
@@ -326,6 +323,8 @@ func (o *outbound) packet(t *table, pkt []byte) {
 	switch {
 	case info.Dst == o.c.cfg.Broadcast, info.Dst == limitedBroadcast, t.multicast && info.Dst.Is4() && info.Dst.IsMulticast():
 		o.everywhere(t, pkt[:info.Len])
+	case gateway.IsValid(): // of a network, and without a session
+		o.c.hand(o.c.packets, event{dst: gateway, data: bytes.Clone(pkt[:info.Len])})
 	case !o.c.cfg.Network.Contains(info.Dst) || info.Dst == o.c.cfg.VPNAddr:
 		// IPv6, multicast and what is routed here by mistake: no peer has it.
 		o.c.drops.Add(tunnel.DropDest)
@@ -343,7 +342,10 @@ func (o *outbound) everywhere(t *table, pkt []byte) {
 		return
 	}
 	for _, part := range t.routes.parts {
-		for _, r := range part {
+		for vpn, r := range part {
+			if vpn != r.session.Peer() {
+				continue // another address of a peer
+			}
 			if o.c.permits(o.when, r, pkt) {
 				o.seal(r, 0, pkt)
 			}

@@ -242,8 +242,12 @@ func (c *Client) handleFinished(now time.Time, e handshakeEnd) {
 	if e.err == nil && e.run.under != c.changes { // the peer was accepted under other settings
 		e.err = c.set.Verify(now, p.vpn, e.result.Certificates, !e.run.server)
 	}
+	var id Identity
 	if e.err == nil {
-		c.establish(now, p, e.run, e.result)
+		id, e.err = c.admit(now, p, e.result.Certificates)
+	}
+	if e.err == nil {
+		c.establish(now, p, e.run, e.result, id)
 	} else {
 		c.handshakeFailed(now, p, e.run, e.err)
 	}
@@ -269,7 +273,8 @@ func (c *Client) handshakeFailed(now time.Time, p *peer, r *running, err error) 
 }
 
 // establish makes a session of a handshake's result.
-func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake.Result) {
+func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake.Result, id Identity) {
+	c.absorb(now, p, &id)
 	s := tunnel.NewSession(now, p.vpn, result)
 	if p.session != nil {
 		c.replace(now, p)
@@ -283,11 +288,9 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	c.refused.forget(p.vpn)
 	c.failures.forget(p.vpn)
 	p.mtu, p.mtuAt = 0, time.Time{}
-	way := c.newRoute(now, s, r.addr)
-	for _, pkt := range p.staged { // before the data path can overtake them
-		c.sendPacket(now, way, pkt)
-	}
-	p.staged = nil
+	p.way = c.newRoute(now, s, r.addr)
+	tab := c.moveTo(c.claim(c.table.Load(), p, id), p, r.addr.Addr())
+	c.sendStaged(now, tab, p) // before the data path can overtake them
 	if c.cfg.ECN && s.IsOurs() {
 		c.probe(now, p) // it tells the peer so
 	}
@@ -295,13 +298,13 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 
 	// One change for the data path: in between, it would drop what comes.
 	c.ends[r.addr] = p
-	tab := c.table.Load().withRoute(p.vpn, way)
 	src := &source{sessions: []*tunnel.Session{s}}
 	if old, ok := tab.source(r.addr); ok {
 		src.sessions = append(src.sessions, old.sessions...)
 		src.handshaking = old.handshaking
 	}
 	c.publish(c.endTry(tab.withSource(r.addr, src), p))
+	c.closeLosers(now)
 	for _, rec := range r.hs.Early() {
 		c.receiveLate(now, p, rec)
 	}
@@ -351,8 +354,9 @@ func (c *Client) closeSession(now time.Time, p *peer) {
 // dropSession ends p's session.
 func (c *Client) dropSession(p *peer) {
 	c.stopRekey(p)
-	tab := c.table.Load().withRoute(p.vpn, nil)
+	tab := c.moveTo(c.claim(c.table.Load(), p, Identity{}), p, netip.Addr{})
 	c.publish(c.withoutSession(tab, p.session, p.addr))
+	p.way = nil
 	p.session.Filter().Close()
 	p.session = nil
 	if p.old != nil {

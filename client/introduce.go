@@ -11,16 +11,19 @@ import (
 	"campagnol/tunnel/packet"
 )
 
-// handlePacket takes a packet for a VPN address without a route: it asks for the
-// peer, unless that is under way, and keeps the packet.
+// handlePacket takes a packet without a route that is for a VPN address or, if that
+// is a gateway's, for a network behind it: it asks for the peer, unless that is under
+// way, and keeps the packet.
 func (c *Client) handlePacket(now time.Time, dst netip.Addr, pkt []byte) {
-	p := c.peers[dst]
-	if p != nil && p.session != nil { // it was opened meanwhile
-		if r, ok := c.table.Load().route(dst); ok {
+	if c.claims.holderOf(dst) != nil { // it was opened meanwhile
+		if r := c.table.Load().wayOf(pkt); r != nil {
 			c.sendPacket(now, r, pkt)
+		} else {
+			c.drops.Add(tunnel.DropDest)
 		}
 		return
 	}
+	p := c.peers[dst]
 	if p == nil {
 		if c.refused.has(now, dst) || !c.asks.take(now, askRate, askBurst) {
 			c.drops.Add(tunnel.DropRefused)
@@ -39,6 +42,28 @@ func (c *Client) handlePacket(now time.Time, dst netip.Addr, pkt []byte) {
 		c.drops.Add(tunnel.DropQueue)
 	}
 	c.settle(p)
+}
+
+// sendStaged sends what has waited for p, as far as its session leads there.
+func (c *Client) sendStaged(now time.Time, tab *table, p *peer) {
+	for _, pkt := range p.staged {
+		if tab.wayOf(pkt) == p.way {
+			c.sendPacket(now, p.way, pkt)
+		} else {
+			c.drops.Add(tunnel.DropDest)
+		}
+	}
+	p.staged = nil
+}
+
+// wayOf returns the way of a packet, or nil.
+func (t *table) wayOf(pkt []byte) *route {
+	info, err := packet.Parse(pkt)
+	if err != nil {
+		return nil
+	}
+	r, _ := t.lookup(info.Dst)
+	return r
 }
 
 // sendPacket seals a packet for a session.

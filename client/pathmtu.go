@@ -71,11 +71,10 @@ func (c *Client) setMTU(p *peer, mtu int) {
 		return
 	}
 	p.mtu = mtu
-	tab := c.table.Load()
-	if r, ok := tab.route(p.vpn); ok && r.session == p.session {
-		next := *r
+	if p.way != nil {
+		next := *p.way
 		next.limit = payloadLimit(p.addr, mtu)
-		c.publish(tab.withRoute(p.vpn, &next))
+		c.publish(c.setWay(c.table.Load(), p, &next))
 	}
 }
 
@@ -94,8 +93,7 @@ func (o *outbound) refit(r *route, now tunnel.Stamp, pkt []byte) {
 	}
 	o.c.drops.Add(tunnel.DropTooBig)
 	// About what is for everybody, nothing is said (RFC 1122 section 3.2.2).
-	info, err := packet.Parse(pkt)
-	if err != nil || info.Dst != r.session.Peer() || !o.tooBig.take(o.when, tooBigRate, tooBigBurst) {
+	if now == 0 || !o.tooBig.take(o.when, tooBigRate, tooBigBurst) {
 		return
 	}
 	if m := segment.AppendTooBig(nil, pkt, size); m != nil {

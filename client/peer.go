@@ -35,6 +35,11 @@ type peer struct {
 	kept    time.Time       // the last keep-alive
 	pulse   pulse           // of the session
 	rekey   rekey           // of the session
+	way     *route          // of packets for it; nil: no session
+
+	id     Identity       // by the session's certificate
+	claims []netip.Prefix // what id stands for
+	under  netip.Addr     // of addr, as claims knows it
 
 	old      *tunnel.Session // replaced by session
 	oldAddr  netip.AddrPort

@@ -364,15 +364,16 @@ func (c *Client) useKeys(now time.Time, p *peer, s *tunnel.Session) {
 	c.replace(now, p)
 	p.session = s
 	tab := c.table.Load()
-	if way, ok := tab.route(p.vpn); ok { // with its place behind the rate limits
-		next := *way
-		next.session = s
-		tab = tab.withRoute(p.vpn, &next)
-	}
+	way := *p.way // with its place behind the rate limits
+	way.session = s
+	p.way = &way
+	id, _ := c.identify(now, p, s.Certificates()) // the certificate may be another
+	tab = c.claim(tab, p, id)
 	if !known {
 		tab = c.withSession(tab, p, s)
 	}
 	c.publish(tab)
+	c.closeLosers(now)
 }
 
 // takeKeys makes the DTLS server use the fresh keys, which the peer uses.

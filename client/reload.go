@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"campagnol/rdv/wire"
@@ -84,11 +85,22 @@ func (c *Client) change(now time.Time, s Settings) {
 			if p.session != nil {
 				r := c.newRoute(now, p.session, p.addr)
 				r.limit = payloadLimit(p.addr, p.mtu)
-				next = next.withRoute(p.vpn, r)
+				next = c.setWay(next, p, r)
 			}
 		}
 	}
+	next = c.settleOwn(next, old)
+	if !c.set.AcceptRoutes {
+		next = c.forgetAsleep(next, netip.Addr{})
+	}
 	c.publish(next)
+}
+
+// settleOwn notes which addresses we and the RDV have below the tunnels, in place of
+// those of old settings, and returns tab with what follows for networks.
+func (c *Client) settleOwn(tab *table, old Settings) *table {
+	tab = c.below(tab, old.Server.Addr(), c.set.Server.Addr())
+	return c.below(tab, old.LocalAddr.Addr(), c.set.LocalAddr.Addr())
 }
 
 // shape makes a shaper for the rates in the settings, in place of the last one.
@@ -109,10 +121,12 @@ func (c *Client) shape(now time.Time) {
 func (c *Client) verifyAgain(now time.Time, p *peer) {
 	err := c.set.Verify(now, p.vpn, p.session.Certificates(), !p.server)
 	if err == nil {
+		c.identifyAgain(now, p)
 		c.filterAgain(p)
 		return
 	}
 	c.log.Warn("Closing DTLS connection with peer", "peer", p.vpn, "err", err)
 	c.tell(wire.Close, p.vpn)
 	c.closeSession(now, p)
+	c.publish(c.forgetAsleep(c.table.Load(), p.vpn))
 }

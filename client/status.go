@@ -52,7 +52,10 @@ type Failure struct {
 // A PeerStatus is a snapshot of what a Client knows of a peer. The counters are
 // those of the session.
 type PeerStatus struct {
-	VPNAddr  netip.Addr
+	VPNAddr  netip.Addr     // by which it is known
+	Name     string         // in its certificate
+	Addrs    []netip.Addr   // all that it has, VPNAddr first
+	Networks []netip.Prefix // behind it, that are reached through it
 	State    string         // NEW, PUNCHING, LINKED or ESTABLISHED
 	Addr     netip.AddrPort // of the session's path
 	PathMTU  int            // in bytes; 0: not known to be small
@@ -120,6 +123,14 @@ func (c *Client) rdvStatus() RDVStatus {
 
 func (c *Client) describe(ps *PeerStatus, p *peer) {
 	st := p.session.Stats()
+	ps.Name = p.id.Name
+	for _, k := range c.claims.held(p) {
+		if c.claims.networks[k] != nil {
+			ps.Networks = append(ps.Networks, k)
+		} else {
+			ps.Addrs = append(ps.Addrs, k.Addr())
+		}
+	}
 	ps.PathMTU = p.mtu
 	ps.Addr, ps.Server, ps.Since = p.addr, p.server, p.session.Since()
 	ps.Keys, ps.Rekeys, ps.RekeyFailures = p.session.Opened(), p.session.Renewals(), p.rekey.failures

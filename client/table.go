@@ -7,12 +7,15 @@ import (
 	"campagnol/punch"
 	"campagnol/tunnel"
 	"campagnol/tunnel/packet"
+
+	"github.com/gaissmai/bart"
 )
 
 // A table is the data path's view of the peers. It is immutable; control
 // publishes a changed copy.
 type table struct {
-	routes   cow[netip.Addr, *route]      // by VPN address
+	routes   cow[netip.Addr, *route]      // by VPN address: all that the peers have
+	networks *bart.Table[*network]        // behind the peers; nil: none
 	sources  cow[netip.AddrPort, *source] // by UDP address
 	punching cow[netip.Addr, struct{}]    // VPN addresses whose punches control waits for
 
@@ -26,7 +29,14 @@ func (c *Client) newTable() *table {
 	return &table{server: c.set.Server, channel: c.set.Auth != AuthNo, multicast: c.set.Multicast}
 }
 
-// A route is where packets for a VPN address go. It is immutable.
+// A network is what is behind a peer. It is immutable.
+type network struct {
+	route   *route     // nil: the peer has no session
+	gateway netip.Addr // the peer
+}
+
+// A route is where packets for a peer go, whatever address of it or network behind
+// it they are for. It is immutable.
 type route struct {
 	session *tunnel.Session
 	addr    netip.AddrPort
@@ -66,6 +76,22 @@ func endpointPart(a netip.AddrPort) uint8 {
 
 func (t *table) route(vpn netip.Addr) (*route, bool) { return t.routes.get(addrPart(vpn), vpn) }
 
+// lookup returns the way for a destination: that of the peer that has the address,
+// or else of the one with the longest network in which it is. Without a way, gateway
+// is the peer to ask for; the zero Addr: nobody is known.
+func (t *table) lookup(dst netip.Addr) (r *route, gateway netip.Addr) {
+	if r, ok := t.route(dst); ok {
+		return r, dst
+	}
+	if t.networks == nil {
+		return nil, netip.Addr{}
+	}
+	if n, ok := t.networks.Lookup(dst); ok {
+		return n.route, n.gateway
+	}
+	return nil, netip.Addr{}
+}
+
 func (t *table) source(a netip.AddrPort) (*source, bool) {
 	return t.sources.get(endpointPart(a), a)
 }
@@ -83,6 +109,32 @@ func (t *table) withRoute(vpn netip.Addr, r *route) *table {
 		next.routes = t.routes.without(addrPart(vpn), vpn)
 	} else {
 		next.routes = t.routes.with(addrPart(vpn), vpn, r)
+	}
+	return &next
+}
+
+func (t *table) withNetwork(k netip.Prefix, r *route, gateway netip.Addr) *table {
+	next := *t
+	if next.networks == nil {
+		next.networks = new(bart.Table[*network])
+	}
+	next.networks = next.networks.InsertPersist(k, &network{r, gateway})
+	return &next
+}
+
+// without removes the way to an address or to a network.
+func (t *table) without(k netip.Prefix) *table {
+	if k.IsSingleIP() {
+		if _, ok := t.route(k.Addr()); ok {
+			return t.withRoute(k.Addr(), nil)
+		}
+	}
+	if t.networks == nil {
+		return t
+	}
+	next := *t
+	if next.networks = t.networks.DeletePersist(k); next.networks.Size() == 0 {
+		next.networks = nil
 	}
 	return &next
 }

@@ -56,6 +56,8 @@ type Client struct {
 	Network     netip.Prefix // VPNIP masked by the length of network
 	NetworkText string       // network as it was written, for %N
 
+	AcceptRoutes bool // reach networks behind peers through them
+
 	// [SECURITY]
 
 	Certificate       string // path of a PEM file

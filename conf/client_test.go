@@ -158,6 +158,7 @@ fast_leave = yes
 [VPN]
 vpn_ip = 10.9.1.3
 network = 10.9.0.0/20
+accept_routes = yes
 [SECURITY]
 dir = /etc/campagnol
 certificate = ${dir}/c.pem
@@ -218,6 +219,7 @@ func TestEverything(t *testing.T) {
 		VPNIP:             netip.MustParseAddr("10.9.1.3"),
 		Network:           netip.MustParsePrefix("10.9.0.0/20"),
 		NetworkText:       "10.9.0.0/20",
+		AcceptRoutes:      true,
 		Certificate:       "/etc/campagnol/c.pem",
 		Key:               "/etc/campagnol/k.pem",
 		CACertificates:    "/etc/campagnol/ca.pem",

@@ -159,6 +159,9 @@ var registry = [...]definition{
 	{Key{Section: sectionVPN, Name: "network", Type: TypeNetwork, Needed: true,
 		Doc: "The network of the VPN, the same for all clients."},
 		func(c *Client, a *assignment) { a.network(c) }},
+	{Key{Section: sectionVPN, Name: "accept_routes", Type: TypeBool, Default: "no", New: true,
+		Doc: "Whether networks behind peers, which their certificates name, are reached through them, and packets from there are accepted."},
+		func(c *Client, a *assignment) { a.boolean(&c.AcceptRoutes) }},
 
 	{Key{Section: sectionSecurity, Name: "certificate", Type: TypePath, Needed: true,
 		Doc: "The PEM file with the certificate of this client, followed by the intermediate certificates if there are any."},

@@ -80,8 +80,9 @@ type Peer struct {
 	Warnings []string
 }
 
-// peerOf returns what a certificate says about its holder.
-func peerOf(leaf *x509.Certificate) *Peer {
+// PeerOf returns what a certificate says about its holder. It does not look whether
+// any of that is true: [Policy.Verify] does.
+func PeerOf(leaf *x509.Certificate) *Peer {
 	p := &Peer{Leaf: leaf, Key: KeyOf(leaf), Addrs: addrsOf(leaf)}
 	switch {
 	case len(leaf.DNSNames) > 0 && leaf.DNSNames[0] != "":

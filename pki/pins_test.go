@@ -29,7 +29,7 @@ func newPinPeers(t testing.TB) pinPeers { return pinPeers{t, pkitest.NewCA(t, "r
 
 func (p pinPeers) peer(name string, addrs ...string) *Peer {
 	p.t.Helper()
-	return peerOf(p.root.Issue(p.t, name, pkitest.Addrs(addrs...)).Cert)
+	return PeerOf(p.root.Issue(p.t, name, pkitest.Addrs(addrs...)).Cert)
 }
 
 func openPins(t testing.TB, path string) *Pins {
@@ -392,7 +392,7 @@ func TestPinsNewer(t *testing.T) {
 	issue := func(name string, age time.Duration, opts ...pkitest.Edit) *Peer {
 		t.Helper()
 		from := func(c *x509.Certificate) { c.NotBefore = now.Add(-age) }
-		return peerOf(root.Issue(t, name, append(opts, from)...).Cert)
+		return PeerOf(root.Issue(t, name, append(opts, from)...).Cert)
 	}
 	san := pkitest.Addrs("10.9.0.1")
 	lost, found, plain := issue("lost", 48*time.Hour, san), issue("found", time.Hour, san), issue("plain", 0)

@@ -34,7 +34,7 @@ func (p *Policy) Verify(now time.Time, raw [][]byte, role Role) (*Peer, error) {
 	if r != nil {
 		return nil, r
 	}
-	peer := peerOf(leaf)
+	peer := PeerOf(leaf)
 	if r := p.checkRevoked(now, chains, peer); r != nil {
 		return nil, r
 	}

@@ -80,6 +80,7 @@ func (s *Session) Continue(old *Session) {
 	s.peerECN.Store(old.peerECN.Load())
 	s.filter.Store(old.filter.Load())
 	s.port.Store(old.port.Load())
+	s.sources.Store(old.sources.Load())
 	s.strange.Store(old.strange.Load())
 }
 

@@ -37,6 +37,7 @@ type Session struct {
 	peerECN atomic.Bool   // the peer reads the ECN field
 	filter  atomic.Pointer[filter.Table]
 	port    atomic.Uint32 // of the switch, for frames
+	sources atomic.Pointer[Sources] // beyond peer; nil: none
 
 	// Owned by control.
 	opened time.Time
@@ -119,6 +120,13 @@ func (s *Session) Filter() *filter.Table { return s.filter.Load() }
 // SetFilter sets what decides about the packets in the session.
 func (s *Session) SetFilter(t *filter.Table) { s.filter.Store(t) }
 
+// SetSources sets from which addresses the peer may send packets beyond the one that
+// the session is with.
+func (s *Session) SetSources(set *Sources) { s.sources.Store(set) }
+
+// owns reports whether the peer may send packets from an address.
+func (s *Session) owns(a netip.Addr) bool { return a == s.peer || s.sources.Load().Contains(a) }
+
 // Heard returns when the last authentic record came, of whatever kind.
 func (s *Session) Heard() Stamp { return Stamp(s.heard.Load()) }
 
@@ -166,7 +174,7 @@ func (s *Session) Receive(now Stamp, h record.Header, rec []byte, tmp *record.Sc
 	switch {
 	case err != nil:
 		return nil, false, DropNotIP
-	case info.Src != s.peer:
+	case !s.owns(info.Src):
 		return nil, false, DropSource
 	}
 	s.stats.PacketsIn.Add(1)

@@ -153,6 +153,7 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 		Certificate: t.identity.TLS(),
 		Verify:      t.verify,
 		Filter:      t.filter(),
+		Identify:    t.identify,
 		Suites:      t.suites,
 		FIFOSize:    cfg.FIFOSize,
 		MaxClients:  cfg.MaxClients,
@@ -164,6 +165,7 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 		MTU:         cfg.TunMTU,
 		Multicast:   cfg.Multicast,
 
+		AcceptRoutes: cfg.AcceptRoutes,
 		RekeyRecords: cfg.RekeyRecords,
 
 		Auth:           authOf(cfg.RDVAuth),

@@ -26,6 +26,7 @@ type trust struct {
 	pins       *pki.Pins
 	servers    *serverMemory
 	requireSAN bool
+	network    netip.Prefix   // of the VPN
 	suites     []record.Suite // nil: all
 	rules      *policy.Policy // nil: none
 	self       policy.Member  // of rules: this host
@@ -64,7 +65,7 @@ func loadTrust(ctx context.Context, cfg *conf.Client, now time.Time, log *slog.L
 			warn(w, "")
 		}
 	}
-	t := &trust{identity: id, policy: policy, pins: pins, servers: servers, requireSAN: cfg.RequireIPSAN, log: log}
+	t := &trust{identity: id, policy: policy, pins: pins, servers: servers, requireSAN: cfg.RequireIPSAN, network: cfg.Network, log: log}
 	if err := t.chooseSuites(cfg, warn); err != nil {
 		return nil, err
 	}
