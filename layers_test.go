@@ -56,7 +56,7 @@ var layers = map[string][]string{
 
 	"client/campagnol": {
 		"client", "conf", "internal/cli", "internal/control", "internal/lab", "internal/logging", "internal/service", "internal/version",
-		"pki", "pki/ca", "pki/policy", "pki/safefile", "punch", "punch/udp", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/record",
+		"pki", "pki/ca", "pki/policy", "pki/safefile", "punch", "punch/udp", "rdv/channel", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/record",
 	},
 	"rdv/campagnol_rdv": {
 		"conf", "internal/cli", "internal/logging", "internal/service", "internal/version", "pki", "pki/policy", "punch/udp", "rdv", "rdv/channel", "tunnel/handshake",

@@ -1,14 +1,11 @@
 package client
 
 import (
-	"errors"
 	"slices"
 	"time"
 
 	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
-	"campagnol/tunnel"
-	"campagnol/tunnel/record"
 )
 
 // How a channel spends its time.
@@ -96,6 +93,9 @@ type serverChannel struct {
 	requests []*request // that have no answer yet
 	refusal  noChannel  // the last
 	spare    []byte
+
+	fetcher fetcher // of what all members should have
+	duty    *duty   // of the VPN's authority; nil: we are not it
 }
 
 // A channelConfig says what a serverChannel is about.
@@ -103,7 +103,8 @@ type channelConfig struct {
 	auth     Auth
 	known    func() bool // a channel has stood with this RDV: never in clear again
 	register channel.Message
-	jitter   func() float64 // 0 to 1
+	has      func(channel.Object) bool // an object need not be fetched; nil: none is wanted
+	jitter   func() float64            // 0 to 1
 }
 
 func newServerChannel(now time.Time, cfg channelConfig) *serverChannel {
@@ -153,6 +154,11 @@ func (m *serverChannel) timeout() time.Time {
 		}
 		consider(r.next)
 	}
+	for _, t := range [...]time.Time{m.fetcher.wake, m.duty.timeout()} {
+		if !t.IsZero() {
+			consider(t)
+		}
+	}
 	return next
 }
 
@@ -179,7 +185,12 @@ func (m *serverChannel) advance(now time.Time, out []chanOut) []chanOut {
 			out = m.fail(now, errNoAdmit, out)
 		}
 	}
-	return m.repeat(now, out)
+	out = m.repeat(now, out)
+	out = m.announceAgain(now, out)
+	if w := m.fetcher.wake; !w.IsZero() && !now.Before(w) {
+		out = m.fetchOn(now, out)
+	}
+	return out
 }
 
 // begin begins a round.
@@ -275,6 +286,7 @@ func (m *serverChannel) look(now time.Time, out []chanOut) []chanOut {
 func (m *serverChannel) lose(now time.Time, why error, out []chanOut) []chanOut {
 	steady := m.link.steady(now)
 	m.link, m.silent = nil, false
+	m.suspendFetch()
 	out = append(out, chanOut{act: actDown, err: why})
 	if m.state != chanUp {
 		return out // the next is on its way
@@ -422,6 +434,7 @@ func (m *serverChannel) registered(now time.Time, msg *channel.Message, out []ch
 	m.link, m.joining = l, nil
 	m.state, m.refusal, m.silent = chanUp, noChannel{}, false
 	m.heard, m.ping = now, now.Add(l.pingInterval())
+	m.suspendFetch()
 	for _, r := range m.requests { // the RDV may have forgotten the old link's keys
 		r.next, r.sent = now, min(r.sent, 1)
 	}
@@ -429,66 +442,6 @@ func (m *serverChannel) registered(now time.Time, msg *channel.Message, out []ch
 		m.clear = false
 		out = append(out, chanOut{act: actQuiet})
 	}
-	return append(out, chanOut{act: actUp, link: l, fresh: fresh})
-}
-
-// receive takes a datagram of records from the RDV's address, whose content it
-// destroys, and returns why something in it was dropped.
-func (m *serverChannel) receive(now time.Time, b []byte, out []chanOut) ([]chanOut, tunnel.Drop) {
-	why := tunnel.Kept
-	for len(b) > 0 {
-		h, rec, rest, err := record.Split(b)
-		if err != nil {
-			return out, tunnel.DropShort
-		}
-		if h.Epoch == 0 {
-			if m.state != chanShaking {
-				return out, tunnel.DropEpoch
-			}
-			m.answered = true
-			return append(out, chanOut{act: actShake, data: b}), why
-		}
-		var d tunnel.Drop
-		if out, d = m.record(now, h, rec, out); d != tunnel.Kept {
-			why = d
-		}
-		b = rest
-	}
-	return out, why
-}
-
-// record takes a protected record: of a link, or of the handshake.
-func (m *serverChannel) record(now time.Time, h record.Header, rec []byte, out []chanOut) ([]chanOut, tunnel.Drop) {
-	// A failed attempt destroys the record: keep a copy for the next one.
-	m.spare = append(m.spare[:0], rec...)
-	why := tunnel.DropNoPeer
-	for _, l := range [...]*link{m.joining, m.link, m.old} {
-		if l == nil {
-			continue
-		}
-		payload, err := l.open.Open(h, rec, &l.tmp)
-		if err == nil {
-			return m.opened(now, l, h.Type, payload, out), tunnel.Kept
-		}
-		if d := dropOfRecord(err); why == tunnel.DropNoPeer || d == tunnel.DropReplay {
-			why = d
-		}
-		copy(rec, m.spare)
-	}
-	if m.state == chanShaking { // perhaps the RDV's Finished
-		return append(out, chanOut{act: actShake, data: slices.Clone(rec)}), tunnel.Kept
-	}
-	return out, why
-}
-
-func dropOfRecord(err error) tunnel.Drop {
-	switch {
-	case errors.Is(err, record.ErrReplay):
-		return tunnel.DropReplay
-	case errors.Is(err, record.ErrShort):
-		return tunnel.DropShort
-	case errors.Is(err, record.ErrEpoch), errors.Is(err, record.ErrVersion):
-		return tunnel.DropEpoch
-	}
-	return tunnel.DropAuth
+	out = append(out, chanOut{act: actUp, link: l, fresh: fresh})
+	return m.offered(now, msg.Objects, m.announce(now, out))
 }

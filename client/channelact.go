@@ -29,13 +29,15 @@ type noChannel struct {
 // A chanOut is what the machine wants to be done.
 type chanOut struct {
 	act     chanAct
-	data    []byte          // of actSend: a datagram; of actShake: one with records
+	data    []byte          // of actSend: a datagram; of actShake: one with records; of others: what they bring
 	cookies []cookie        // of actBegin and actCookies
-	msg     channel.Message // of actPeer, actReject and actIntroduce
+	msg     channel.Message // of actPeer, actReject, actIntroduce and actServe
 	vpn     netip.Addr      // likewise: who it is about
-	err     error           // of actRefused and actDown
-	link    *link           // of actUp; the machine may have lost it already
+	err     error           // of actRefused and actDown; of actAnswer: there is no answer
+	link    *link           // of actUp; the machine may have lost it already; of actServe
 	fresh   bool            // of actUp: no link stood before
+	object  channel.Object  // of actObject, whose content data is
+	id      uint32          // of the request that actAnswer and actServe are about
 }
 
 type chanAct uint8
@@ -57,6 +59,10 @@ const (
 	actPeer                         // the RDV tells where a peer is
 	actReject                       // the RDV does not tell it
 	actIntroduce                    // the RDV tells who asks for us
+	actObject                       // the RDV has brought what all members should have
+	actUseless                      // to be reported: what the RDV has brought is not what it said
+	actAnswer                       // of the authority, or why there is none
+	actServe                        // the RDV has a request to the authority that we are
 )
 
 // Why there is no channel.

@@ -102,6 +102,8 @@ type request struct {
 	on   *link     // nil: the one that stands, when it is sent
 	next time.Time // repetition, or the end; zero: at once
 	sent int
+
+	until uint32 // of a FETCH: where the wanted piece ends, in bytes
 }
 
 // vpn returns the address that a request is about.
@@ -160,8 +162,15 @@ func (m *serverChannel) repeat(now time.Time, out []chanOut) []chanOut {
 	}
 	for _, r := range dead {
 		m.drop(r)
-		if r.on != nil && r.on == m.joining {
+		switch {
+		case r.on != nil && r.on == m.joining:
 			out = m.fail(now, errNoJoin, out)
+		case r.msg.Type == channel.Fetch:
+			m.pauseFetch(now)
+		case r.msg.Type == channel.Apply:
+			out = append(out, chanOut{act: actAnswer, id: r.msg.ID, err: ErrNoAnswer})
+		case r.msg.Type == channel.Notice:
+			m.duty.unheard(now)
 		}
 	}
 	return out
@@ -169,6 +178,11 @@ func (m *serverChannel) repeat(now time.Time, out []chanOut) []chanOut {
 
 func (m *serverChannel) drop(r *request) {
 	m.requests = slices.DeleteFunc(m.requests, func(q *request) bool { return q == r })
+}
+
+// forget drops the request with an ID.
+func (m *serverChannel) forget(id uint32) {
+	m.requests = slices.DeleteFunc(m.requests, func(q *request) bool { return q.msg.ID == id })
 }
 
 // dropRegister drops the REGISTER that is out.
@@ -218,8 +232,13 @@ func (m *serverChannel) alert(now time.Time, l *link, payload []byte, out []chan
 
 // message takes a message of the RDV.
 func (m *serverChannel) message(now time.Time, l *link, msg *channel.Message, out []chanOut) []chanOut {
-	if msg.Type == channel.Introduce {
+	switch msg.Type {
+	case channel.Introduce:
 		return m.introduced(l, msg, out)
+	case channel.Notice:
+		return m.noticed(now, l, msg, out)
+	case channel.Fetch, channel.Apply:
+		return m.serve(l, msg, out)
 	}
 	r := m.awaited(l, msg)
 	if r == nil {
@@ -235,8 +254,14 @@ func (m *serverChannel) message(now time.Time, l *link, msg *channel.Message, ou
 	case asked == channel.Ask && msg.Type == channel.Peer && slices.Equal(msg.VPN, r.msg.VPN):
 		m.drop(r)
 		return append(out, chanOut{act: actPeer, msg: *msg, vpn: r.vpn()})
-	case asked == channel.Finished && msg.Type == channel.Done:
+	case (asked == channel.Finished || asked == channel.Notice) && msg.Type == channel.Done:
 		m.drop(r)
+	case asked == channel.Fetch && msg.Type == channel.Chunk && msg.Offset == r.msg.Offset:
+		m.drop(r)
+		return m.chunk(now, r, msg.Data, out)
+	case asked == channel.Apply && msg.Type == channel.Answer:
+		m.drop(r)
+		return append(out, chanOut{act: actAnswer, id: r.msg.ID, data: msg.Data})
 	case msg.Type == channel.Refused:
 		return m.refused(now, r, msg, out)
 	}
@@ -253,11 +278,18 @@ func (m *serverChannel) introduced(l *link, msg *channel.Message, out []chanOut)
 	return append(out, chanOut{act: actIntroduce, msg: *msg, vpn: msg.VPN[0]})
 }
 
-// refused takes that the RDV refuses a request about a peer.
+// refused takes that the RDV refuses a request.
 func (m *serverChannel) refused(now time.Time, r *request, msg *channel.Message, out []chanOut) []chanOut {
 	m.drop(r)
-	if r.msg.Type == channel.Ask {
+	switch r.msg.Type {
+	case channel.Ask:
 		out = append(out, chanOut{act: actReject, msg: *msg, vpn: r.vpn()})
+	case channel.Fetch:
+		out = m.fetchRefused(now, r, msg.Reason, out)
+	case channel.Apply:
+		out = append(out, chanOut{act: actAnswer, id: r.msg.ID, err: &RefusedError{msg.Reason, msg.Text}})
+	case channel.Notice:
+		m.duty.unheard(now)
 	}
 	if msg.Reason == channel.Strangers { // it has forgotten us
 		return m.look(now, out)

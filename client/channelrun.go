@@ -2,11 +2,9 @@ package client
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"net/netip"
 	"strings"
-	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -17,32 +15,10 @@ import (
 	"campagnol/tunnel/handshake"
 )
 
-// channelMTU is the size of the largest datagram of the channel's handshake, in
-// bytes, without the ADMIT that it travels in.
-const channelMTU = 1200 - wire.AdmitHead
-
-// shakeTime bounds a handshake with the RDV, which will not wait for longer either.
-const shakeTime = 5 * time.Second
-
-// A shaking is a handshake with the RDV under way.
-type shaking struct {
-	hs      *handshake.Handshake
-	cookies atomic.Pointer[[]cookie] // for the handshake's goroutine
-	under   int                      // which settings it began under: Client.changes
-	server  ServerIdentity           // by verification; before the end it is the handshake's
-	cancel  context.CancelFunc
-}
-
-// A shakeEnd is how a handshake with the RDV ended.
-type shakeEnd struct {
-	run    *shaking
-	result *handshake.Result
-	err    error
-}
-
 // register begins to register, as the settings say.
 func (c *Client) register(now time.Time) {
 	c.reg = newRegistration(now, c.set.Server, c.hello(), c.cfg.Jitter)
+	c.askNobody()
 	c.server = newServerChannel(now, c.channelConfig())
 	c.said = nil
 	if c.server.on() {
@@ -59,6 +35,9 @@ func (c *Client) channelConfig() channelConfig {
 		register: channel.Message{
 			Type: channel.Register, VPN: []netip.Addr{c.cfg.VPNAddr}, Software: c.set.Software,
 		},
+	}
+	if c.set.Objects != nil {
+		cfg.has = c.set.Objects.Has
 	}
 	if cfg.known == nil {
 		cfg.known = func() bool { return false }
@@ -98,6 +77,7 @@ func (c *Client) applyToChannel(now time.Time, old *Settings) {
 	} else {
 		c.server.cfg = c.channelConfig()
 	}
+	c.perform(now, c.server.reconsider(now, nil))
 }
 
 // leafOf returns the certificate that settings make us show.
@@ -188,6 +168,10 @@ func (c *Client) perform(now time.Time, outs []chanOut) {
 			c.handleForward(now, o.vpn, o.msg.Endpoints...)
 		case actReject:
 			c.handleReject(now, o.vpn, rejection(&o.msg))
+		case actObject:
+			c.takeObject(o.object, o.data)
+		case actAnswer:
+			c.answerAsking(o.id, o.data, o.err)
 		default:
 			c.reportChannel(o)
 		}
@@ -202,46 +186,40 @@ func rejection(m *channel.Message) string {
 	return "the RDV server: " + (&RefusedError{m.Reason, m.Text}).Error()
 }
 
+// takeObject hands an object to the store, outside of control.
+func (c *Client) takeObject(o channel.Object, data []byte) {
+	store, server := c.set.Objects, c.server
+	if store == nil { // the settings have changed
+		return
+	}
+	c.wg.Go(func() {
+		err := store.Take(o, data)
+		taken := func(now time.Time) {
+			if c.server == server {
+				c.perform(now, server.taken(now, o, err, nil))
+			}
+		}
+		select {
+		case c.calls <- taken:
+		case <-c.ctx.Done():
+		}
+	})
+}
+
 // shake begins the handshake with the RDV.
 func (c *Client) shake(now time.Time, cookies []cookie) {
 	c.abandon()
-	r := &shaking{under: c.changes}
-	r.cookies.Store(&cookies)
-	server, verify := c.set.Server, c.set.VerifyServer
-	var err error
-	r.hs, err = handshake.New(handshake.Config{
-		Certificate: c.set.Certificate,
-		Verify: func(chain [][]byte) (err error) {
-			r.server, err = verify(time.Now(), chain)
-			return err
-		},
-		Suites:    c.set.Suites,
-		Protocols: []string{channel.Protocol},
-		MTU:       channelMTU,
-		Timeout:   shakeTime,
-		Log:       c.log,
-	}, func(b []byte) {
-		// Straight to the socket: control may be the one that waits for this.
-		for _, ck := range *r.cookies.Load() {
-			admit := wire.GateMessage{Type: wire.Admit, Cookie: ck, Data: b}.Append(nil)
-			c.cfg.Conn.Send([]punch.Datagram{{Addr: server, Data: admit}})
-		}
-	})
+	r, err := startShaking(c.ctx, c.wg, shakeConfig{
+		conn: c.cfg.Conn, server: c.set.Server, certificate: c.set.Certificate, verify: c.set.VerifyServer,
+		suites: c.set.Suites, log: c.log, ended: c.shaken,
+	}, cookies)
 	if err != nil {
 		c.log.Error("Cannot begin a DTLS handshake with the RDV server", "err", err)
 		c.perform(now, c.server.handshaken(now, nil, err, nil))
 		return
 	}
-	var ctx context.Context
-	ctx, r.cancel = context.WithCancel(c.ctx)
+	r.under = c.changes
 	c.shaking = r
-	c.wg.Go(func() {
-		result, err := r.hs.Run(ctx)
-		select {
-		case c.shaken <- shakeEnd{r, result, err}:
-		case <-c.ctx.Done():
-		}
-	})
 }
 
 // abandon ends the handshake with the RDV, if one runs.
@@ -259,20 +237,13 @@ func (c *Client) handleShaken(now time.Time, e shakeEnd) {
 		return // abandoned meanwhile
 	}
 	c.abandon()
-	switch {
-	case e.err != nil:
-	case e.result.Protocol != channel.Protocol:
-		e.err = errProtocol
-	case r.under != c.changes: // the RDV was accepted under other settings
-		r.server, e.err = c.set.VerifyServer(now, e.result.Certificates)
+	l, err := e.link()
+	if err == nil && r.under != c.changes { // the RDV was accepted under other settings
+		l.server, err = c.set.VerifyServer(now, l.chain)
 	}
-	if e.err != nil {
-		c.perform(now, c.server.handshaken(now, nil, e.err, nil))
+	if err != nil {
+		c.perform(now, c.server.handshaken(now, nil, err, nil))
 		return
-	}
-	l := &link{
-		seal: e.result.Seal, open: e.result.Open, suite: e.result.Suite,
-		chain: e.result.Certificates, server: r.server,
 	}
 	c.perform(now, c.server.handshaken(now, l, nil, nil))
 	for _, rec := range r.hs.Early() {
@@ -307,6 +278,8 @@ func (c *Client) reportChannel(o *chanOut) {
 	case actDown:
 		c.log.Warn("The channel to the RDV server has ended", "server", server, "err", o.err,
 			"hint", "open tunnels stay; trying again")
+	case actUseless:
+		c.log.Warn("The RDV server has sent something else than it announced", "server", server, "kind", kindName(o.object.Kind))
 	case actRefused:
 		if c.once(o.err) {
 			c.log.Warn("No authenticated channel to the RDV server", "server", server, "err", o.err, "hint", c.channelHint(o.err))

@@ -87,6 +87,9 @@ type Settings struct {
 	ServerKnown    func() bool
 	RememberServer func(ServerIdentity)
 
+	// Objects takes what the RDV has for all members; nil: nothing is wanted.
+	Objects ObjectStore
+
 	Software string // our name and version, for people at the RDV
 
 	FIFOSize   int           // packets kept for a peer until its session is up; 0: 20
@@ -195,6 +198,8 @@ type control struct {
 	outbox   []punch.Datagram
 	tmp      record.Scratch
 	messages []punch.Out // scratch
+
+	asking map[uint32]chan<- authorityAnswer // the VPN's authority, by ID of the request
 }
 
 // An event is something that the data path has for control. Its data is a copy.

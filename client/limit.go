@@ -30,16 +30,21 @@ type bucket struct {
 // take takes a token if there is one. rate is in tokens a second; a bucket holds
 // burst of them.
 func (b *bucket) take(now time.Time, rate, burst float64) bool {
+	return b.takeMany(now, 1, rate, burst)
+}
+
+// takeMany takes n tokens, or none if there are not so many.
+func (b *bucket) takeMany(now time.Time, n, rate, burst float64) bool {
 	if b.filled.IsZero() {
 		b.tokens = burst
 	} else if d := now.Sub(b.filled); d > 0 {
 		b.tokens = min(burst, b.tokens+rate*d.Seconds())
 	}
 	b.filled = now
-	if b.tokens < 1 {
+	if b.tokens < n {
 		return false
 	}
-	b.tokens--
+	b.tokens -= n
 	return true
 }
 

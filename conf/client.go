@@ -62,6 +62,7 @@ type Client struct {
 
 	Certificate       string // path of a PEM file
 	Key               string // path of a PEM file
+	RenewCertificate  bool   // ask the VPN's authority for a new certificate in time; default false
 	CACertificates    string // path of a PEM file; "": none, then CACertificatesDir is set
 	CACertificatesDir string // path of a hashed directory; "": none
 	CRLFile           string // path of a PEM file; "": none

@@ -169,6 +169,7 @@ crl_file = ${dir}/crl.pem
 verify_depth = 3
 cipher_list = "AES256-SHA:!NULL"
 require_ip_san = yes
+renew_certificate = yes
 policy_file = ${dir}/policy
 rekey_time = 0
 rekey_records = 281474976710656
@@ -229,6 +230,7 @@ func TestEverything(t *testing.T) {
 		VerifyDepth:       3,
 		CipherList:        "AES256-SHA:!NULL",
 		RequireIPSAN:      true,
+		RenewCertificate:  true,
 		RekeyRecords:      1 << 48,
 		FIFOSize:          7,
 		TxQueue:           9,

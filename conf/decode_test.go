@@ -74,6 +74,7 @@ var refused = []struct {
 	{"SECURITY", "verify_depth", "0", `:7:16: verify_depth "0" is too small`},
 	{"SECURITY", "verify_depth", "deep", `:7:16: verify_depth "deep" is not a whole number, or too big`},
 	{"SECURITY", "require_ip_san", "ja", `:7:18: require_ip_san "ja" is not yes or no`},
+	{"SECURITY", "renew_certificate", "soon", `:7:21: renew_certificate "soon" is not yes or no`},
 	{"SECURITY", "rekey_time", "-1", `:7:14: rekey_time "-1" is too small`},
 	{"SECURITY", "rekey_records", "999", `:7:17: rekey_records "999" is too small`},
 	{"SECURITY", "rekey_records", "9223372036854775808", `:7:17: rekey_records "9223372036854775808" is not a whole number, or too big`},

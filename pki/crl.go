@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
@@ -17,13 +18,16 @@ import (
 // A crl is a certificate revocation list (RFC 5280 section 5), reduced to what
 // is asked of it: a list may have a hundred thousand entries.
 type crl struct {
-	where      string // file and block
-	issuer     string // canonical name
-	issuerName string // for people
+	where      string   // file and block
+	issuer     string   // canonical name
+	issuerName string   // for people
+	number     *big.Int // RFC 5280 section 5.2.3; nil: none
 	thisUpdate time.Time
 	nextUpdate time.Time // zero: none, the list never expires
 	revoked    map[string]revocation
+	received   bool // not from a file of the administrator, see [List]
 
+	hash      [sha256.Size]byte // of the whole list, DER
 	tbs       []byte
 	algorithm x509.SignatureAlgorithm
 	signature []byte
@@ -51,7 +55,7 @@ var errCRL = errors.New("malformed revocation list")
 // standard library does not read: "openssl ca" writes it when its configuration
 // names no crlnumber file, and that of Campagnol 0.3.5's CA script names none.
 func parseCRL(der []byte) (*crl, error) {
-	l := &crl{revoked: map[string]revocation{}, verified: map[KeyID]bool{}}
+	l := &crl{revoked: map[string]revocation{}, verified: map[KeyID]bool{}, hash: sha256.Sum256(der)}
 	var err error
 	if isVersion1(der) {
 		err = l.parseVersion1(der)
@@ -87,7 +91,7 @@ func (l *crl) parseVersion2(der []byte) error {
 	if err := l.setIssuer(rl.RawIssuer); err != nil {
 		return err
 	}
-	l.thisUpdate, l.nextUpdate = rl.ThisUpdate, rl.NextUpdate
+	l.number, l.thisUpdate, l.nextUpdate = rl.Number, rl.ThisUpdate, rl.NextUpdate
 	for _, e := range rl.RevokedCertificateEntries {
 		l.revoked[serialKey(e.SerialNumber)] = revocation{e.RevocationTime, e.ReasonCode}
 	}
@@ -223,27 +227,59 @@ func (l *crl) expired(now time.Time) bool {
 }
 
 func (l *crl) expiredWarning() string {
-	return fmt.Sprintf("the revocation list of %s (%s) expired on %s; it is used all the same, but newer revocations are missing: make a new one with \"campagnol ca crl\" and copy it here",
-		l.issuerName, l.where, stamp(l.nextUpdate))
+	return fmt.Sprintf("the revocation list of %s (%s) expired on %s; it is used all the same, but newer revocations are missing: %s",
+		l.issuerName, l.where, stamp(l.nextUpdate), l.remedy())
+}
+
+// remedy says how to get a newer list.
+func (l *crl) remedy() string {
+	if l.received {
+		return `make a new one with "campagnol ca crl" and give it to the rendezvous server`
+	}
+	return `make a new one with "campagnol ca crl" and copy it here`
 }
 
 // newest returns the most recent of the lists that are valid at now or were
-// before, and nil if there is none.
+// before, and nil if there is none. Of those with a number it is the one with the
+// highest (RFC 5280 section 5.2.3), whatever their times say.
 func newest(now time.Time, lists []*crl) *crl {
-	var best *crl
+	var numbered, other *crl
 	for _, l := range lists {
-		if !now.Before(l.thisUpdate) && (best == nil || l.thisUpdate.After(best.thisUpdate)) {
-			best = l
+		switch {
+		case !l.begun(now):
+		case l.number == nil && (other == nil || l.thisUpdate.After(other.thisUpdate)):
+			other = l
+		case l.number != nil && (numbered == nil || l.higher(numbered)):
+			numbered = l
 		}
 	}
-	return best
+	if numbered == nil || other != nil && other.thisUpdate.After(numbered.thisUpdate) {
+		return other
+	}
+	return numbered
+}
+
+// higher reports whether l has a higher number than o, or the same and is more
+// recent. Both have one.
+func (l *crl) higher(o *crl) bool {
+	if c := l.number.Cmp(o.number); c != 0 {
+		return c > 0
+	}
+	return l.thisUpdate.After(o.thisUpdate)
+}
+
+// begun reports whether a list is valid at now or was before. One that was received
+// was looked at then, and a clock that is late must not make it count for nothing.
+func (l *crl) begun(now time.Time) bool {
+	return l.received || !now.Before(l.thisUpdate)
 }
 
 // checkRevoked checks the leaf of the chains, and only the leaf, against the
 // newest list of its issuer. A list that has expired still counts, with a
-// warning to the peer's.
+// warning to the peer's. That there is none is a reason to refuse only if every
+// peer has to be covered.
 func (p *Policy) checkRevoked(now time.Time, chains [][]*x509.Certificate, peer *Peer) *Refusal {
-	if !p.checkCRL {
+	if !p.checkCRL && len(p.crls) == 0 {
 		return nil
 	}
 	var refusal *Refusal
@@ -259,10 +295,10 @@ func (p *Policy) checkRevoked(now time.Time, chains [][]*x509.Certificate, peer 
 			return l.refusal(peer.Leaf)
 		}
 	}
-	if used == nil {
+	switch {
+	case used == nil && p.checkCRL:
 		return refusal
-	}
-	if used.expired(now) {
+	case used != nil && used.expired(now):
 		peer.Warnings = append(peer.Warnings, used.expiredWarning())
 	}
 	return nil

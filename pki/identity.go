@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -25,7 +26,8 @@ type Identity struct {
 
 // LoadIdentity reads the certificates of certFile, leaf first, and the private
 // key of keyFile, both PEM, and checks that every peer that trusts the issuer
-// can accept them. It does not look at the validity times; [Identity.Check]
+// can accept them. If there are several keys, as while a certificate with a new key
+// replaces another, it is the one that belongs to the certificate. It does not look at the validity times; [Identity.Check]
 // does.
 func LoadIdentity(certFile, keyFile string) (*Identity, error) {
 	chain, err := LoadCertificates(certFile)
@@ -36,11 +38,12 @@ func LoadIdentity(certFile, keyFile string) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pki: %w", err)
 	}
-	key, err := LoadKey(keyFile)
+	keys, err := loadKeys(keyFile)
 	if err != nil {
 		return nil, err
 	}
-	id := &Identity{Chain: chain, Key: key, CertFile: certFile, KeyFile: keyFile, keyMode: fi.Mode()}
+	own := max(0, slices.IndexFunc(keys, func(k crypto.Signer) bool { return sameKey(chain[0], k) }))
+	id := &Identity{Chain: chain, Key: keys[own], CertFile: certFile, KeyFile: keyFile, keyMode: fi.Mode()}
 	if err := id.usable(); err != nil {
 		return nil, err
 	}

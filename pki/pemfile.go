@@ -161,6 +161,16 @@ func LoadCertificates(path string) ([]*x509.Certificate, error) {
 // LoadKey reads the first private key of a PEM file. The key is not encrypted;
 // an encrypted one is an error that names the command that decrypts it.
 func LoadKey(path string) (crypto.Signer, error) {
+	keys, err := loadKeys(path)
+	if err != nil {
+		return nil, err
+	}
+	return keys[0], nil
+}
+
+// loadKeys reads all private keys of a PEM file. That one behind the first cannot be
+// read does not matter.
+func loadKeys(path string) (keys []crypto.Signer, err error) {
 	f, err := readPEM(path, maxPEMFile)
 	if err != nil {
 		return nil, fmt.Errorf("pki: %w", err)
@@ -169,18 +179,23 @@ func LoadKey(path string) (crypto.Signer, error) {
 		if !isKey(b) {
 			continue
 		}
-		if isEncrypted(b) {
+		if isEncrypted(b) && len(keys) == 0 {
 			return nil, fmt.Errorf("pki: %s: the key is encrypted, and nobody is there to type the pass phrase; "+
 				"decrypt it: (umask 077; openssl pkey -in %s -out %s.clear)", path, path, path)
 		}
 		k, err := ParseKey(b.Bytes)
 		clear(b.Bytes)
-		if err != nil {
+		switch {
+		case err == nil:
+			keys = append(keys, k)
+		case len(keys) == 0:
 			return nil, fmt.Errorf("pki: %s: %w", path, err)
 		}
-		return k, nil
 	}
-	return nil, fmt.Errorf("pki: %s: no private key in this file, only %s", path, f.types())
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("pki: %s: no private key in this file, only %s", path, f.types())
+	}
+	return keys, nil
 }
 
 // types lists the types of the blocks, for messages.

@@ -30,6 +30,11 @@ type PolicyConfig struct {
 	// from CAFile; when it is empty, no list counts wherever it lies.
 	CRLFile string
 
+	// Lists are revocation lists that are held in memory. They count beside those
+	// of CRLFile, and without one, too: then they refuse whom they name, and no
+	// peer has to be covered by one.
+	Lists []*List
+
 	// VerifyDepth is the highest index that a certificate may have in a chain,
 	// where the leaf has 0 and the root counts: 1 allows roots that issue
 	// leaves, 2 one intermediate CA. 0 means 100.
@@ -48,8 +53,9 @@ type Policy struct {
 	intermediateList []*x509.Certificate
 	depth            int
 
-	checkCRL bool
-	crls     map[string][]*crl // by canonical name of the issuer
+	checkCRL bool              // every peer has to be covered
+	fileCRLs []*crl            // of files
+	crls     map[string][]*crl // all, by canonical name of the issuer
 	crlFile  string            // for messages
 	noCRL    []string          // what went wrong while revocation lists were read
 
@@ -85,10 +91,13 @@ func LoadPolicy(cfg PolicyConfig, now time.Time) (*Policy, error) {
 	if p.checkCRL {
 		found.readCRLFile(cfg.CRLFile)
 		p.noCRL = found.crlProblems
+	} else {
+		found.crls = nil
 	}
 	if err := p.build(found); err != nil {
 		return nil, err
 	}
+	p.use(cfg.Lists)
 	p.warnings = append(found.warnings, p.review(now)...)
 	return p, nil
 }
@@ -131,10 +140,8 @@ func (p *Policy) build(found contents) error {
 	if len(p.rootList) == 0 {
 		return p.noRoots(found)
 	}
-	p.crls = map[string][]*crl{}
-	for _, l := range found.crls {
-		p.crls[l.issuer] = append(p.crls[l.issuer], l)
-	}
+	p.fileCRLs = found.crls
+	p.use(nil)
 	return nil
 }
 
@@ -160,12 +167,16 @@ func (p *Policy) noRoots(found contents) error {
 // were when they were loaded.
 func (p *Policy) Warnings() []string { return slices.Clone(p.warnings) }
 
-// Usable returns why every peer will be refused, if that is so.
+// Usable returns what is wrong with crl_file, if nothing in it can be used: peers are
+// refused then, unless there are lists in memory.
 func (p *Policy) Usable() error {
-	if p.checkCRL && len(p.crls) == 0 {
-		return fmt.Errorf("crl_file %s: there is no usable revocation list, so that every peer will be refused", p.crlFile)
+	switch {
+	case !p.checkCRL || len(p.fileCRLs) > 0:
+		return nil
+	case len(p.crls) > 0:
+		return fmt.Errorf("crl_file %s: there is no usable revocation list in it, so that only those count that the rendezvous server has sent", p.crlFile)
 	}
-	return nil
+	return fmt.Errorf("crl_file %s: there is no usable revocation list, so that every peer will be refused", p.crlFile)
 }
 
 // Roots returns the root certificates, for instance to name them to a peer.
@@ -187,12 +198,11 @@ func (p *Policy) review(now time.Time) []string {
 			add("CA %v", r)
 		}
 	}
-	if !p.checkCRL {
-		return w
-	}
-	w = append(w, p.noCRL...)
-	if err := p.Usable(); err != nil {
-		add("%v", err)
+	if p.checkCRL {
+		w = append(w, p.noCRL...)
+		if err := p.Usable(); err != nil {
+			add("%v", err)
+		}
 	}
 	for _, lists := range p.crls {
 		if l := newest(now, lists); l != nil && l.expired(now) {

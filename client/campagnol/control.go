@@ -41,6 +41,7 @@ func (n *node) show() {
 func (n *node) routes() map[string]control.Handler {
 	return map[string]control.Handler{
 		"GET " + control.StatusPath: n.status,
+		"POST " + control.RenewPath: n.renewOnRequest,
 	}
 }
 
@@ -171,6 +172,7 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 		RDV:        rdvDocument(v.cfg.ServerHost, &s),
 
 		Certificates: certificateDocuments(v.trust.expiries()),
+		Revocations:  revocationDocuments(v.trust.policy.Revocations(now)),
 
 		Socket: socketDocument(v.conn.LocalAddr(), v.conn.Features(), local),
 		Device: deviceDocument(v.cfg.TunMTU, s.Offloads, device),
@@ -188,6 +190,21 @@ func certificateDocuments(list []pki.Expiry) []control.Certificate {
 	ds := make([]control.Certificate, len(list))
 	for i, e := range list {
 		ds[i] = control.Certificate{Name: e.Name, Serial: e.Serial, Authority: e.CA, Expires: e.At.UTC()}
+	}
+	return ds
+}
+
+func revocationDocuments(list []pki.Revocation) []control.Revocation {
+	ds := make([]control.Revocation, len(list))
+	for i, r := range list {
+		ds[i] = control.Revocation{Authority: r.Issuer, Number: r.Number, Issued: r.ThisUpdate.UTC(), Certificates: r.Certificates,
+			Source: control.FromFile, Where: r.Source}
+		if !r.NextUpdate.IsZero() {
+			ds[i].NextUpdate = r.NextUpdate.UTC()
+		}
+		if r.Received {
+			ds[i].Source = control.FromRDV
+		}
 	}
 	return ds
 }

@@ -37,6 +37,10 @@ type node struct {
 	started time.Time
 
 	view atomic.Pointer[view] // of parts, for requests
+	news chan struct{}        // a revocation list was received; has room for one
+
+	newExchange newExchange // with the authority, for a new certificate; nil: it cannot be asked
+	renewing    sync.Mutex  // held while a new certificate is asked for
 
 	mu      sync.Mutex // guards the following; locked from start until serve
 	cfg     *conf.Client
@@ -86,7 +90,7 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 	if err != nil {
 		return nil, err
 	}
-	n := &node{file: o.file, log: s.Log, level: s.Level, started: time.Now(), cfg: cfg}
+	n := &node{file: o.file, log: s.Log, level: s.Level, started: time.Now(), cfg: cfg, news: make(chan struct{}, 1)}
 	n.mu.Lock()
 	if n.parts, err = n.build(ctx, cfg, s.Warn); err != nil {
 		return nil, err
@@ -108,6 +112,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 	if err != nil {
 		return nil, err
 	}
+	t.news = n.news
 	p := &parts{cfg: cfg, trust: t}
 	if p.where, err = findAddresses(ctx, cfg); err != nil {
 		return nil, err
@@ -172,6 +177,7 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 		VerifyServer:   t.verifyServer,
 		ServerKnown:    func() bool { return t.servers.known(name) },
 		RememberServer: func(id client.ServerIdentity) { t.rememberServer(name, id) },
+		Objects:        t.objects(),
 		Software:       program + " " + version.Version,
 	}
 }
@@ -256,6 +262,7 @@ func (n *node) serve(ctx context.Context) error {
 	watching, unwatch := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
 	watcher.Go(func() { n.watch(watching) })
+	watcher.Go(func() { n.keepCertificate(watching) })
 	defer watcher.Wait()
 	defer unwatch()
 	defer func() {
@@ -369,6 +376,7 @@ func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Co
 	n.parts.trust.pins.Flush() // for the next to find them
 	t, err := loadTrust(ctx, cfg, time.Now(), n.log, n.warn)
 	if err == nil {
+		t.news = n.news
 		err = t.policy.Usable() // a broken list must not end all tunnels
 	}
 	if err == nil {

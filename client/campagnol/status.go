@@ -52,7 +52,7 @@ func statusCommand(dir string) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			path, err := chooseSocket(socket, dir)
+			path, err := chooseSocket("status", socket, dir)
 			if err != nil {
 				return err
 			}
@@ -78,21 +78,22 @@ func statusCommand(dir string) *cobra.Command {
 	return cmd
 }
 
-// chooseSocket returns the socket that was named, or else the only one in dir.
-func chooseSocket(named, dir string) (string, error) {
+// chooseSocket returns the socket for a command: that which was named, or else the
+// only one in dir.
+func chooseSocket(command, named, dir string) (string, error) {
 	if named != "" {
 		return named, nil
 	}
 	found, err := control.Sockets(dir)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("status: %w", err)
+		return "", fmt.Errorf("%s: %w", command, err)
 	case len(found) == 0:
-		return "", cli.WithHint(fmt.Errorf("status: no client runs on this host that has a control socket in %s", dir),
+		return "", cli.WithHint(fmt.Errorf("%s: no client runs on this host that has a control socket in %s", command, dir),
 			"start one with \"campagnol -D\"; if its configuration sets control_socket, name that with --socket")
 	case len(found) > 1:
-		return "", cli.WithHint(fmt.Errorf("status: several clients run on this host: %s", strings.Join(found, ", ")),
-			"choose one: campagnol status --socket %s", found[0])
+		return "", cli.WithHint(fmt.Errorf("%s: several clients run on this host: %s", command, strings.Join(found, ", ")),
+			"choose one: campagnol %s --socket %s", command, found[0])
 	}
 	return found[0], nil
 }

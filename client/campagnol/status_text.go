@@ -61,6 +61,7 @@ func statusHead(b *strings.Builder, s *control.Status, width int) {
 			wrap(b, text+" ("+c.Expires.UTC().Format(time.DateTime)+" UTC)", "", "  ", width)
 		}
 	}
+	statusRevocations(b, s, width)
 	var missing []string
 	for _, m := range []struct {
 		of    string
@@ -72,6 +73,29 @@ func statusHead(b *strings.Builder, s *control.Status, width int) {
 	}
 	if len(missing) > 0 {
 		wrap(b, "slower than it could be, because the system lacks: "+strings.Join(missing, "; "), "", "  ", width)
+	}
+}
+
+// statusRevocations says which revocation lists are in use.
+func statusRevocations(b *strings.Builder, s *control.Status, width int) {
+	for _, r := range s.Revocations {
+		text := "revocation list of " + printable(r.Authority)
+		if r.Number != "" {
+			text = "revocation list " + printable(r.Number) + " of " + printable(r.Authority)
+		}
+		from := "a file"
+		if r.Source == control.FromRDV {
+			from = "the RDV server"
+		}
+		text += fmt.Sprintf(" from %s, made %s ago: %d revoked", from, age(s.Time.Sub(r.Issued)), r.Certificates)
+		switch due := r.NextUpdate; {
+		case due.IsZero():
+		case due.Before(s.Time):
+			text += "; a newer one has been due for " + age(s.Time.Sub(due))
+		default:
+			text += "; the next is due in " + age(due.Sub(s.Time))
+		}
+		wrap(b, text, "", "  ", width)
 	}
 }
 

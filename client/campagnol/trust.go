@@ -26,10 +26,13 @@ type trust struct {
 	pins       *pki.Pins
 	servers    *serverMemory
 	requireSAN bool
-	network    netip.Prefix   // of the VPN
-	suites     []record.Suite // nil: all
-	rules      *policy.Policy // nil: none
-	self       policy.Member  // of rules: this host
+	network    netip.Prefix    // of the VPN
+	suites     []record.Suite  // nil: all
+	rules      *policy.Policy  // nil: none
+	self       policy.Member   // of rules: this host
+	lists      *pki.ListStore  // revocation lists that were received; they are in policy
+	bulletins  *bulletinStore  // nil: none are taken
+	news       chan<- struct{} // has room for one: lists has one that policy has not
 	log        *slog.Logger
 }
 
@@ -43,10 +46,15 @@ func loadTrust(ctx context.Context, cfg *conf.Client, now time.Time, log *slog.L
 	if err := id.Check(now); err != nil {
 		return nil, err
 	}
+	lists, err := pki.OpenLists(listFolder(cfg.StateDir))
+	if err != nil {
+		return nil, err
+	}
 	policy, err := pki.LoadPolicy(pki.PolicyConfig{
 		CAFile:      cfg.CACertificates,
 		CADir:       cfg.CACertificatesDir,
 		CRLFile:     cfg.CRLFile,
+		Lists:       lists.Lists(),
 		VerifyDepth: cfg.VerifyDepth,
 	}, now)
 	if err != nil {
@@ -60,12 +68,12 @@ func loadTrust(ctx context.Context, cfg *conf.Client, now time.Time, log *slog.L
 	if err != nil {
 		return nil, err
 	}
-	for _, ws := range [][]string{id.Warnings(now), policy.Warnings(), pins.Warnings()} {
+	for _, ws := range [][]string{id.Warnings(now), policy.Warnings(), pins.Warnings(), lists.Warnings()} {
 		for _, w := range ws {
 			warn(w, "")
 		}
 	}
-	t := &trust{identity: id, policy: policy, pins: pins, servers: servers, requireSAN: cfg.RequireIPSAN, network: cfg.Network, log: log}
+	t := &trust{identity: id, policy: policy, pins: pins, servers: servers, lists: lists, network: cfg.Network, requireSAN: cfg.RequireIPSAN, log: log}
 	if err := t.chooseSuites(cfg, warn); err != nil {
 		return nil, err
 	}
@@ -77,7 +85,7 @@ func loadTrust(ctx context.Context, cfg *conf.Client, now time.Time, log *slog.L
 	if err != nil {
 		return nil, fmt.Errorf("%s: no tunnel can be opened with this certificate and key: %w", cfg.Certificate, err)
 	}
-	if err := policy.VerifyOwn(now, id); err != nil {
+	if err := policy.VerifyOwn(now, id); err != nil && !t.reportRevoked(now) {
 		warn("peers that trust the same authorities will refuse our own certificate: "+err.Error(), "")
 	}
 	return t, nil

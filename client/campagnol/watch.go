@@ -94,8 +94,8 @@ func trustFiles(cfg *conf.Client) []string {
 }
 
 // watch reads keys, certificates, revocation lists and the policy again when
-// their files have changed, and tells of certificates that are about to end, until
-// ctx is done.
+// their files have changed, uses revocation lists that were received, and tells of
+// certificates that are about to end, until ctx is done.
 func (n *node) watch(ctx context.Context) {
 	ticker := time.NewTicker(filesInterval)
 	defer ticker.Stop()
@@ -116,10 +116,15 @@ func (n *node) watch(ctx context.Context) {
 				n.log.Warn(text)
 			}
 		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
+		for ticked := false; !ticked; {
+			select {
+			case <-ticker.C:
+				ticked = true
+			case <-n.news:
+				n.useLists(ctx)
+			case <-ctx.Done():
+				return
+			}
 		}
 	}
 }

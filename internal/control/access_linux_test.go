@@ -180,7 +180,7 @@ func TestWhoMay(t *testing.T) {
 		}
 	}
 	_, err := dialAs(t, private.Path(), nobody, nobody)
-	wantError(t, NewClient(private.Path()).unreachable(err), "no permission to use the control socket "+private.Path(), alone)
+	wantError(t, NewClient(private.Path()).unreachable(err, askTime), "no permission to use the control socket "+private.Path(), alone)
 }
 
 // TestSetGroup: a socket changes hands while it is served.

@@ -16,6 +16,7 @@ import (
 const (
 	maxAnswer  = 16 << 20         // bytes of a document that are read
 	askTime    = 10 * time.Second // for an answer
+	renewTime  = answerTime       // for one that others have to be asked for
 	serverName = "campagnol/"     // how the header "Server" of a client of ours begins
 )
 
@@ -30,7 +31,6 @@ type Client struct {
 // first used.
 func NewClient(path string) *Client {
 	return &Client{path: path, http: http.Client{
-		Timeout: askTime,
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, "unix", path)
@@ -48,7 +48,7 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // Status asks for the client's state. It returns the document as it was sent,
 // too: a newer client may say more than a Status has.
 func (c *Client) Status(ctx context.Context) (*Status, []byte, error) {
-	body, program, err := c.get(ctx, StatusPath)
+	body, program, err := c.ask(ctx, http.MethodGet, StatusPath, askTime)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -57,6 +57,19 @@ func (c *Client) Status(ctx context.Context) (*Status, []byte, error) {
 		return nil, nil, c.strange(program, err)
 	}
 	return s, body, nil
+}
+
+// Renew makes the client renew its certificate now.
+func (c *Client) Renew(ctx context.Context) (*Renewal, error) {
+	body, program, err := c.ask(ctx, http.MethodPost, RenewPath, renewTime)
+	if err != nil {
+		return nil, err
+	}
+	r := new(Renewal)
+	if err := json.Unmarshal(body, r); err != nil {
+		return nil, c.strange(program, err)
+	}
+	return r, nil
 }
 
 // parseStatus reads a Status.
@@ -71,20 +84,22 @@ func parseStatus(b []byte) (*Status, error) {
 	return s, nil
 }
 
-// get asks for the document at a path of the server, and returns it and the
-// program that has answered.
-func (c *Client) get(ctx context.Context, path string) (body []byte, program string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://campagnol"+path, nil)
+// ask asks for the document at a path of the server, and returns it and the program
+// that has answered.
+func (c *Client) ask(ctx context.Context, method, path string, limit time.Duration) (body []byte, program string, err error) {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(limited, method, "http://campagnol"+path, nil)
 	if err != nil {
 		return nil, "", err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, "", c.unreachable(err)
+		return nil, "", c.unreachable(err, limit)
 	}
 	defer resp.Body.Close()
 	if body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1)); err != nil {
-		return nil, "", c.unreachable(err)
+		return nil, "", c.unreachable(err, limit)
 	}
 	program = resp.Header.Get("Server")
 	switch {
@@ -97,7 +112,7 @@ func (c *Client) get(ctx context.Context, path string) (body []byte, program str
 }
 
 // unreachable returns the error for people when nobody has answered.
-func (c *Client) unreachable(err error) error {
+func (c *Client) unreachable(err error, limit time.Duration) error {
 	e := &Error{Err: err}
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -112,7 +127,7 @@ func (c *Client) unreachable(err error) error {
 		e.Text = fmt.Sprintf("no permission to use the control socket %s", c.path)
 		e.Advice = whoMay(c.path)
 	default:
-		e.Text = fmt.Sprintf("the client of the control socket %s does not answer: %v", c.path, cause(err))
+		e.Text = fmt.Sprintf("the client of the control socket %s does not answer: %v", c.path, cause(err, limit))
 		e.Advice = "its log may say what it is busy with"
 	}
 	return e
@@ -120,10 +135,10 @@ func (c *Client) unreachable(err error) error {
 
 // cause returns err without what the HTTP library has put around it: method and
 // URL are our own affair.
-func cause(err error) error {
+func cause(err error, limit time.Duration) error {
 	var t interface{ Timeout() bool }
 	if errors.As(err, &t) && t.Timeout() {
-		return fmt.Errorf("nothing came within %v", askTime)
+		return fmt.Errorf("nothing came within %v", limit)
 	}
 	for {
 		next := errors.Unwrap(err)

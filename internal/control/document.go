@@ -8,6 +8,17 @@ import (
 // StatusPath is where a client tells its [Status].
 const StatusPath = "/v1/status"
 
+// RenewPath is where a client is asked to renew its certificate; the answer is a
+// [Renewal].
+const RenewPath = "/v1/renew"
+
+// A Renewal is the document that tells of a certificate that was renewed.
+type Renewal struct {
+	Name    string    `json:"name"`
+	Serial  string    `json:"serial"`
+	Expires time.Time `json:"expires"`
+}
+
 // A Status is the document that tells how a client is. docs/control.md explains
 // every field; fields may be added to it, and none is ever taken away or changed
 // as long as its path begins with /v1.
@@ -23,6 +34,7 @@ type Status struct {
 	RDV        RDV          `json:"rdv"`
 
 	Certificates []Certificate `json:"certificates"`
+	Revocations  []Revocation  `json:"revocations"`
 
 	Socket   Socket    `json:"socket"`
 	Device   Device    `json:"device"`
@@ -61,6 +73,23 @@ type Certificate struct {
 	Authority bool      `json:"authority"`
 	Expires   time.Time `json:"expires"`
 }
+
+// A Revocation is the revocation list that is in use for an authority.
+type Revocation struct {
+	Authority    string    `json:"authority"`
+	Number       string    `json:"number,omitempty"`
+	Issued       time.Time `json:"issued"`
+	NextUpdate   time.Time `json:"next_update,omitzero"`
+	Certificates int       `json:"certificates"`
+	Source       string    `json:"source"`
+	Where        string    `json:"where"`
+}
+
+// Where revocation lists come from.
+const (
+	FromFile = "file"
+	FromRDV  = "rdv"
+)
 
 // A Socket is the UDP socket.
 type Socket struct {

@@ -105,7 +105,7 @@ func TestRequests(t *testing.T) {
 		})
 	}
 	// A handler that panics has broken its own request only.
-	if _, _, err := newClient(t, s.Path()).get(t.Context(), "/v1/panic"); err == nil {
+	if _, _, err := newClient(t, s.Path()).ask(t.Context(), http.MethodGet, "/v1/panic", askTime); err == nil {
 		t.Error("a handler that panics has answered")
 	}
 	if status, _ := exchange(t, s.Path(), "GET /v1/status"+end); status != 200 {
