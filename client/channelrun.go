@@ -168,6 +168,8 @@ func (c *Client) perform(now time.Time, outs []chanOut) {
 			c.handleForward(now, o.vpn, o.msg.Endpoints...)
 		case actReject:
 			c.handleReject(now, o.vpn, rejection(&o.msg))
+		case actList:
+			c.handleList(now, &o.msg)
 		case actObject:
 			c.takeObject(o.object, o.data)
 		case actAnswer:
@@ -266,6 +268,7 @@ func (c *Client) reportChannel(o *chanOut) {
 	case actUp:
 		l := o.link
 		c.said = nil
+		c.restartRoster(time.Now())
 		if remember := c.set.RememberServer; remember != nil {
 			id := l.server
 			c.wg.Go(func() { remember(id) })

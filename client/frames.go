@@ -106,7 +106,7 @@ func (o *outbound) frame(t *table, p *device.Packet) {
 		o.c.drops.Add(tunnel.DropSwitch)
 		return
 	case d.Class == l2.ClassAnswered:
-		o.answer(f.view, p.Data)
+		o.answer(p.Data)
 		return
 	case d.Snoop != l2.SnoopNo:
 		o.c.hand(o.c.groups, event{data: bytes.Clone(p.Data)})
@@ -142,24 +142,17 @@ func (o *outbound) frameTo(f *fabric, b []byte) {
 		if now != 0 {
 			o.wake(r)
 		}
-		if r.session.Filter() != nil && !o.permitsFrame(r, b) {
+		if r.session.Filter() != nil && !o.c.permitsContent(o.when, r, b) {
 			continue
 		}
 		o.seal(r, now, b)
 	}
 }
 
-// permitsFrame reports whether the policy lets the packet in a frame pass. It speaks
-// of IP packets only.
-func (o *outbound) permitsFrame(r *route, b []byte) bool {
-	pkt, isIP := segment.Ethernet.Packet(b)
-	return !isIP || o.c.permits(o.when, r, pkt)
-}
-
 // answer gives the device the answer to the question in a frame, in place of him who
 // was asked.
-func (o *outbound) answer(v *l2.View, question []byte) {
-	o.reply = v.AppendAnswer(o.reply[:0], question, &o.decision)
+func (o *outbound) answer(question []byte) {
+	o.reply = o.decision.AppendAnswer(o.reply[:0], question)
 	if err := o.c.cfg.Device.Write([]device.Packet{{Data: o.reply}}); err != nil {
 		o.c.drops.Add(tunnel.DropDevice)
 	}
