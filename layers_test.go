@@ -44,7 +44,13 @@ var layers = map[string][]string{
 	"tunnel/segment":    {},
 	"tunnel/handshake":  {"tunnel/record"},
 	"tunnel/filter":     {"pki/policy"},
+	"tunnel/l2":         {"tunnel/l2/ether", "tunnel/segment"},
+	"tunnel/l2/ether":   {},
 	"tunnel":            {"tunnel/filter", "tunnel/handshake", "tunnel/packet", "tunnel/record"},
+
+	"tunnel/l2/mcast":          {"tunnel/l2/mcast/gmp"},
+	"tunnel/l2/mcast/gmp":      {},
+	"tunnel/l2/mcast/scenario": {"tunnel/l2/mcast/gmp"},
 
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
