@@ -55,14 +55,14 @@ var layers = map[string][]string{
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
 	"rdv":                {"internal/logging", "pki", "pki/policy", "punch", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
-	"client":             {"punch", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/packet", "tunnel/record", "tunnel/segment"},
+	"client":             {"punch", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab":   {},
 	"internal/bench": {"internal/cli", "internal/lab", "internal/version", "pki/ca"},
 
 	"client/campagnol": {
 		"client", "conf", "internal/cli", "internal/control", "internal/lab", "internal/logging", "internal/service", "internal/version",
-		"pki", "pki/ca", "pki/policy", "pki/safefile", "punch", "punch/udp", "rdv/channel", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/record",
+		"pki", "pki/ca", "pki/policy", "pki/safefile", "punch", "punch/udp", "rdv/channel", "tunnel/cipherlist", "tunnel/device", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/segment", "tunnel/filter", "tunnel/handshake", "tunnel/record",
 	},
 	"rdv/campagnol_rdv": {
 		"conf", "internal/cli", "internal/logging", "internal/service", "internal/version", "pki", "pki/policy", "punch/udp", "rdv", "rdv/channel", "tunnel/handshake",

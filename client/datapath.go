@@ -32,6 +32,7 @@ type inbound struct {
 
 	table    *table // of the batch
 	decision l2.Decision
+	parts    map[*tunnel.Session]*l2.Assembler // of frames
 }
 
 func newInbound(c *Client, q device.Queue) *inbound {
@@ -183,6 +184,7 @@ func (in *inbound) received(s *tunnel.Session, h record.Header, payload []byte, 
 		if (d == tunnel.DropNotIP || d == tunnel.DropSource) && s.FirstTime(d) {
 			in.c.hand(in.c.inner, event{session: s, drop: d})
 		}
+	case control && s.Frames() && in.fragment(s, payload):
 	case control:
 		in.c.hand(in.c.inner, event{session: s, typ: h.Type, data: bytes.Clone(payload)})
 	case s.Frames():
@@ -230,6 +232,8 @@ type outbound struct {
 
 	decision l2.Decision
 	reply    []byte // to a host, in the name of another
+	split    l2.Splitter
+	part     []byte
 }
 
 // A group is a datagram to which records may be added: the route's, of one size,

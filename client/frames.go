@@ -157,3 +157,66 @@ func (o *outbound) answer(question []byte) {
 		o.c.drops.Add(tunnel.DropDevice)
 	}
 }
+
+// refitFrame sends a frame that does not fit r's path in parts of size bytes, or tells
+// its sender what fits.
+func (o *outbound) refitFrame(r *route, now tunnel.Stamp, b []byte, size int) {
+	if o.c.cfg.Ethernet.Fragment && r.session.PeerFragments() {
+		head := len(r.session.FragmentHead(o.part[:0]))
+		if err := o.split.Begin(b, size-head); err == nil {
+			for more := true; more; {
+				o.part = r.session.FragmentHead(o.part[:0])
+				if o.part, more = o.split.Next(o.part); more {
+					o.seal(r, now, o.part)
+				}
+			}
+			return
+		}
+	}
+	o.c.drops.Add(tunnel.DropTooBig)
+	if now == 0 || !o.tooBig.take(o.when, tooBigRate, tooBigBurst) {
+		return // about what is for everybody, nothing is said
+	}
+	o.reply = l2.AppendTooBig(o.reply[:0], b, &o.decision.Frame, size)
+	if len(o.reply) == 0 {
+		return
+	}
+	if err := o.c.cfg.Device.Write([]device.Packet{{Data: o.reply}}); err != nil {
+		o.c.drops.Add(tunnel.DropDevice)
+	}
+}
+
+// maxAssemblers bounds the peers whose parts of frames are kept at the same time.
+const maxAssemblers = 64
+
+// fragment takes a part of a frame, and reports whether payload is one.
+func (in *inbound) fragment(s *tunnel.Session, payload []byte) bool {
+	part, ok := s.Fragment(payload)
+	if !ok {
+		return false
+	}
+	if !in.c.cfg.Ethernet.Fragment {
+		in.refuse(s, tunnel.DropSwitch)
+		return true
+	}
+	a := in.parts[s]
+	if a == nil {
+		if in.parts == nil || len(in.parts) >= maxAssemblers {
+			in.parts = map[*tunnel.Session]*l2.Assembler{} // also of sessions that are over
+		}
+		a = l2.NewAssembler(maxFrame)
+		in.parts[s] = a
+	}
+	frame, err := a.Add(in.table.frames.view.Stamp(in.when), part)
+	switch {
+	case err != nil:
+		in.refuse(s, tunnel.DropSwitch)
+	case len(frame) > 0:
+		in.frame(s, bytes.Clone(frame)) // the batch keeps it, and the assembler its memory
+	}
+	return true
+}
+
+// maxFrame is the length of the largest frame that is put together, in bytes: one of
+// 9,000 bytes with its header and two tags.
+const maxFrame = 9022

@@ -103,7 +103,7 @@ func TestDefaults(t *testing.T) {
 		ServerHost:     "203.0.113.10",
 		ServerPort:     57888,
 		TunMTU:         1419,
-		Ethernet:       Ethernet{FullMesh: true, MaxMACs: 256, StormRate: 1000, MaxGroups: 1024, Unregistered: "routers", Querier: true},
+		Ethernet:       Ethernet{FullMesh: true, MaxMACs: 256, StormRate: 1000, MaxGroups: 1024, Unregistered: "routers"},
 		UseLocalAddr:   true,
 		VPNIP:          netip.MustParseAddr("10.9.0.3"),
 		Network:        netip.MustParsePrefix("10.9.0.0/24"),
@@ -153,7 +153,6 @@ fragment = yes
 max_groups = 6
 unregistered_multicast = flood
 mrouter = yes
-igmp_querier = no
 fast_leave = yes
 [VPN]
 vpn_ip = 10.9.1.3

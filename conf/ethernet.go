@@ -45,7 +45,6 @@ type Ethernet struct {
 	MaxGroups    int    // multicast groups that a peer may ask for, at least 1; default 1024
 	Unregistered string // multicast that nobody has asked for goes to: "routers", "flood", "drop"
 	Router       bool   // there is a multicast router behind the virtual interface
-	Querier      bool   // ask hosts what they want to hear if nobody else does; default true
 	FastLeave    bool   // stop as soon as a host leaves that nobody else shares the interface with
 }
 

@@ -78,6 +78,7 @@ func (s *Session) Continue(old *Session) {
 		renewals: old.before.renewals + 1,
 	}
 	s.peerECN.Store(old.peerECN.Load())
+	s.peerFragments.Store(old.peerFragments.Load())
 	s.filter.Store(old.filter.Load())
 	s.port.Store(old.port.Load())
 	s.sources.Store(old.sources.Load())

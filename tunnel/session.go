@@ -29,15 +29,16 @@ type Session struct {
 	open     *record.Opener
 	before   inheritance
 
-	stats   *Stats        // of all sessions of the tunnel
-	heard   atomic.Int64  // Stamp of the last authentic record
-	lastIn  atomic.Int64  // Stamp of the last packet from the peer
-	lastOut atomic.Int64  // Stamp of the last packet for the peer
-	strange atomic.Uint32 // bit set of the Drops that were reported
-	peerECN atomic.Bool   // the peer reads the ECN field
-	filter  atomic.Pointer[filter.Table]
-	port    atomic.Uint32 // of the switch, for frames
-	sources atomic.Pointer[Sources] // beyond peer; nil: none
+	stats         *Stats        // of all sessions of the tunnel
+	heard         atomic.Int64  // Stamp of the last authentic record
+	lastIn        atomic.Int64  // Stamp of the last packet from the peer
+	lastOut       atomic.Int64  // Stamp of the last packet for the peer
+	strange       atomic.Uint32 // bit set of the Drops that were reported
+	peerECN       atomic.Bool   // the peer reads the ECN field
+	peerFragments atomic.Bool   // the peer puts frames together again
+	filter        atomic.Pointer[filter.Table]
+	port          atomic.Uint32           // of the switch, for frames
+	sources       atomic.Pointer[Sources] // beyond peer; nil: none
 
 	// Owned by control.
 	opened time.Time

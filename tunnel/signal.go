@@ -23,15 +23,18 @@ const FrameProtocolName = "campagnol-frames/1"
 // A probe asks the peer whether it is there; an echo answers, with the probe's
 // content. The first byte of that says what the sender of the probe can do: a set
 // of bits, of which those that are not known are ignored. Groups is what the peer's
-// hosts want to hear of multicast, see package tunnel/l2/mcast.
+// hosts want to hear of multicast, see package tunnel/l2/mcast. A fragment is a part of
+// a frame, see package tunnel/l2.
 const (
-	signalMark   = 0
-	signalProbe  = 1
-	signalEcho   = 2
-	signalRekey  = 3
-	signalGroups = 4
+	signalMark     = 0
+	signalProbe    = 1
+	signalEcho     = 2
+	signalRekey    = 3
+	signalGroups   = 4
+	signalFragment = 5
 
-	featureECN = 1 << 0 // it reads the ECN field of datagrams
+	featureECN       = 1 << 0 // it reads the ECN field of datagrams
+	featureFragments = 1 << 1 // it puts frames together again
 
 	// maxEcho bounds the content that is echoed, in bytes.
 	maxEcho = 64
@@ -86,7 +89,8 @@ func (s *Session) IsOurs() bool { return s.ours }
 
 // Abilities are what one end of a session tells the other about itself.
 type Abilities struct {
-	ECN bool // it reads the ECN field of datagrams, and can be sent any
+	ECN       bool // it reads the ECN field of datagrams, and can be sent any
+	Fragments bool // it puts frames together again that are sent in parts
 }
 
 // Probe appends to out a datagram that makes a peer of ours answer, and tells it
@@ -95,6 +99,9 @@ func (s *Session) Probe(ours Abilities, out [][]byte) [][]byte {
 	var features byte
 	if ours.ECN {
 		features |= featureECN
+	}
+	if ours.Fragments {
+		features |= featureFragments
 	}
 	return s.appendSignal(out, signalProbe, []byte{features})
 }
@@ -112,6 +119,7 @@ func (s *Session) handleSignal(payload []byte, out [][]byte) [][]byte {
 	}
 	if len(content) > 0 {
 		s.peerECN.Store(content[0]&featureECN != 0)
+		s.peerFragments.Store(content[0]&featureFragments != 0)
 	}
 	return s.appendSignal(out, signalEcho, content)
 }
@@ -123,6 +131,21 @@ func (s *Session) appendSignal(out [][]byte, typ byte, content []byte) [][]byte 
 		return out
 	}
 	return append(out, rec)
+}
+
+// PeerFragments reports whether the peer puts frames together again that are sent in
+// parts. It is for the data path.
+func (s *Session) PeerFragments() bool { return s.peerFragments.Load() }
+
+// FragmentHead appends to b what a part of a frame travels behind, as what [Session.Seal]
+// seals.
+func (s *Session) FragmentHead(b []byte) []byte { return s.appendHead(b, signalFragment) }
+
+// Fragment returns the part of a frame that is in what Receive has called control, and
+// false if it is something else.
+func (s *Session) Fragment(payload []byte) ([]byte, bool) {
+	typ, content, ok := s.signal(payload)
+	return content, ok && s.frames && typ == signalFragment
 }
 
 // Groups appends to out a datagram that tells the peer about multicast: an update of
