@@ -99,6 +99,8 @@ func (v *View) claims(at Stamp, p *port, b []byte, d *Decision) Drop {
 		a, err := ether.ParseARP(b[f.Net:])
 		switch {
 		case err != nil:
+			// Some kernels understand more kinds of ARP than are known here.
+			return p.unclear()
 		case !p.mayHave(a.SenderIP):
 			d.Note.IP = a.SenderIP
 			return DropAddress
@@ -114,11 +116,23 @@ func (v *View) claims(at Stamp, p *port, b []byte, d *Decision) Drop {
 			d.Note.IP = ip.Src
 			return DropAddress
 		}
-		if ok && ether.IsND(b, &ip) {
+		switch {
+		case ok && ether.IsND(b, &ip):
 			return v.advertised(at, p, b, &ip, d)
+		case ip.Unread():
+			return p.unclear()
 		}
 	}
 	return Kept
+}
+
+// unclear decides about a frame that may claim an address in a way that is not
+// understood.
+func (p *port) unclear() Drop {
+	if p.opts.Addrs == nil {
+		return Kept
+	}
+	return DropAddress
 }
 
 // advertised decides about a message of neighbour discovery from a peer.

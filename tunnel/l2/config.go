@@ -1,12 +1,14 @@
 package l2
 
 import (
+	"cmp"
 	"time"
 
 	"campagnol/tunnel/l2/ether"
 )
 
-// A Config says how a Switch works. Zero values are the defaults.
+// A Config says how a Switch works. Zero values are the defaults, and so are negative
+// ones but in Limits.
 type Config struct {
 	// MAC is the address of our TAP device. It is ours in every VLAN. 0: there is
 	// nothing to protect.
@@ -94,15 +96,14 @@ func (c Config) withDefaults() Config {
 	or(&c.MaxNeighbours, defaultNeighbours)
 	or(&c.Ageing, defaultAgeing)
 	or(&c.NeighbourAge, defaultNeighbourAge)
-	or(&c.Limits.Broadcast, defaultBroadcast)
-	or(&c.Limits.Unknown, defaultUnknown)
-	or(&c.Limits.Multicast, defaultMulticast)
+	c.Limits.Broadcast = cmp.Or(c.Limits.Broadcast, defaultBroadcast)
+	c.Limits.Unknown = cmp.Or(c.Limits.Unknown, defaultUnknown)
+	c.Limits.Multicast = cmp.Or(c.Limits.Multicast, defaultMulticast)
 	return c
 }
 
-func or[T comparable](v *T, otherwise T) {
-	var zero T
-	if *v == zero {
+func or[T int | time.Duration](v *T, otherwise T) {
+	if *v <= 0 {
 		*v = otherwise
 	}
 }

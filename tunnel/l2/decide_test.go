@@ -329,6 +329,21 @@ func TestAddresses(t *testing.T) {
 	x.up(2)
 	mine, ll := netip.MustParseAddr("fd00:11::1"), netip.MustParseAddr("fe80::a")
 	theirs := netip.MustParseAddr("fd00:12::1")
+	odd := isAt(macL, macA, ipB, ipL)
+	odd[15] = 6 // hardware of IEEE 802, which Linux takes for Ethernet
+	odd2 := slices.Clone(odd)
+	copy(odd2[6:], macB.Append(nil))
+	many := func(n int) []byte {
+		var b []byte
+		for i := range n {
+			next := byte(60)
+			if i == n-1 {
+				next = 58
+			}
+			b = append(b, next, 0, 1, 4, 0, 0, 0, 0)
+		}
+		return append(b, 128, 0, 0, 0, 0, 0, 0, 0)
+	}
 	claim := func(target netip.Addr) []byte {
 		return nd(macL, macA, ether.Neighbour{Advertisement: true, Src: ll, Dst: ll, Target: target, MAC: macA})
 	}
@@ -345,6 +360,11 @@ func TestAddresses(t *testing.T) {
 		{what: "link-local", from: 1, frame: ip6(macL, macA, ll, mine, 17, 0), want: "tap"},
 		{what: "advertises its own", from: 1, frame: claim(mine), want: "tap"},
 		{what: "advertises another's", from: 1, frame: claim(theirs), want: "address"},
+		{what: "ARP of another kind", from: 1, frame: odd, want: "address"},
+		{what: "behind some headers", from: 1, frame: ip6(macL, macA, mine, theirs, 60, many(4)...), want: "tap"},
+		{what: "behind more than are read", from: 1, frame: ip6(macL, macA, mine, theirs, 60, many(6)...), want: "address"},
+		{what: "from who may have all", from: 2, frame: ip6(macL, macB, mine, theirs, 60, many(6)...), want: "tap"},
+		{what: "likewise", from: 2, frame: odd2, want: "tap"},
 		{what: "what is not IP passes", from: 1, frame: plain(macL, macA), want: "tap"},
 		{what: "another peer may all", from: 2, frame: udp4(macL, macB, ipA, ipL), want: "tap"},
 	})

@@ -17,6 +17,7 @@ func TestDump(t *testing.T) {
 	if err := x.sw.AddStatic(7, macB, 1); err != nil {
 		t.Fatal(err)
 	}
+	x.frame(1, isAt(macTAP, macA, ipB, ipL))
 	x.frame(1, isAt(macTAP, macA, ipA, ipL))
 	x.wait(3 * time.Second)
 	x.frame(TAP, plain(macA, macL))
@@ -33,10 +34,13 @@ func TestDump(t *testing.T) {
 			{MAC: macC, All: true, Port: 2, Kind: Pinned},
 			{VID: 7, MAC: macB, Port: 1, Kind: Static},
 		},
-		Neighbours: []NeighbourEntry{{IP: ipA, MAC: macA, Port: 1, Age: 5 * time.Second}},
+		Neighbours: []NeighbourEntry{
+			{IP: ipA, MAC: macA, Port: 1, Age: 5 * time.Second},
+			{IP: ipB, MAC: macA, Port: 1, Age: 5 * time.Second},
+		},
 		Ports: []PortEntry{
 			{Port: TAP, MACs: 1, Passed: map[string]uint64{"unicast": 1}, Drops: map[string]uint64{}},
-			{Port: 1, MACs: 1, Passed: map[string]uint64{"unicast": 1}, Drops: map[string]uint64{"pinned": 1, "invalid": 1}},
+			{Port: 1, MACs: 1, Passed: map[string]uint64{"unicast": 2}, Drops: map[string]uint64{"pinned": 1, "invalid": 1}},
 			{Port: 2, Passed: map[string]uint64{}, Drops: map[string]uint64{}},
 		},
 		Drops: map[string]uint64{"pinned": 1, "invalid": 1, "no_port": 1},
@@ -97,6 +101,29 @@ func TestDropsCount(t *testing.T) {
 	d.Add(DropLoop)
 	if m := d.Snapshot(); len(m) != 1 || m["loop"] != 2 || d.Get(DropLoop) != 2 || d.Get(Kept) != 0 {
 		t.Errorf("%v", m)
+	}
+}
+
+// TestDefaults: what is not said, or makes no sense, is as usual; limits may be none.
+func TestDefaults(t *testing.T) {
+	usual := Config{
+		MaxMACs: 256, MaxLocal: 4096, MaxNeighbours: 512, Ageing: 300 * time.Second, NeighbourAge: 120 * time.Second,
+		Limits: Limits{Broadcast: 500, Unknown: 500, Multicast: 2000},
+	}
+	other := Config{
+		MaxMACs: 1, MaxLocal: 2, MaxNeighbours: 3, Ageing: 4, NeighbourAge: 5, Limits: Limits{Broadcast: -1, Unknown: 6, Multicast: 7},
+	}
+	for _, c := range []struct {
+		name     string
+		in, want Config
+	}{
+		{"nothing", Config{}, usual},
+		{"negative", Config{MaxMACs: -1, MaxLocal: -1, MaxNeighbours: -1, Ageing: -1, NeighbourAge: -1}, usual},
+		{"everything", other, other},
+	} {
+		if got := c.in.withDefaults(); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
 	}
 }
 

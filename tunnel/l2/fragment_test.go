@@ -181,7 +181,7 @@ func TestAssemblerBounds(t *testing.T) {
 		t.Error("the second oldest is gone")
 	}
 	memory := 0
-	for i := range 10000 {
+	for i := range 2000 {
 		join(t, a, now+Stamp(i), split(t, &s, random(100+i%1900, 1), 60+i%1900)[:1]...)
 	}
 	for _, p := range a.partial {

@@ -70,7 +70,7 @@ func (s *Switch) learn(at Stamp, p *port, n *Note, out []Event) []Event {
 func (s *Switch) settle(at Stamp, p *port, n *Note, m moves, out []Event) []Event {
 	if p.macs >= s.quota(p) {
 		if !p.full.Swap(true) {
-			out = append(out, Event{Kind: EventQuota, Port: p.id, VID: n.VID, MAC: n.MAC})
+			out = p.report(at, Event{Kind: EventQuota, VID: n.VID, MAC: n.MAC}, out)
 		}
 		return out
 	}
@@ -100,10 +100,7 @@ func (s *Switch) enter(at Stamp, k key, e *entry) {
 func (s *Switch) freeze(at Stamp, p *port, n *Note, e *entry, m moves, out []Event) []Event {
 	home := s.view.port(m.home)
 	if home == nil || home.id != e.port && home.macs >= s.quota(home) {
-		home = s.view.port(e.port)
-	}
-	if home == nil { // a local table has no entries of ports that are down
-		return out
+		home = s.view.port(e.port) // which is up: of others nothing is known
 	}
 	kind := Learned
 	if home.id == TAP {
@@ -112,7 +109,7 @@ func (s *Switch) freeze(at Stamp, p *port, n *Note, e *entry, m moves, out []Eve
 	f := newEntry(at, home.id, kind)
 	f.frozen = at + Stamp(freezeTime)
 	s.enter(at, keyOf(n.VID, n.MAC), f)
-	return append(out, Event{Kind: EventFrozen, Port: p.id, VID: n.VID, MAC: n.MAC})
+	return p.report(at, Event{Kind: EventFrozen, VID: n.VID, MAC: n.MAC}, out)
 }
 
 // meet learns that an IP address is at a MAC, if that is at p. When two disagree,
@@ -127,12 +124,12 @@ func (s *Switch) meet(at Stamp, p *port, n *Note, out []Event) []Event {
 	if old := s.view.neighbours.get(s.view.hasher.ip(k), k); old != nil {
 		s.part(k, old)
 		if old.port != p.id && old.mac != n.MAC && !aged(&old.seen, at, s.view.NeighbourAge) {
-			return append(out, Event{Kind: EventConflict, Port: p.id, VID: n.VID, MAC: n.MAC, IP: n.IP})
+			return p.report(at, Event{Kind: EventConflict, VID: n.VID, MAC: n.MAC, IP: n.IP}, out)
 		}
 	}
 	if p.neighbours >= s.view.MaxNeighbours {
 		if !p.neighboursFull.Swap(true) {
-			out = append(out, Event{Kind: EventQuota, Port: p.id, VID: n.VID, MAC: n.MAC, IP: n.IP})
+			out = p.report(at, Event{Kind: EventQuota, VID: n.VID, MAC: n.MAC, IP: n.IP}, out)
 		}
 		return out
 	}
@@ -218,26 +215,46 @@ func (s *Switch) Advance(now time.Time) {
 	}
 	at := s.view.Stamp(now)
 	s.next = time.Time{}
-	v := s.view
-	s.forget(func(_ key, e *entry) bool { return !e.fixed() && aged(&e.seen, at, v.Ageing) })
-	for k, n := range v.neighbours.all() {
-		if aged(&n.seen, at, v.NeighbourAge) {
-			s.part(k, n)
-		}
-	}
+	s.age(at)
+	s.ageNeighbours(at)
 	s.forgetWants(at)
-	for _, e := range s.view.macs.all() {
-		if !e.fixed() {
-			s.wake(Stamp(e.seen.Load()), v.Ageing)
-		}
-	}
-	for _, n := range s.view.neighbours.all() {
-		s.wake(Stamp(n.seen.Load()), v.NeighbourAge)
-	}
 	for _, last := range s.wants {
 		s.wake(last, wantAgain)
 	}
 	if !s.next.IsZero() && s.next.Before(now.Add(sweep)) {
 		s.next = now.Add(sweep)
+	}
+}
+
+// age forgets the addresses that have aged.
+func (s *Switch) age(at Stamp) {
+	limit := s.view.Ageing
+	old, oldest, live := 0, at, false
+	for _, e := range s.view.macs.all() {
+		switch {
+		case e.fixed():
+		case aged(&e.seen, at, limit):
+			old++
+		default:
+			oldest, live = min(oldest, Stamp(e.seen.Load())), true
+		}
+	}
+	if old > 0 && s.forget(func(_ key, e *entry) bool { return !e.fixed() && aged(&e.seen, at, limit) }) < old {
+		live = true // the data path has seen one meanwhile
+	}
+	if live {
+		s.wake(oldest, limit)
+	}
+}
+
+// ageNeighbours forgets the pairs of IP address and MAC that have aged.
+func (s *Switch) ageNeighbours(at Stamp) {
+	limit := s.view.NeighbourAge
+	for k, n := range s.view.neighbours.all() {
+		if aged(&n.seen, at, limit) {
+			s.part(k, n)
+		} else {
+			s.wake(Stamp(n.seen.Load()), limit)
+		}
 	}
 }

@@ -2,6 +2,9 @@ package l2
 
 import (
 	"errors"
+	"reflect"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -328,6 +331,143 @@ func TestPortUpAgain(t *testing.T) {
 		{what: "its quota too", from: 1, frame: plain(macL, macC), want: "tap"},
 		{what: "there is one of it", frame: plain(ether.Broadcast, macL), want: "1"},
 	})
+}
+
+// TestFreezeAtHome: an address behind the TAP that a peer keeps claiming stays there,
+// whichever ports are full meanwhile.
+func TestFreezeAtHome(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		x := newNode(t, Config{MaxLocal: 1}, 2)
+		x.frame(TAP, plain(macA, macL))
+		for i := range moveLimit - 1 {
+			x.frame([]Port{1, TAP}[i%2], plain(ether.Broadcast, macL))
+		}
+		x.frame(1, plain(ether.Broadcast, macL))
+		if full {
+			x.frame(TAP, plain(macA, macC))
+		}
+		x.frame(2, plain(ether.Broadcast, macL))
+		if got := x.happened(); got != "frozen 2" {
+			t.Errorf("full %v: events %q", full, got)
+		}
+		want := Port(TAP)
+		if full {
+			want = 1
+		}
+		if e := x.sw.view.find(0, macL); e.port != want || (e.kind == Local) != (want == TAP) {
+			t.Errorf("full %v: at %d, kind %v, want %d", full, e.port, e.kind, want)
+		}
+	}
+}
+
+// TestEventsBounded: a peer that quarrels all the time does not fill the log.
+func TestEventsBounded(t *testing.T) {
+	x := newNode(t, Config{MaxMACs: 3, MaxNeighbours: 1}, 2)
+	for i := range 1000 {
+		x.wait(time.Millisecond)
+		for p := range Port(2) {
+			x.frame(p+1, isAt(macL, macA+ether.MAC(p), ipB, ipL))     // two for one address
+			x.frame(p+1, isAt(macL, macA+ether.MAC(p), ipA, ipL))     // more than one
+			x.frame(p+1, plain(macL, macC+ether.MAC(i%200)<<8))       // many, to and fro
+			x.frame(p+1, plain(macTAP, macC+ether.MAC(i/7%200)<<8+1)) // and some
+		}
+	}
+	kinds := map[EventKind]int{}
+	for _, e := range x.events {
+		kinds[e.Kind]++
+		if kinds[e.Kind] > 2 { // one of each port
+			t.Fatalf("a third event like %+v", e)
+		}
+	}
+	if kinds[EventConflict] == 0 || kinds[EventQuota] == 0 {
+		t.Errorf("events %v", kinds)
+	}
+}
+
+// TestStaleNotes: the data path has seen another view than control has now.
+func TestStaleNotes(t *testing.T) {
+	x := newNode(t, Config{MAC: macTAP, Binding: BindFirst}, 3)
+	x.frame(1, plain(macL, macA))
+	if err := x.sw.Pin(macB, 1); err != nil {
+		t.Fatal(err)
+	}
+	before := x.sw.Dump(x.now)
+	for _, n := range []Note{
+		{Asks: AskLearn, Port: 2, MAC: macA},   // somebody was faster
+		{Asks: AskLearn, Port: 1, MAC: macA},   // already learned
+		{Asks: AskLearn, Port: 2, MAC: macB},   // pinned meanwhile
+		{Asks: AskLearn, Port: 1, MAC: macB},   // likewise
+		{Asks: AskLearn, Port: 2, MAC: macTAP}, // our own
+		{Asks: AskLearn, Port: 9, MAC: macC},   // the tunnel has ended
+		{Asks: AskLearn, Port: 2, MAC: 0},      // not what the data path says
+		{Asks: AskLearn, Port: 2, MAC: macC, VID: anyVID},
+		{Asks: AskNeighbour, Port: 2, MAC: macA, IP: ipA},
+		{Asks: AskNeighbour, Port: 1, MAC: macA},
+		{Asks: AskNeighbour, Port: TAP, MAC: macTAP, IP: ipA},
+		{},
+	} {
+		if got := x.sw.Handle(x.now, n, nil); len(got) != 0 {
+			t.Errorf("%+v: %v", n, got)
+		}
+	}
+	if got := x.sw.Dump(x.now); !reflect.DeepEqual(got, before) {
+		t.Errorf("%+v, want %+v", got, before)
+	}
+}
+
+// TestConcurrent has the data path and control at work together.
+func TestConcurrent(t *testing.T) {
+	x := newNode(t, Config{MAC: macTAP, OnDemand: true, MaxMACs: 64, Ageing: time.Second}, 4)
+	var view atomic.Pointer[View]
+	view.Store(x.sw.View())
+	notes := make(chan Note, 64)
+	var wg sync.WaitGroup
+	var frames atomic.Uint64
+	for from := range Port(4) {
+		wg.Go(func() {
+			var d Decision
+			for i := range 5000 {
+				v := view.Load()
+				at := v.Stamp(x.now.Add(time.Duration(i) * time.Millisecond))
+				m := macA + ether.MAC(i%80)<<8
+				if from == TAP {
+					v.FromTAP(at, whoHas(macTAP, ipL, ipB), &d)
+				} else {
+					v.FromPeer(at, from, isAt(macTAP, m, ipB, ipL), &d)
+				}
+				frames.Add(1)
+				if d.Note.Asks != 0 {
+					select {
+					case notes <- d.Note:
+					default:
+					}
+				}
+			}
+		})
+	}
+	go func() { wg.Wait(); close(notes) }()
+	i := 0
+	for n := range notes {
+		now := x.now.Add(time.Duration(i) * 5 * time.Millisecond)
+		x.sw.Handle(now, n, nil)
+		x.sw.Advance(now)
+		switch i++; {
+		case i%100 == 50:
+			x.sw.PortDown(1)
+		case i%100 == 0:
+			x.up(1)
+		}
+		view.Store(x.sw.View())
+		x.sw.Dump(now)
+	}
+	if frames.Load() != 20000 || i == 0 {
+		t.Errorf("%d frames, %d notes", frames.Load(), i)
+	}
+	for _, p := range x.sw.Dump(x.now).Ports {
+		if p.MACs > 64 {
+			t.Errorf("port %d has %d addresses", p.Port, p.MACs)
+		}
+	}
 }
 
 // TestLostNotes: what the queue had no room for comes with the next frame.

@@ -52,6 +52,17 @@ type port struct {
 	// Control's own.
 	macs       int // learned
 	neighbours int
+	raised     [eventCount]onset
+}
+
+// report appends an event about p to out, unless there was one like it just now: a
+// peer that misbehaves does not fill the log.
+func (p *port) report(at Stamp, e Event, out []Event) []Event {
+	if !p.raised[e.Kind].raise(at) {
+		return out
+	}
+	e.Port = p.id
+	return append(out, e)
 }
 
 // Class says how a frame went.

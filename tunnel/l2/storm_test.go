@@ -1,6 +1,7 @@
 package l2
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,7 +23,7 @@ func TestBucket(t *testing.T) {
 		{"twice its rate", 1000, time.Millisecond / 2, 10000, 5250},
 		{"slower", 1000, time.Second, 100, 100},
 		{"without limit", -1, 0, 5000, 5000},
-		{"the largest", 1 << 40, 0, 5000, 5000},
+		{"the largest", math.MaxInt, 0, 5000, 5000},
 	} {
 		var b bucket
 		r := newRate(c.rate)

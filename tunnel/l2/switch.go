@@ -79,6 +79,9 @@ func (p *port) with(o PortOptions) *port {
 		q.drops[i].Store(p.drops[i].Load())
 		q.alarms[i].last.Store(p.alarms[i].last.Load())
 	}
+	for i := range p.raised {
+		q.raised[i].last.Store(p.raised[i].last.Load())
+	}
 	for i := range p.flows {
 		q.flows[i].full.Store(p.flows[i].full.Load())
 	}
@@ -98,8 +101,8 @@ func (s *Switch) PortDown(p Port) {
 	v.ports = slices.Clone(v.ports)
 	v.ports[p] = nil
 	v.flood = slices.DeleteFunc(slices.Clone(v.flood), func(other Port) bool { return other == p })
-	v.macs = v.macs.filter(func(_ key, e *entry) bool { return e.port != p || e.fixed() })
-	v.neighbours = v.neighbours.filter(func(_ ipKey, n *neighbour) bool { return n.port != p })
+	v.macs, _ = v.macs.filter(func(_ key, e *entry) bool { return e.port != p || e.fixed() })
+	v.neighbours, _ = v.neighbours.filter(func(_ ipKey, n *neighbour) bool { return n.port != p })
 }
 
 // Pin makes an address a peer's own in every VLAN, whether the peer is up or not.
@@ -173,15 +176,15 @@ func (s *Switch) disown(vid ether.VID, m ether.MAC, kind Kind) {
 	}
 }
 
-// forget removes addresses.
-func (s *Switch) forget(which func(key, *entry) bool) {
+// forget removes addresses and returns how many they were.
+func (s *Switch) forget(which func(key, *entry) bool) int {
 	v := s.change()
-	for k, e := range v.macs.all() {
-		if which(k, e) {
-			s.count(e, -1)
-		}
+	rest, gone := v.macs.filter(func(k key, e *entry) bool { return !which(k, e) })
+	v.macs = rest
+	for _, e := range gone {
+		s.count(e, -1)
 	}
-	v.macs = v.macs.filter(func(k key, e *entry) bool { return !which(k, e) })
+	return len(gone)
 }
 
 // count counts the addresses learned of a port.

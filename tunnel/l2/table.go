@@ -66,12 +66,11 @@ func (t *table[K, E]) all() iter.Seq2[K, *E] {
 
 // with returns a copy in which k has the entry e.
 func (t table[K, E]) with(k K, e *E) table[K, E] {
-	t.fork()
 	at := t.hash(k) % tableParts
-	part, n := t.rebuilt(t.parts[at], 1, func(other K, _ *E) bool { return other != k })
-	t.put(part, k, e)
-	t.n += n + 1 - used(t.parts[at])
-	t.parts[at] = part
+	t.fork()
+	rest := without(t.parts[at], k)
+	t.n += len(rest) + 1 - used(t.parts[at])
+	t.parts[at] = t.part(append(rest, slot[K, E]{k, e}))
 	return t
 }
 
@@ -83,34 +82,41 @@ func (t table[K, E]) without(k K) table[K, E] {
 	}
 	t.fork()
 	at := h % tableParts
-	t.parts[at], _ = t.rebuilt(t.parts[at], 0, func(other K, _ *E) bool { return other != k })
+	t.parts[at] = t.part(without(t.parts[at], k))
 	t.n--
 	return t
 }
 
-// filter returns a copy with the entries that keep wants, which it may be asked about
-// several times. Only the parts that lose some are copied.
-func (t table[K, E]) filter(keep func(K, *E) bool) table[K, E] {
+// filter returns a copy with the entries that keep wants, and those that it does not
+// want. It asks once about each. Only the parts that lose some are copied.
+func (t table[K, E]) filter(keep func(K, *E) bool) (rest table[K, E], gone []*E) {
 	if t.parts == nil {
-		return t
+		return t, nil
 	}
 	old := t.parts
+	var kept []slot[K, E]
 	for at, p := range old {
-		lost := false
-		for i := range p {
-			lost = lost || p[i].e != nil && !keep(p[i].key, p[i].e)
+		kept = kept[:0]
+		before := len(gone)
+		for _, s := range p {
+			switch {
+			case s.e == nil:
+			case keep(s.key, s.e):
+				kept = append(kept, s)
+			default:
+				gone = append(gone, s.e)
+			}
 		}
-		if !lost {
+		if len(gone) == before {
 			continue
 		}
 		if t.parts == old {
 			t.fork()
 		}
-		part, n := t.rebuilt(p, 0, keep)
-		t.n += n - used(p)
-		t.parts[at] = part
+		t.parts[at] = t.part(kept)
 	}
-	return t
+	t.n -= len(gone)
+	return t, gone
 }
 
 // fork gives t an array of parts of its own.
@@ -122,34 +128,33 @@ func (t *table[K, E]) fork() {
 	t.parts = parts
 }
 
-// rebuilt returns a part with those of p that keep wants and room for more, and how
-// many they are.
-func (t *table[K, E]) rebuilt(p []slot[K, E], more int, keep func(K, *E) bool) ([]slot[K, E], int) {
-	n := 0
-	for i := range p {
-		if p[i].e != nil && keep(p[i].key, p[i].e) {
-			n++
+// part returns a part with the given slots, which are in use and have different keys.
+func (t *table[K, E]) part(list []slot[K, E]) []slot[K, E] {
+	if len(list) == 0 {
+		return nil
+	}
+	part := make([]slot[K, E], 1<<bits.Len(uint(2*len(list)-1)))
+	mask := uint64(len(part) - 1)
+	for _, s := range list {
+		i := t.hash(s.key) / tableParts
+		for part[i&mask].e != nil {
+			i++
 		}
+		part[i&mask] = s
 	}
-	if n+more == 0 {
-		return nil, 0
-	}
-	part := make([]slot[K, E], 1<<bits.Len(uint(2*(n+more)-1)))
-	for i := range p {
-		if p[i].e != nil && keep(p[i].key, p[i].e) {
-			t.put(part, p[i].key, p[i].e)
-		}
-	}
-	return part, n
+	return part
 }
 
-// put adds an entry to a part that has room and lacks k.
-func (t *table[K, E]) put(part []slot[K, E], k K, e *E) {
-	i := t.hash(k) / tableParts
-	for part[i&uint64(len(part)-1)].e != nil {
-		i++
+// without returns the slots of a part that are in use, but for that of k, and room
+// for one more.
+func without[K comparable, E any](p []slot[K, E], k K) []slot[K, E] {
+	rest := make([]slot[K, E], 0, len(p)/2+1)
+	for _, s := range p {
+		if s.e != nil && s.key != k {
+			rest = append(rest, s)
+		}
 	}
-	part[i&uint64(len(part)-1)] = slot[K, E]{k, e}
+	return rest
 }
 
 func used[K comparable, E any](p []slot[K, E]) (n int) {

@@ -41,6 +41,16 @@ type IP struct {
 // TCP reports whether there is a header of TCP at Body.
 func (p *IP) TCP() bool { return p.Proto == protoTCP && !p.Later }
 
+// Unread reports whether there are more extension headers than were read, so that
+// what is behind them is not known.
+func (p *IP) Unread() bool {
+	switch p.Proto {
+	case protoHopByHop, protoRouting, protoFragment, protoDestination:
+		return p.Version == 6 && !p.Later
+	}
+	return false
+}
+
 // ParseIP reads the IP packet in the frame b, whose header is f. It returns false
 // for a frame that has none, or not all of it.
 func ParseIP(b []byte, f *Frame) (p IP, ok bool) {

@@ -43,6 +43,8 @@ func TestParseIP(t *testing.T) {
 		{"hop by hop, padding first", toGroup6 + "60000000 0008 00 40" + addrs6 + "3a00 00 0502 0000 00", ip6(IP{Proto: 58, Body: 62, End: 62, Alert: true})},
 		{"hop by hop, option too long", toGroup6 + "60000000 0008 00 40" + addrs6 + "3a00 0505 0000 0000", ip6(IP{Proto: 58, Body: 62, End: 62})},
 		{"hop by hop, cut", toGroup6 + "60000000 0008 00 40" + addrs6 + "3a01 0502 0000 0100", ip6(IP{Proto: 0, Body: 54, End: 62})},
+		{"hop by hop, nothing but padding", toGroup6 + "60000000 0008 00 40" + addrs6 + "3a00 0104 00000000", ip6(IP{Proto: 58, Body: 62, End: 62})},
+		{"IPv4 with other options", toGroup4 + "46 00 0018 0000 4000 40 02 0000" + addrs4 + "44 04 0000", ip4(IP{Proto: 2, Body: 38, End: 38})},
 		{"destination, routing", toGroup6 + "60000000 0010 3c 40" + addrs6 + "2b00 0104 00000000 0600 0000 00000000", ip6(IP{Proto: 6, Body: 70, End: 70})},
 		{"first fragment of IPv6", toGroup6 + "60000000 0008 2c 40" + addrs6 + "3a00 0001 00000007", ip6(IP{Proto: 58, Body: 62, End: 62})},
 		{"later fragment of IPv6", toGroup6 + "60000000 000a 2c 40" + addrs6 + "3a00 0008 00000007 8f00", ip6(IP{Proto: 44, Body: 54, End: 64, Later: true})},
@@ -66,8 +68,28 @@ func TestExtensionsBounded(t *testing.T) {
 	}
 	f, _ := Parse(b)
 	p, ok := ParseIP(b, &f)
-	if !ok || p.Proto != protoDestination || p.Body != 54+8*maxExtensions {
+	if !ok || p.Proto != protoDestination || p.Body != 54+8*maxExtensions || !p.Unread() {
 		t.Errorf("%+v, %v", p, ok)
+	}
+}
+
+func TestUnread(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		p    IP
+		want bool
+	}{
+		{"ICMPv6", IP{Version: 6, Proto: 58}, false},
+		{"hop by hop", IP{Version: 6, Proto: 0}, true},
+		{"routing", IP{Version: 6, Proto: 43}, true},
+		{"destination", IP{Version: 6, Proto: 60}, true},
+		{"cut fragment header", IP{Version: 6, Proto: 44}, true},
+		{"later fragment", IP{Version: 6, Proto: 44, Later: true}, false},
+		{"IPv4", IP{Version: 4, Proto: 60}, false},
+	} {
+		if got := c.p.Unread(); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
 	}
 }
 

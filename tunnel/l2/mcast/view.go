@@ -10,7 +10,7 @@ import (
 // A View says where packets from our TAP go. It is immutable, and safe for
 // concurrent use.
 type View struct {
-	shards [shards]map[key]*ways
+	shards [shards]map[viewKey]*ways
 	// routers are where packets go that nobody has joined, by VLAN, for IPv4 and
 	// IPv6; others is for the VLANs that are not in it.
 	routers map[uint16]*[2]plain
@@ -36,11 +36,21 @@ type ways struct {
 // them, who wants any gets all.
 const maxViewSources = 256
 
-// shardOf spreads groups over the parts of a view. Neighbouring groups are in
-// different ones.
-func shardOf(k key) uint8 {
-	b := k.group.As16()
-	return b[15] ^ b[14]*31 ^ b[13]*17 ^ uint8(k.vid) ^ uint8(k.vid>>8)*7
+// A viewKey is a key in a form that is quickly hashed: the group, and the VLAN.
+type viewKey [18]byte
+
+func (k key) view() viewKey {
+	var out viewKey
+	group := k.group.As16()
+	copy(out[:], group[:])
+	out[16], out[17] = byte(k.vid>>8), byte(k.vid)
+	return out
+}
+
+// shard spreads groups over the parts of a view. Neighbouring groups are in different
+// ones.
+func (k *viewKey) shard() uint8 {
+	return k[15] ^ k[14]*31 ^ k[13]*17 ^ k[17] ^ k[16]*7
 }
 
 // Ports returns to which peers a packet goes that came from the TAP, in a VLAN, for
@@ -54,8 +64,8 @@ func (v *View) Ports(vid uint16, group, source netip.Addr) (ports []uint32, floo
 	case gmp.Never:
 		return nil, false
 	}
-	k := key{vid, group}
-	if w := v.shards[shardOf(k)][k]; w != nil {
+	k := key{vid, group}.view()
+	if w := v.shards[k.shard()][k]; w != nil {
 		if w.sources != nil {
 			if ports, ok := w.sources[source]; ok {
 				return ports, false
@@ -103,16 +113,18 @@ func (s *Snooper) View() *View {
 	case len(v.dirty) > 0:
 		next := *v.view
 		copied := map[uint8]bool{}
+		always := alwaysCache{}
 		for k := range v.dirty {
-			i := shardOf(k)
+			vk := k.view()
+			i := vk.shard()
 			if !copied[i] {
 				copied[i] = true
 				next.shards[i] = cloneShard(next.shards[i])
 			}
-			if w := s.ways(k); w != nil {
-				next.shards[i][k] = w
+			if w := s.ways(k, always); w != nil {
+				next.shards[i][vk] = w
 			} else {
-				delete(next.shards[i], k)
+				delete(next.shards[i], vk)
 			}
 		}
 		v.view = &next
@@ -122,8 +134,8 @@ func (s *Snooper) View() *View {
 	return v.view
 }
 
-func cloneShard(m map[key]*ways) map[key]*ways {
-	out := make(map[key]*ways, len(m)+1)
+func cloneShard(m map[viewKey]*ways) map[viewKey]*ways {
+	out := make(map[viewKey]*ways, len(m)+1)
 	for k, w := range m {
 		out[k] = w
 	}
@@ -143,16 +155,18 @@ func (s *Snooper) newView() *View {
 			}
 		}
 	}
+	always := alwaysCache{}
 	for k := range s.mesh {
-		w := s.ways(k)
+		w := s.ways(k, always)
 		if w == nil {
 			continue
 		}
-		i := shardOf(k)
+		vk := k.view()
+		i := vk.shard()
 		if v.shards[i] == nil {
-			v.shards[i] = map[key]*ways{}
+			v.shards[i] = map[viewKey]*ways{}
 		}
-		v.shards[i][k] = w
+		v.shards[i][vk] = w
 	}
 	return v
 }
@@ -182,45 +196,65 @@ func (l *link) routes(vid uint16, f uint8) bool {
 	return false
 }
 
+// An alwaysCache keeps, while a view is made, who gets all packets of a VLAN.
+type alwaysCache map[router][]uint32
+
+// always returns who gets the packets of every group in a VLAN: routers (RFC 4541
+// section 2.1.2, rule 1), and those of whom we do not know what they want.
+func (s *Snooper) always(vid uint16, f uint8, cache alwaysCache) []uint32 {
+	id := router{vid, f}
+	if list, ok := cache[id]; ok {
+		return list
+	}
+	var list []uint32
+	for _, l := range s.links {
+		if l.inDoubt(s.now) || l.routes(vid, f) {
+			list = append(list, l.port)
+		}
+	}
+	slices.Sort(list)
+	cache[id] = list
+	return list
+}
+
 // ways returns where the packets of a group go, or nil if nobody has joined it.
-func (s *Snooper) ways(k key) *ways {
+func (s *Snooper) ways(k key, cache alwaysCache) *ways {
 	m := s.mesh[k]
 	if m == nil || len(m.members) == 0 {
 		return nil
 	}
-	// Those that get it in any case: routers (RFC 4541 section 2.1.2, rule 1), and
-	// those of whom we do not know what they want.
-	var always []uint32
-	for _, l := range s.links {
-		if l.inDoubt(s.now) || l.routes(k.vid, family(k.group)) {
-			always = append(always, l.port)
-		}
-	}
-	slices.Sort(always)
+	always := s.always(k.vid, family(k.group), cache)
 	var named []netip.Addr
 	for _, x := range m.members {
 		named = append(named, x.sources...)
 	}
-	named = normal(named)
-	to := func(wants func(want) bool) []uint32 {
-		out := slices.Clone(always)
-		for _, x := range m.members {
-			if wants(x.want) {
-				out = append(out, x.port)
-			}
-		}
-		slices.Sort(out)
-		return slices.Compact(out)
+	if named = normal(named); len(named) > maxViewSources {
+		return &ways{any: m.ports(always, func(want) bool { return true })}
 	}
-	if len(named) > maxViewSources {
-		return &ways{any: to(func(want) bool { return true })}
-	}
-	w := &ways{any: to(func(x want) bool { return x.mode == exclude })}
+	w := &ways{any: m.ports(always, func(x want) bool { return x.mode == exclude })}
 	if len(named) > 0 {
 		w.sources = make(map[netip.Addr][]uint32, len(named))
 		for _, a := range named {
-			w.sources[a] = to(func(x want) bool { return x.takes(a) })
+			w.sources[a] = m.ports(always, func(x want) bool { return x.takes(a) })
 		}
 	}
 	return w
+}
+
+// ports returns the ports in always and those of the members that want it, in order.
+func (m *meshGroup) ports(always []uint32, wants func(want) bool) []uint32 {
+	out := make([]uint32, 0, len(always)+len(m.members))
+	for _, x := range m.members {
+		for len(always) > 0 && always[0] < x.port {
+			out, always = append(out, always[0]), always[1:]
+		}
+		member := wants(x.want)
+		if len(always) > 0 && always[0] == x.port {
+			member, always = true, always[1:]
+		}
+		if member {
+			out = append(out, x.port)
+		}
+	}
+	return append(out, always...)
 }

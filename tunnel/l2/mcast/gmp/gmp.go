@@ -245,15 +245,14 @@ func MAC(group netip.Addr) [6]byte {
 
 // Where messages go.
 var (
-	AllHosts      = netip.AddrFrom4([4]byte{224, 0, 0, 1})
-	AllRouters    = netip.AddrFrom4([4]byte{224, 0, 0, 2})
-	AllIGMPv3     = netip.AddrFrom4([4]byte{224, 0, 0, 22})
-	AllNodes6     = netip.MustParseAddr("ff02::1")
-	AllRouters6   = netip.MustParseAddr("ff02::2")
-	AllMLDv2      = netip.MustParseAddr("ff02::16")
-	unspecified4  = netip.IPv4Unspecified()
-	unspecified6  = netip.IPv6Unspecified()
-	linkLocalNet4 = netip.PrefixFrom(netip.AddrFrom4([4]byte{224, 0, 0, 0}), 24)
+	AllHosts     = netip.AddrFrom4([4]byte{224, 0, 0, 1})
+	AllRouters   = netip.AddrFrom4([4]byte{224, 0, 0, 2})
+	AllIGMPv3    = netip.AddrFrom4([4]byte{224, 0, 0, 22})
+	AllNodes6    = netip.MustParseAddr("ff02::1")
+	AllRouters6  = netip.MustParseAddr("ff02::2")
+	AllMLDv2     = netip.MustParseAddr("ff02::16")
+	unspecified4 = netip.IPv4Unspecified()
+	unspecified6 = netip.IPv6Unspecified()
 )
 
 // Scope is what is special about a group.
@@ -277,7 +276,7 @@ const (
 // ScopeOf returns the scope of a multicast group.
 func ScopeOf(group netip.Addr) Scope {
 	if group.Is4() {
-		if linkLocalNet4.Contains(group) {
+		if a := group.As4(); a[0] == 224 && a[1] == 0 && a[2] == 0 {
 			return Always
 		}
 		return Wide
