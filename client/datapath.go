@@ -396,6 +396,12 @@ func (c *Client) ecnOf(r *route, pkt []byte) packet.ECN {
 	if !c.cfg.ECN || !r.session.PeerECN() {
 		return packet.NotECT
 	}
+	if r.session.Frames() {
+		var isIP bool
+		if pkt, isIP = segment.Ethernet.Packet(pkt); !isIP {
+			return packet.NotECT
+		}
+	}
 	return packet.ECNOf(pkt)
 }
 

@@ -33,7 +33,7 @@ func frames(dev *device.Memory, vpnAddr string, edit func(*Ethernet)) func(*Conf
 		if edit != nil {
 			edit(e)
 		}
-		c.Ethernet, c.Device = e, dev
+		c.Ethernet, c.Device, c.ECN = e, dev, true
 	}
 }
 
@@ -258,6 +258,25 @@ func TestEthernetMulticast(t *testing.T) {
 		want(t, "after it has left", map[*station]string{b: "", c: ""})
 		a.says(film(a.mac, a.vpn, netip.MustParseAddr("224.0.0.251"), "film4"))
 		want(t, "what nobody has to ask for", map[*station]string{b: "film4", c: "film4"})
+	})
+}
+
+// TestEthernetECN: the ECN field of a datagram is that of the packet in the frame, not
+// what stands there in the addresses of the frame.
+func TestEthernetECN(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		all := v.mesh(2, nil)
+		a, b := all[0], all[1]
+		for _, dst := range []ether.MAC{0x3333_ff00_0002, 0x4f4f_ff00_0002 &^ 0x0100_0000_0000} {
+			a.says(frameOf(dst, a.mac, dst.String()))
+			want(t, "a frame", map[*station]string{b: dst.String()})
+			pkt := packetTo(a.vpn, b.vpn, "film"+dst.String())
+			a.says(append(a.mac.Append(dst.Append(nil)), append([]byte{0x08, 0x00}, pkt...)...))
+			want(t, "a frame with a packet", map[*station]string{b: "film" + dst.String()})
+		}
+		if n := b.status().Drops["ce"]; n != 0 {
+			t.Errorf("%d dropped for congestion", n)
+		}
 	})
 }
 
