@@ -62,6 +62,7 @@ const (
 	actObject                       // the RDV has brought what all members should have
 	actUseless                      // to be reported: what the RDV has brought is not what it said
 	actAnswer                       // of the authority, or why there is none
+	actList                         // who is there, a piece; without a type: it does not come
 	actServe                        // the RDV has a request to the authority that we are
 )
 

@@ -125,6 +125,17 @@ func (m *serverChannel) ask(t channel.Type, vpn netip.Addr) {
 	m.requests = append(m.requests, &request{msg: channel.Message{Type: t, ID: m.lastID, VPN: []netip.Addr{vpn}}})
 }
 
+// list asks who is there, after a VPN address; the zero Addr: from the first on.
+func (m *serverChannel) list(after netip.Addr) {
+	r := &request{msg: channel.Message{Type: channel.List}}
+	if after.IsValid() {
+		r.msg.VPN = []netip.Addr{after}
+	}
+	m.lastID++
+	r.msg.ID = m.lastID
+	m.requests = append(m.requests, r)
+}
+
 // send sends a request at once.
 func (m *serverChannel) send(now time.Time, r *request, out []chanOut) []chanOut {
 	m.lastID++
@@ -174,6 +185,8 @@ func (m *serverChannel) repeat(now time.Time, out []chanOut) []chanOut {
 			out = append(out, chanOut{act: actAnswer, id: r.msg.ID, err: ErrNoAnswer})
 		case r.msg.Type == channel.Notice:
 			m.duty.unheard(now)
+		case r.msg.Type == channel.List:
+			out = append(out, chanOut{act: actList})
 		}
 	}
 	return out
@@ -262,6 +275,9 @@ func (m *serverChannel) message(now time.Time, l *link, msg *channel.Message, ou
 	case asked == channel.Fetch && msg.Type == channel.Chunk && msg.Offset == r.msg.Offset:
 		m.drop(r)
 		return m.chunk(now, r, msg.Data, out)
+	case asked == channel.List && msg.Type == channel.Listed:
+		m.drop(r)
+		return append(out, chanOut{act: actList, msg: *msg})
 	case asked == channel.Apply && msg.Type == channel.Answer:
 		m.drop(r)
 		return append(out, chanOut{act: actAnswer, id: r.msg.ID, data: msg.Data})
@@ -293,6 +309,8 @@ func (m *serverChannel) refused(now time.Time, r *request, msg *channel.Message,
 		out = append(out, chanOut{act: actAnswer, id: r.msg.ID, err: &RefusedError{msg.Reason, msg.Text}})
 	case channel.Notice:
 		m.duty.unheard(now)
+	case channel.List:
+		out = append(out, chanOut{act: actList})
 	}
 	if msg.Reason == channel.Strangers { // it has forgotten us
 		return m.look(now, out)

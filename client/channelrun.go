@@ -167,6 +167,8 @@ func (c *Client) perform(now time.Time, outs []chanOut) {
 				c.refuse(now, o.vpn, &RefusedError{o.msg.Reason, o.msg.Text})
 			}
 			c.handleReject(now, o.vpn, rejection(&o.msg))
+		case actList:
+			c.handleList(now, &o.msg)
 		case actObject:
 			c.takeObject(o.object, o.data)
 		case actAnswer:
@@ -265,6 +267,7 @@ func (c *Client) reportChannel(now time.Time, o *chanOut) {
 	case actUp:
 		l := o.link
 		c.said = nil
+		c.restartRoster(time.Now())
 		if remember := c.set.RememberServer; remember != nil {
 			id := l.server
 			c.wg.Go(func() { remember(id) })

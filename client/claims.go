@@ -256,7 +256,7 @@ func (p *peer) route() *route {
 // setWay makes way that of all packets for p, in tab.
 func (c *Client) setWay(tab *table, p *peer, way *route) *table {
 	p.way = way
-	return c.decide(tab, p.claims)
+	return c.decide(c.withWay(tab, p), p.claims)
 }
 
 // setSources tells p's sessions from where p may send: from what it holds.

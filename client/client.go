@@ -18,6 +18,7 @@ import (
 	"campagnol/tunnel"
 	"campagnol/tunnel/device"
 	"campagnol/tunnel/filter"
+	"campagnol/tunnel/l2"
 	"campagnol/tunnel/record"
 )
 
@@ -34,6 +35,10 @@ type Config struct {
 	More   []punch.Conn // at the same address, closed with Conn: each has a goroutine
 	ECN    bool         // they fill in and obey Datagram.ECN
 	Device device.Device
+
+	// Ethernet makes the client carry frames, and a switch with its peers; nil: it
+	// carries IP packets. Device has to be of that kind.
+	Ethernet *Ethernet
 
 	// PathErrors are what the network says about single destinations of Conn;
 	// nil: it is not known.
@@ -157,6 +162,8 @@ const (
 	queueRecords = 256 // datagrams of handshakes
 	queueInner   = 64  // contents of authentic records that are not data
 	queuePackets = 256 // packets for peers without a session
+	queueNotes   = 256 // what there is to tell about frames
+	queueGroups  = 256 // frames about multicast groups
 )
 
 // A Client is one node of the VPN. Run starts and stops it; the other methods
@@ -176,6 +183,8 @@ type Client struct {
 	records  chan event
 	inner    chan event
 	packets  chan event
+	notes    chan event
+	groups   chan event
 	finished chan handshakeEnd
 	shaken   chan shakeEnd
 	calls    chan func(now time.Time)
@@ -202,6 +211,7 @@ type control struct {
 	claims   claims                   // by what their certificates say
 	ends     map[netip.AddrPort]*peer // by UDP address: of sessions and candidates
 	due      timers
+	eth      *ethernet // nil: we carry packets
 	refused  refusals
 	failures failures
 	recent   recent // refusals
@@ -223,6 +233,7 @@ type event struct {
 	typ     record.ContentType // of a record content
 	drop    tunnel.Drop        // what to report about session
 	woken   bool               // session is used again after a pause
+	note    l2.Note            // about a frame, which is data if it waits for a tunnel
 }
 
 // New returns a Client. It returns an error if the configuration lacks
@@ -237,6 +248,9 @@ func New(cfg Config) (*Client, error) {
 		return nil, errors.New("client: incomplete configuration")
 	}
 	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	if err := cfg.Ethernet.check(cfg.Device); err != nil {
 		return nil, err
 	}
 	if cfg.Log == nil {
@@ -254,6 +268,8 @@ func New(cfg Config) (*Client, error) {
 		records:  make(chan event, queueRecords),
 		inner:    make(chan event, queueInner),
 		packets:  make(chan event, queuePackets),
+		notes:    make(chan event, queueNotes),
+		groups:   make(chan event, queueGroups),
 		finished: make(chan handshakeEnd),
 		shaken:   make(chan shakeEnd),
 		calls:    make(chan func(time.Time)),
@@ -285,6 +301,7 @@ func (c *Client) Run(ctx context.Context) error {
 	c.register(now)
 
 	c.shape(now)
+	c.startEthernet(now)
 	c.carry(fail)
 	c.loop()
 	c.goodbye(time.Now())
@@ -345,6 +362,10 @@ func (c *Client) loop() {
 			c.handleInner(time.Now(), e)
 		case e := <-c.packets:
 			c.handlePacket(time.Now(), e.dst, e.data)
+		case e := <-c.notes:
+			c.handleNote(time.Now(), e.note, e.data)
+		case e := <-c.groups:
+			c.handleGroups(time.Now(), e.data)
 		case e := <-c.cfg.PathErrors:
 			c.handlePathError(time.Now(), e)
 		case e := <-c.finished:
@@ -363,6 +384,7 @@ func (c *Client) loop() {
 func (c *Client) advance(now time.Time) {
 	c.advanceRegistration(now)
 	c.sweepFlows(now)
+	c.advanceEthernet(now)
 	for p := c.due.pop(now); p != nil; p = c.due.pop(now) {
 		c.advancePeer(now, p)
 	}
@@ -371,7 +393,7 @@ func (c *Client) advance(now time.Time) {
 // timeout returns when advance has something to do next.
 func (c *Client) timeout(now time.Time) time.Time {
 	next := now.Add(time.Hour) // while a handshake runs there may be nothing else
-	for _, t := range [...]time.Time{c.reg.timeout(), c.server.timeout(), c.due.next()} {
+	for _, t := range [...]time.Time{c.reg.timeout(), c.server.timeout(), c.due.next(), c.eth.timeout()} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}

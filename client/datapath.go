@@ -10,6 +10,7 @@ import (
 	"campagnol/tunnel"
 	"campagnol/tunnel/device"
 	"campagnol/tunnel/filter"
+	"campagnol/tunnel/l2"
 	"campagnol/tunnel/packet"
 	"campagnol/tunnel/record"
 	"campagnol/tunnel/segment"
@@ -28,11 +29,15 @@ type inbound struct {
 	large   bool            // the device takes large packets
 	spare   []byte          // a copy of a record that two sessions may have sealed
 	ecn     packet.ECN      // of the datagram
+
+	table    *table // of the batch
+	decision l2.Decision
+	parts    map[*tunnel.Session]*l2.Assembler // of frames
 }
 
 func newInbound(c *Client, q device.Queue) *inbound {
 	o := c.cfg.Device.Offloads()
-	return &inbound{c: c, queue: q, large: o.Large, joiner: segment.Joiner{UDP: o.UDP}}
+	return &inbound{c: c, queue: q, large: o.Large, joiner: segment.Joiner{Link: c.cfg.Device.Link(), UDP: o.UDP}}
 }
 
 // fromNet moves datagrams from a socket to the device until the socket is closed.
@@ -49,7 +54,7 @@ func (c *Client) fromNet(conn punch.Conn, q device.Queue) error {
 
 // batch handles the datagrams of one read.
 func (in *inbound) batch(now time.Time, t *table, ds []punch.Datagram) {
-	in.when, in.now = now, in.c.clock.Stamp(now)
+	in.when, in.now, in.table = now, in.c.clock.Stamp(now), t
 	for i := range ds {
 		d := &ds[i]
 		in.ecn = packet.ECN(d.ECN)
@@ -179,18 +184,17 @@ func (in *inbound) received(s *tunnel.Session, h record.Header, payload []byte, 
 		if (d == tunnel.DropNotIP || d == tunnel.DropSource) && s.FirstTime(d) {
 			in.c.hand(in.c.inner, event{session: s, drop: d})
 		}
+	case control && s.Frames() && in.fragment(s, payload):
 	case control:
 		in.c.hand(in.c.inner, event{session: s, typ: h.Type, data: bytes.Clone(payload)})
+	case s.Frames():
+		in.frame(s, payload)
 	case s.Filter().In(in.when, payload) != filter.Pass:
-		in.c.drops.Add(tunnel.DropFilter)
-		s.Stats().Drops.Add(tunnel.DropFilter)
+		in.refuse(s, tunnel.DropFilter)
 	case in.ecn != packet.NotECT && s.PeerECN() && !packet.Decapsulate(in.ecn, payload):
-		in.c.drops.Add(tunnel.DropCE)
-		s.Stats().Drops.Add(tunnel.DropCE)
-	case in.large:
-		in.joiner.Add(payload)
+		in.refuse(s, tunnel.DropCE)
 	default:
-		in.packets = append(in.packets, device.Packet{Data: payload})
+		in.deliver(payload)
 	}
 }
 
@@ -225,6 +229,11 @@ type outbound struct {
 	group group            // the last of ds
 
 	tooBig bucket // of ICMP messages
+
+	decision l2.Decision
+	reply    []byte // to a host, in the name of another
+	split    l2.Splitter
+	part     []byte
 }
 
 // A group is a datagram to which records may be added: the route's, of one size,
@@ -238,7 +247,7 @@ type group struct {
 }
 
 func newOutbound(c *Client, conn punch.Conn) *outbound {
-	return &outbound{c: c, conn: conn, arena: make([]byte, 0, arenaSize)}
+	return &outbound{c: c, conn: conn, cut: segment.Cutter{Link: c.cfg.Device.Link()}, arena: make([]byte, 0, arenaSize)}
 }
 
 // fromDev moves packets from a queue of the device to a socket until the device is
@@ -259,6 +268,10 @@ func (o *outbound) batch(now time.Time, t *table, ps []device.Packet) {
 	o.when, o.now = now, o.c.clock.Stamp(now)
 	for i := range ps {
 		p := &ps[i]
+		if t.frames != nil {
+			o.frame(t, p)
+			continue
+		}
 		if p.GSO.Kind == segment.None {
 			o.packet(t, p.Data)
 			continue
@@ -382,6 +395,12 @@ func (o *outbound) seal(r *route, now tunnel.Stamp, pkt []byte) {
 func (c *Client) ecnOf(r *route, pkt []byte) packet.ECN {
 	if !c.cfg.ECN || !r.session.PeerECN() {
 		return packet.NotECT
+	}
+	if r.session.Frames() {
+		var isIP bool
+		if pkt, isIP = segment.Ethernet.Packet(pkt); !isIP {
+			return packet.NotECT
+		}
 	}
 	return packet.ECNOf(pkt)
 }

@@ -14,6 +14,7 @@ import (
 	"campagnol/tunnel/device"
 	"campagnol/tunnel/handshake"
 	"campagnol/tunnel/record"
+	"campagnol/tunnel/segment"
 )
 
 // A catchConn is a punch.Conn that keeps what was sent last.
@@ -34,6 +35,7 @@ type sink struct {
 	last    []byte
 }
 
+func (s *sink) Link() segment.Link         { return segment.IP }
 func (s *sink) Offloads() device.Offloads { return device.Offloads{} }
 func (s *sink) Write(ps []device.Packet) error {
 	s.packets += len(ps)

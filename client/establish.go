@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -91,7 +92,7 @@ func (c *Client) handshakeConfig(p *peer, server bool) handshake.Config {
 			return verify(time.Now(), vpn, chain, !server)
 		},
 		Suites:    c.set.Suites,
-		Protocols: []string{tunnel.ProtocolName},
+		Protocols: []string{c.protocol()},
 		Log:       c.log,
 	}
 }
@@ -243,8 +244,14 @@ func (c *Client) handleFinished(now time.Time, e handshakeEnd) {
 		return // abandoned meanwhile
 	}
 	c.remove(p, e.run)
+	if errors.Is(e.err, handshake.ErrProtocol) {
+		e.err = fmt.Errorf("%w (%w)", errMode, e.err)
+	}
 	if e.err == nil && e.run.under != c.changes { // the peer was accepted under other settings
 		e.err = c.set.Verify(now, p.vpn, e.result.Certificates, !e.run.server)
+	}
+	if e.err == nil {
+		e.err = c.checkMode(e.result.Protocol)
 	}
 	var id Identity
 	if e.err == nil {
@@ -294,9 +301,10 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	c.failures.forget(p.vpn)
 	p.mtu, p.mtuAt = 0, time.Time{}
 	p.way = c.newRoute(now, s, r.addr)
+	c.plug(now, p)
 	tab := c.moveTo(c.claim(c.table.Load(), p, id), p, r.addr.Addr())
 	c.sendStaged(now, tab, p) // before the data path can overtake them
-	if c.cfg.ECN && s.IsOurs() {
+	if c.abilities() != (tunnel.Abilities{}) && s.IsOurs() {
 		c.probe(now, p) // it tells the peer so
 	}
 	c.flush()
@@ -308,7 +316,8 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 		src.sessions = append(src.sessions, old.sessions...)
 		src.handshaking = old.handshaking
 	}
-	c.publish(c.endTry(tab.withSource(r.addr, src), p))
+	c.publish(c.endTry(c.withPort(tab.withSource(r.addr, src), p), p))
+	c.plugged(now, p)
 	c.closeLosers(now)
 	for _, rec := range r.hs.Early() {
 		c.receiveLate(now, p, rec)
@@ -359,6 +368,7 @@ func (c *Client) closeSession(now time.Time, p *peer) {
 // dropSession ends p's session.
 func (c *Client) dropSession(p *peer) {
 	c.stopRekey(p)
+	c.unplug(p)
 	tab := c.moveTo(c.claim(c.table.Load(), p, Identity{}), p, netip.Addr{})
 	c.publish(c.withoutSession(tab, p.session, p.addr))
 	p.way = nil
@@ -387,6 +397,11 @@ func (c *Client) receiveLate(now time.Time, p *peer, b []byte) {
 		case d != tunnel.Kept:
 			c.drops.Add(d)
 			s.Stats().Drops.Add(d)
+		case !control && s.Frames():
+			in := newInbound(c, c.cfg.Device)
+			in.when, in.table = now, c.table.Load()
+			in.frame(s, payload)
+			in.flush()
 		case !control && s.Filter().In(now, payload) != filter.Pass:
 			c.drops.Add(tunnel.DropFilter)
 			s.Stats().Drops.Add(tunnel.DropFilter)
@@ -425,6 +440,9 @@ func (c *Client) handleInner(now time.Time, e event) {
 	out, ev := e.session.Handle(now, e.typ, e.data, nil)
 	for _, b := range out {
 		c.sendRecord(now, addr, b)
+	}
+	if ev.Groups != nil && e.session == p.session {
+		c.handlePeersGroups(now, p, ev.Groups)
 	}
 	if ev.Renewal != nil && e.session == p.session {
 		c.handleRenewal(now, p, ev.Renewal)

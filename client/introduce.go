@@ -23,6 +23,12 @@ func (c *Client) handlePacket(now time.Time, dst netip.Addr, pkt []byte) {
 		}
 		return
 	}
+	c.reach(now, dst, pkt)
+}
+
+// reach opens a tunnel to a peer, unless that is under way, and keeps what is to be
+// sent to it; nil: nothing is.
+func (c *Client) reach(now time.Time, dst netip.Addr, pkt []byte) {
 	p := c.peers[dst]
 	if p == nil {
 		if c.refused.has(now, dst) || !c.asks.take(now, askRate, askBurst) {
@@ -36,6 +42,10 @@ func (c *Client) handlePacket(now time.Time, dst netip.Addr, pkt []byte) {
 		p.try = &try{asked: true, began: now, until: now.Add(askPatience)}
 		c.ask(now, p)
 	}
+	if pkt == nil {
+		c.settle(p)
+		return
+	}
 	if len(p.staged) < c.set.FIFOSize { // the first ones survive
 		p.staged = append(p.staged, pkt)
 	} else {
@@ -47,7 +57,7 @@ func (c *Client) handlePacket(now time.Time, dst netip.Addr, pkt []byte) {
 // sendStaged sends what has waited for p, as far as its session leads there.
 func (c *Client) sendStaged(now time.Time, tab *table, p *peer) {
 	for _, pkt := range p.staged {
-		if tab.wayOf(pkt) == p.way {
+		if p.session.Frames() || tab.wayOf(pkt) == p.way {
 			c.sendPacket(now, p.way, pkt)
 		} else {
 			c.drops.Add(tunnel.DropDest)
@@ -68,7 +78,7 @@ func (t *table) wayOf(pkt []byte) *route {
 
 // sendPacket seals a packet for a session.
 func (c *Client) sendPacket(now time.Time, r *route, pkt []byte) {
-	if !c.permits(now, r, pkt) {
+	if !c.permitsContent(now, r, pkt) {
 		return
 	}
 	rec, d := r.session.Seal(c.clock.Stamp(now), nil, pkt, &c.tmp)

@@ -87,6 +87,10 @@ func (r *route) tooBig(pkt []byte) bool {
 // what fits.
 func (o *outbound) refit(r *route, now tunnel.Stamp, pkt []byte) {
 	size := r.limit - r.session.Overhead()
+	if r.session.Frames() {
+		o.refitFrame(r, now, pkt, size)
+		return
+	}
 	if segment.MayFragment(pkt) {
 		segment.Fragment(pkt, size, func(piece []byte) { o.seal(r, now, piece) })
 		return

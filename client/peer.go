@@ -150,9 +150,12 @@ func (c *Client) peerTimeout(p *peer) time.Time {
 	return next
 }
 
-// idleAt returns when the session has been idle for too long. The DTLS server
+// idleAt returns when the session has been idle for too long; zero: it may be. The DTLS server
 // waits longer, so that normally the client closes.
 func (c *Client) idleAt(p *peer) time.Time {
+	if c.meshed(p.vpn) {
+		return time.Time{}
+	}
 	last := later(p.session.Since(), c.lastUse(p))
 	limit := c.set.Timeout
 	if p.server {
@@ -190,7 +193,7 @@ func (c *Client) advancePeer(now time.Time, p *peer) {
 }
 
 func (c *Client) advanceSession(now time.Time, p *peer) {
-	if !now.Before(c.idleAt(p)) {
+	if idle := c.idleAt(p); !idle.IsZero() && !now.Before(idle) {
 		c.log.Debug("Session timeout:", "peer", p.vpn)
 		c.log.Info("Closing DTLS connection with peer", "peer", p.vpn)
 		c.tell(wire.Close, p.vpn)

@@ -5,6 +5,7 @@ import (
 
 	"campagnol/tunnel"
 	"campagnol/tunnel/filter"
+	"campagnol/tunnel/segment"
 )
 
 // sweepInterval is how often flows that have ended are forgotten.
@@ -18,6 +19,16 @@ func (c *Client) permits(now time.Time, r *route, pkt []byte) bool {
 	}
 	c.drops.Add(tunnel.DropFilter)
 	return false
+}
+
+// permitsContent is permits for what a session carries: packets, or frames with or
+// without one.
+func (c *Client) permitsContent(now time.Time, r *route, b []byte) bool {
+	if !r.session.Frames() {
+		return c.permits(now, r, b)
+	}
+	pkt, isIP := segment.Ethernet.Packet(b)
+	return !isIP || c.permits(now, r, pkt)
 }
 
 // setFilter gives a session what the policy says about its packets. It must be

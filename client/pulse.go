@@ -81,9 +81,14 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
+// abilities are what we tell peers about ourselves.
+func (c *Client) abilities() tunnel.Abilities {
+	return tunnel.Abilities{ECN: c.cfg.ECN, Fragments: c.cfg.Ethernet != nil && c.cfg.Ethernet.Fragment}
+}
+
 // probe asks p whether it is there.
 func (c *Client) probe(now time.Time, p *peer) {
-	for _, b := range p.session.Probe(tunnel.Abilities{ECN: c.cfg.ECN}, nil) {
+	for _, b := range p.session.Probe(c.abilities(), nil) {
 		c.sendRecord(now, p.addr, b)
 	}
 }

@@ -368,7 +368,7 @@ func (c *Client) useKeys(now time.Time, p *peer, s *tunnel.Session) {
 	way.session = s
 	p.way = &way
 	id, _ := c.identify(now, p, s.Certificates()) // the certificate may be another
-	tab = c.claim(tab, p, id)
+	tab = c.claim(c.withWay(tab, p), p, id)
 	if !known {
 		tab = c.withSession(tab, p, s)
 	}

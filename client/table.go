@@ -19,6 +19,8 @@ type table struct {
 	sources  cow[netip.AddrPort, *source] // by UDP address
 	punching cow[netip.Addr, struct{}]    // VPN addresses whose punches control waits for
 
+	frames *fabric // nil: packets are carried
+
 	server    netip.AddrPort // the RDV; no peer is there
 	channel   bool           // control waits for a channel's datagrams from there
 	multicast bool           // goes over every open tunnel

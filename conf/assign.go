@@ -171,8 +171,12 @@ func (a *assignment) controlGroup(c *Client) {
 const maxMTU = 65535
 
 // mtu stores the MTU of the interface.
-func (a *assignment) mtu(dst *int) {
-	if a.integer(dst); *dst > maxMTU {
+func (a *assignment) mtu(c *Client) {
+	if a.value == nil && c.Mode == ModeTAP {
+		c.TunMTU = tapMTU
+		return
+	}
+	if a.integer(&c.TunMTU); c.TunMTU > maxMTU {
 		a.warn("is more than an interface can have", fmt.Sprintf("the greatest MTU is %d", maxMTU))
 	}
 }

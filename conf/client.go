@@ -25,7 +25,8 @@ type Client struct {
 	ServerHost string // IPv4 address or name of the rendezvous server
 	ServerPort uint16 // UDP port of the rendezvous server; default 57888
 	RDVAuth    Auto   // whether to authenticate to the rendezvous server, and it to us; default AutoAuto
-	TunMTU     int    // MTU of the virtual interface in bytes, at least 150; default 1419
+	Mode       Mode   // what the VPN carries; default ModeTUN
+	TunMTU     int    // MTU of the virtual interface in bytes, at least 150; default 1419, in ModeTAP 1392
 	Interface  string // network interface to bind to; "": none
 
 	// UseLocalAddr says whether the local address is published at the
@@ -44,6 +45,10 @@ type Client struct {
 
 	TunDevice string // name of the virtual interface; "": the system's choice
 	TapID     string // TAP driver on Windows; has no effect elsewhere
+
+	// [ETHERNET]
+
+	Ethernet Ethernet
 
 	// [VPN]
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -102,6 +103,7 @@ func TestDefaults(t *testing.T) {
 		ServerHost:     "203.0.113.10",
 		ServerPort:     57888,
 		TunMTU:         1419,
+		Ethernet:       Ethernet{FullMesh: true, MaxMACs: 256, StormRate: 1000, MaxGroups: 1024, Unregistered: "routers"},
 		UseLocalAddr:   true,
 		VPNIP:          netip.MustParseAddr("10.9.0.3"),
 		Network:        netip.MustParsePrefix("10.9.0.0/24"),
@@ -138,6 +140,20 @@ use_local_addr = on
 override_local_addr = 198.51.100.7 5555
 tun_device = vpn7
 tap_id = tap0902
+mode = tap
+[ETHERNET]
+mesh = demand
+hardware_address = 02:00:00:00:00:09
+max_macs = 5
+pin_macs = yes
+vlans = 10, 20-22
+stp = yes
+storm_rate = 0
+fragment = yes
+max_groups = 6
+unregistered_multicast = flood
+mrouter = yes
+fast_leave = yes
 [VPN]
 vpn_ip = 10.9.1.3
 network = 10.9.0.0/20
@@ -198,6 +214,9 @@ func TestEverything(t *testing.T) {
 		OverrideLocalAddr: netip.MustParseAddrPort("198.51.100.7:5555"),
 		TunDevice:         "vpn7",
 		TapID:             "tap0902",
+		Mode:              ModeTAP,
+		Ethernet: Ethernet{HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 9}, MaxMACs: 5, PinMACs: true, VLANs: []uint16{10, 20, 21, 22},
+			STP: true, Fragment: true, MaxGroups: 6, Unregistered: "flood", Router: true, FastLeave: true},
 		VPNIP:             netip.MustParseAddr("10.9.1.3"),
 		Network:           netip.MustParsePrefix("10.9.0.0/20"),
 		NetworkText:       "10.9.0.0/20",

@@ -210,7 +210,7 @@ var warnings = []struct {
 	{"section in lower case", "COMMANDS", "", "default_up = yes\n[network]\ntun_mtu = 1",
 		`f:13:1: [network] is not a section of this file; what it sets is not used` + "\nhint: did you mean [NETWORK]?"},
 	{"section unlike any", "COMMANDS", "", "default_up = yes\n[Interface]\nPrivateKey = 1",
-		`f:13:1: [Interface] is not a section of this file; what it sets is not used` + "\nhint: the sections are [NETWORK], [VPN], [SECURITY], [CLIENT], [COMMANDS]"},
+		`f:13:1: [Interface] is not a section of this file; what it sets is not used` + "\nhint: the sections are [NETWORK], [ETHERNET], [VPN], [SECURITY], [CLIENT], [COMMANDS]"},
 }
 
 func TestWarnings(t *testing.T) {

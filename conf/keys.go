@@ -1,6 +1,9 @@
 package conf
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // A Type says how the value of a key is written.
 type Type string
@@ -19,7 +22,10 @@ const (
 	TypeAddress  Type = "address"  // an IPv4 address
 	TypeNetwork  Type = "network"  // address/length
 	TypeEndpoint Type = "endpoint" // host, blank, port
-	TypeCommand  Type = "command"  // for the shell; the key may be given several times
+	TypeChoice   Type = "word"     // one of the Choices
+	TypeMAC      Type = "hardware address"
+	TypeVLANs    Type = "numbers" // and ranges of them, or all
+	TypeCommand  Type = "command" // for the shell; the key may be given several times
 )
 
 // A Key describes one key of the client's file.
@@ -27,12 +33,13 @@ type Key struct {
 	Section string
 	Name    string
 	Type    Type
-	Default string // as it would be written in the file; "" for none
-	Min     int    // the least value of an integer
-	Unit    string // of an integer; "" for none
-	Needed  bool   // a file without the key is refused
-	New     bool   // Campagnol 0.3.5 does not know the key (and ignores it)
-	Doc     string // what the key is for, one sentence
+	Default string   // as it would be written in the file; "" for none
+	Min     int      // the least value of an integer
+	Unit    string   // of an integer; "" for none
+	Choices []string // of a TypeChoice
+	Needed  bool     // a file without the key is refused
+	New     bool     // Campagnol 0.3.5 does not know the key (and ignores it)
+	Doc     string   // what the key is for, one sentence
 }
 
 // Keys returns all keys of the client's file, in the order in which they are
@@ -57,12 +64,13 @@ type definition struct {
 const (
 	sectionNetwork  = "NETWORK"
 	sectionVPN      = "VPN"
+	sectionEthernet = "ETHERNET"
 	sectionSecurity = "SECURITY"
 	sectionClient   = "CLIENT"
 	sectionCommands = "COMMANDS"
 )
 
-var sections = [...]string{sectionNetwork, sectionVPN, sectionSecurity, sectionClient, sectionCommands}
+var sections = [...]string{sectionNetwork, sectionEthernet, sectionVPN, sectionSecurity, sectionClient, sectionCommands}
 
 // registry is the table of keys. Its order is the one in which the original
 // checks them, since the first error is the one that is reported.
@@ -85,9 +93,12 @@ var registry = [...]definition{
 	{Key{Section: sectionNetwork, Name: "local_port", Type: TypePort, Default: "0",
 		Doc: "The local UDP port; 0 takes any that is free."},
 		func(c *Client, a *assignment) { a.port(&c.LocalPort) }},
+	{Key{Section: sectionNetwork, Name: "mode", Type: TypeChoice, Choices: []string{"tun", "tap"}, Default: "tun", New: true,
+		Doc: "What the VPN carries: IP packets (tun), or Ethernet frames (tap), as a switch does to which all members are connected; the same for all clients."},
+		func(c *Client, a *assignment) { a.mode(&c.Mode) }},
 	{Key{Section: sectionNetwork, Name: "tun_mtu", Type: TypeInteger, Default: "1419", Min: 150, Unit: "bytes",
-		Doc: "The MTU of the virtual interface."},
-		func(c *Client, a *assignment) { a.mtu(&c.TunMTU) }},
+		Doc: "The MTU of the virtual interface; 1392 is the default with mode = tap."},
+		func(c *Client, a *assignment) { a.mtu(c) }},
 	{Key{Section: sectionNetwork, Name: "use_local_addr", Type: TypeBool, Default: "yes",
 		Doc: "Whether the rendezvous server is told the local address, so that clients behind the same NAT can reach each other directly."},
 		func(c *Client, a *assignment) { a.boolean(&c.UseLocalAddr) }},
@@ -100,6 +111,45 @@ var registry = [...]definition{
 	{Key{Section: sectionNetwork, Name: "tap_id", Type: TypeText,
 		Doc: "The name of the TAP driver on Windows; other systems ignore it."},
 		func(c *Client, a *assignment) { c.TapID = a.text }},
+
+	{Key{Section: sectionEthernet, Name: "mesh", Type: TypeChoice, Choices: []string{"full", "demand"}, Default: "full", New: true,
+		Doc: "Whether connections to all members are kept open (full; max_clients bounds them), or opened when a host is asked for by ARP or neighbour discovery (demand)."},
+		func(c *Client, a *assignment) { a.mesh(c) }},
+	{Key{Section: sectionEthernet, Name: "hardware_address", Type: TypeMAC, New: true,
+		Doc: "The hardware address of the virtual interface; without it, 02:ca and the four bytes of vpn_ip."},
+		func(c *Client, a *assignment) {
+			a.ethernet(c, func() { a.hardwareAddr(&c.Ethernet.HardwareAddr) })
+		}},
+	{Key{Section: sectionEthernet, Name: "max_macs", Type: TypeInteger, Default: "256", Min: 1, New: true,
+		Doc: "How many hardware addresses are learned behind one peer; frames from others are dropped."},
+		func(c *Client, a *assignment) { a.ethernet(c, func() { a.integer(&c.Ethernet.MaxMACs) }) }},
+	{Key{Section: sectionEthernet, Name: "pin_macs", Type: TypeBool, Default: "no", New: true,
+		Doc: "Whether a peer may send only from the hardware address that follows from its VPN address, so that no bridge can be behind it."},
+		func(c *Client, a *assignment) { a.ethernet(c, func() { a.boolean(&c.Ethernet.PinMACs) }) }},
+	{Key{Section: sectionEthernet, Name: "vlans", Type: TypeVLANs, Default: "all", New: true,
+		Doc: "The numbers of the VLANs (802.1Q) that are carried, with 0 for frames without a tag, or all."},
+		func(c *Client, a *assignment) { a.ethernet(c, func() { a.vlans(&c.Ethernet.VLANs) }) }},
+	{Key{Section: sectionEthernet, Name: "stp", Type: TypeBool, Default: "no", New: true,
+		Doc: "Whether frames of the spanning tree protocol are carried, which bridges behind several members need to notice loops."},
+		func(c *Client, a *assignment) { a.ethernet(c, func() { a.boolean(&c.Ethernet.STP) }) }},
+	{Key{Section: sectionEthernet, Name: "storm_rate", Type: TypeInteger, Default: "1000", Unit: "frames per second", New: true,
+		Doc: "How many broadcasts, and how many frames to unknown addresses, are taken from this host and from each peer; 0 is no limit."},
+		func(c *Client, a *assignment) { a.ethernet(c, func() { a.integer(&c.Ethernet.StormRate) }) }},
+	{Key{Section: sectionEthernet, Name: "fragment", Type: TypeBool, Default: "no", New: true,
+		Doc: "Whether frames that are larger than the path are cut and put together again."},
+		func(c *Client, a *assignment) { a.ethernet(c, func() { a.boolean(&c.Ethernet.Fragment) }) }},
+	{Key{Section: sectionEthernet, Name: "max_groups", Type: TypeInteger, Default: "1024", Min: 1, New: true,
+		Doc: "How many multicast groups a peer, and the hosts behind this client, may ask for."},
+		func(c *Client, a *assignment) { a.ethernet(c, func() { a.integer(&c.Ethernet.MaxGroups) }) }},
+	{Key{Section: sectionEthernet, Name: "unregistered_multicast", Type: TypeChoice, Choices: []string{"routers", "flood", "drop"}, Default: "routers", New: true,
+		Doc: "Where multicast goes that nobody has asked for: to multicast routers, to everybody, or nowhere."},
+		func(c *Client, a *assignment) { a.ethernet(c, func() { a.choice(&c.Ethernet.Unregistered) }) }},
+	{Key{Section: sectionEthernet, Name: "mrouter", Type: TypeBool, Default: "no", New: true,
+		Doc: "Whether there is a multicast router behind the virtual interface although it does not show itself by IGMP queries, PIM or MRD."},
+		func(c *Client, a *assignment) { a.ethernet(c, func() { a.boolean(&c.Ethernet.Router) }) }},
+	{Key{Section: sectionEthernet, Name: "fast_leave", Type: TypeBool, Default: "no", New: true,
+		Doc: "Whether multicast stops at once when the last host that is known to want it leaves, without asking whether there are others."},
+		func(c *Client, a *assignment) { a.ethernet(c, func() { a.boolean(&c.Ethernet.FastLeave) }) }},
 
 	{Key{Section: sectionVPN, Name: "vpn_ip", Type: TypeAddress, Needed: true,
 		Doc: "The address of this client in the VPN."},
@@ -240,6 +290,12 @@ func (k *Key) hint() string {
 		h = "write an address, a slash and a length from 0 to 32, such as 10.9.0.0/24"
 	case TypeEndpoint:
 		h = "write an address, a space and a port, such as 192.0.2.5 4444"
+	case TypeChoice:
+		h = "write " + strings.Join(k.Choices[:len(k.Choices)-1], ", ") + " or " + k.Choices[len(k.Choices)-1]
+	case TypeMAC:
+		h = "write six bytes, such as " + exampleMAC
+	case TypeVLANs:
+		h = fmt.Sprintf("write all, or numbers from 0 to %d and ranges of them, such as 0, 10, 20-29", maxVLAN)
 	case TypeText, TypePath, TypeCommand:
 		h = fmt.Sprintf("write: %s = %s", k.Name, k.Type)
 	}

@@ -181,6 +181,8 @@ func (r *Registry) handleMember(m *Member, req *channel.Message, out []Out) []Ou
 			r.finish(m, req.VPN[0])
 		}
 		return m.answer(req, &channel.Message{Type: channel.Done}, out)
+	case channel.List:
+		return r.listFor(m, req, out)
 	case channel.Bye:
 		r.drop(m, whyBye)
 	case channel.Done:
@@ -201,7 +203,7 @@ func (r *Registry) handleMember(m *Member, req *channel.Message, out []Out) []Ou
 		return r.arrived(m, req, out)
 	case channel.Answer:
 		return r.answerOver(m, req, out)
-	case channel.Registered, channel.Peer:
+	case channel.Registered, channel.Peer, channel.Listed:
 		r.counters.Unexpected++ // to answer an answer could go on for ever
 	default:
 		return m.refuse(req, channel.Unsupported, "", out)

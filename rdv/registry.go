@@ -109,6 +109,7 @@ type Registry struct {
 	push     push
 	intake   intake
 	desk     desk
+	roll     roll
 
 	sessions  sessions
 	strangers limiter

@@ -14,7 +14,7 @@ const (
 	DropReplay       // record seen before, or older than the window
 	DropAuth         // record that the peer's key has not made
 	DropNoPeer       // datagram or packet of or for nobody whom we know
-	DropNotIP        // the peer sent something that is no IP packet
+	DropNotIP        // the peer sent something that is no IP packet, or no frame
 	DropSource       // the peer sent a packet with an address that is not its own
 	DropDest         // packet from our own host for an address outside the VPN
 	DropQueue        // a bounded queue was full
@@ -27,12 +27,13 @@ const (
 	DropFilter       // the policy does not let it pass
 	DropCE           // congestion was marked on the way, which the packet cannot show
 	DropClear        // message in clear from the RDV's address, which is to use the channel
+	DropSwitch       // frame that the Ethernet switch does not pass; it counts why
 	dropCount
 )
 
 var dropNames = [dropCount]string{
 	"none", "invalid", "short", "epoch", "replay", "auth", "no_peer", "not_ip",
-	"source", "dest", "queue", "refused", "rate", "size", "send", "device", "too_big", "filter", "ce", "clear",
+	"source", "dest", "queue", "refused", "rate", "size", "send", "device", "too_big", "filter", "ce", "clear", "switch",
 }
 
 func (d Drop) String() string {

@@ -16,12 +16,12 @@ import (
 // at once cannot be, and certificates that are good for one role only stay in it.
 // The other end asks.
 //
+// The content of the signal is
+//
 //	offset  size  field
-//	0       1     0
-//	1       1     3
-//	2       4     the handshake's number; 0: please begin one
-//	6       -     a datagram of it
-const renewalHead = 6
+//	0       4     the handshake's number; 0: please begin one
+//	4       -     a datagram of it
+const renewalHead = 4
 
 // A Renewal is what one end of a session tells the other about fresh keys.
 type Renewal struct {
@@ -31,15 +31,15 @@ type Renewal struct {
 
 // RenewalOverhead returns by how many bytes a datagram that carries one of a
 // handshake is longer than it.
-func (s *Session) RenewalOverhead() int { return renewalHead + s.Overhead() }
+func (s *Session) RenewalOverhead() int { return s.markLen() + 1 + renewalHead + s.Overhead() }
 
 // SealRenewal returns the datagram that carries r. It is safe for concurrent use,
 // each caller with a Scratch of its own. It returns nil if the sequence numbers
 // are spent.
 func (s *Session) SealRenewal(r Renewal, tmp *record.Scratch) []byte {
-	payload := make([]byte, renewalHead, renewalHead+len(r.Datagram))
-	payload[0], payload[1] = signalMark, signalRekey
-	binary.BigEndian.PutUint32(payload[2:], r.Number)
+	payload := make([]byte, 0, s.markLen()+1+renewalHead+len(r.Datagram))
+	payload = s.appendHead(payload, signalRekey)
+	payload = binary.BigEndian.AppendUint32(payload, r.Number)
 	payload = append(payload, r.Datagram...)
 	rec, err := s.seal.Seal(nil, payload, record.ApplicationData, tmp)
 	if err != nil {
@@ -51,10 +51,11 @@ func (s *Session) SealRenewal(r Renewal, tmp *record.Scratch) []byte {
 // parseRenewal reads what SealRenewal has sealed, and returns nil for another
 // payload.
 func (s *Session) parseRenewal(payload []byte) *Renewal {
-	if !s.isSignal(payload) || payload[1] != signalRekey || len(payload) < renewalHead {
+	typ, content, ok := s.signal(payload)
+	if !ok || typ != signalRekey || len(content) < renewalHead {
 		return nil
 	}
-	return &Renewal{Number: binary.BigEndian.Uint32(payload[2:]), Datagram: payload[renewalHead:]}
+	return &Renewal{Number: binary.BigEndian.Uint32(content), Datagram: content[renewalHead:]}
 }
 
 // An inheritance is what a session has from that which it goes on for.
@@ -77,7 +78,9 @@ func (s *Session) Continue(old *Session) {
 		renewals: old.before.renewals + 1,
 	}
 	s.peerECN.Store(old.peerECN.Load())
+	s.peerFragments.Store(old.peerFragments.Load())
 	s.filter.Store(old.filter.Load())
+	s.port.Store(old.port.Load())
 	s.sources.Store(old.sources.Load())
 	s.strange.Store(old.strange.Load())
 }

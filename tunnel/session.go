@@ -24,18 +24,21 @@ type Session struct {
 	chain    [][]byte // the peer's certificates
 	protocol string
 	ours     bool // the peer understands signals
+	frames   bool // they carry Ethernet frames
 	seal     *record.Sealer
 	open     *record.Opener
 	before   inheritance
 
-	stats   *Stats        // of all sessions of the tunnel
-	heard   atomic.Int64  // Stamp of the last authentic record
-	lastIn  atomic.Int64  // Stamp of the last packet from the peer
-	lastOut atomic.Int64  // Stamp of the last packet for the peer
-	strange atomic.Uint32 // bit set of the Drops that were reported
-	peerECN atomic.Bool   // the peer reads the ECN field
-	filter  atomic.Pointer[filter.Table]
-	sources atomic.Pointer[Sources] // beyond peer; nil: none
+	stats         *Stats        // of all sessions of the tunnel
+	heard         atomic.Int64  // Stamp of the last authentic record
+	lastIn        atomic.Int64  // Stamp of the last packet from the peer
+	lastOut       atomic.Int64  // Stamp of the last packet for the peer
+	strange       atomic.Uint32 // bit set of the Drops that were reported
+	peerECN       atomic.Bool   // the peer reads the ECN field
+	peerFragments atomic.Bool   // the peer puts frames together again
+	filter        atomic.Pointer[filter.Table]
+	port          atomic.Uint32           // of the switch, for frames
+	sources       atomic.Pointer[Sources] // beyond peer; nil: none
 
 	// Owned by control.
 	opened time.Time
@@ -79,7 +82,8 @@ func NewSession(now time.Time, peer netip.Addr, r *handshake.Result) *Session {
 		suite:    r.Suite,
 		chain:    r.Certificates,
 		protocol: r.Protocol,
-		ours:     r.Protocol == ProtocolName,
+		ours:     r.Protocol == ProtocolName || r.Protocol == FrameProtocolName,
+		frames:   r.Protocol == FrameProtocolName,
 		seal:     r.Seal,
 		open:     r.Open,
 		before:   inheritance{since: now},
@@ -164,6 +168,9 @@ func (s *Session) Receive(now Stamp, h record.Header, rec []byte, tmp *record.Sc
 		return payload, true, Kept
 	}
 	stamp(&s.lastIn, now)
+	if s.frames {
+		return s.receiveFrame(payload)
+	}
 	info, err := packet.Parse(payload)
 	switch {
 	case err != nil:
@@ -175,6 +182,30 @@ func (s *Session) Receive(now Stamp, h record.Header, rec []byte, tmp *record.Sc
 	s.stats.BytesIn.Add(uint64(info.Len))
 	return payload[:info.Len], false, Kept
 }
+
+// frameLen is the length of the header of a frame.
+const frameLen = 14
+
+// receiveFrame takes an Ethernet frame of the peer's. Whose it is, the switch finds
+// out.
+func (s *Session) receiveFrame(frame []byte) (payload []byte, control bool, d Drop) {
+	if len(frame) < frameLen {
+		return nil, false, DropNotIP
+	}
+	s.stats.PacketsIn.Add(1)
+	s.stats.BytesIn.Add(uint64(len(frame)))
+	return frame, false, Kept
+}
+
+// Port returns the number that control has given the peer in its switch. It is for
+// the data path.
+func (s *Session) Port() uint32 { return s.port.Load() }
+
+// SetPort sets the number of the peer in the switch.
+func (s *Session) SetPort(n uint32) { s.port.Store(n) }
+
+// Frames reports whether the session carries Ethernet frames, not IP packets.
+func (s *Session) Frames() bool { return s.frames }
 
 // FirstTime reports whether d has not happened in this session before, so that
 // it is logged once and not for every packet.
@@ -210,6 +241,9 @@ type Event struct {
 
 	// Renewal is what the peer says of fresh keys; nil: nothing.
 	Renewal *Renewal
+
+	// Groups is what the peer says of multicast, borrowed; nil: nothing.
+	Groups []byte
 }
 
 // ErrPeerAlert says that the peer ended the session with a fatal alert.
@@ -235,6 +269,9 @@ func (s *Session) Handle(now time.Time, typ record.ContentType, payload []byte, 
 	case record.ApplicationData:
 		if r := s.parseRenewal(payload); r != nil {
 			return out, Event{Renewal: r}
+		}
+		if typ, content, ok := s.signal(payload); ok && typ == signalGroups && s.frames {
+			return out, Event{Groups: content}
 		}
 		return s.handleSignal(payload, out), Event{}
 	}

@@ -7,33 +7,81 @@ import "campagnol/tunnel/record"
 // which one payload that is not IP makes abort.
 const ProtocolName = "campagnol/1"
 
+// FrameProtocolName is the same for sessions that carry Ethernet frames: a host that
+// carries packets and one that carries frames have nothing to say to each other, and
+// learn so in the handshake.
+const FrameProtocolName = "campagnol-frames/1"
+
 // A signal is a message of one of ours to another inside the session: application
-// data that begins with a byte which no IP packet begins with.
+// data that begins like no IP packet and no frame that is forwarded does.
 //
 //	offset  size  field
-//	0       1     0
+//	0       1     0; in a session of frames the 6 bytes of [frameMark]
 //	1       1     type
 //	2       -     depends on the type; whoever does not know a type ignores it
 //
 // A probe asks the peer whether it is there; an echo answers, with the probe's
 // content. The first byte of that says what the sender of the probe can do: a set
-// of bits, of which those that are not known are ignored.
+// of bits, of which those that are not known are ignored. Groups is what the peer's
+// hosts want to hear of multicast, see package tunnel/l2/mcast. A fragment is a part of
+// a frame, see package tunnel/l2.
 const (
-	signalMark  = 0
-	signalProbe = 1
-	signalEcho  = 2
-	signalRekey = 3
+	signalMark     = 0
+	signalProbe    = 1
+	signalEcho     = 2
+	signalRekey    = 3
+	signalGroups   = 4
+	signalFragment = 5
 
-	featureECN = 1 << 0 // it reads the ECN field of datagrams
+	featureECN       = 1 << 0 // it reads the ECN field of datagrams
+	featureFragments = 1 << 1 // it puts frames together again
 
 	// maxEcho bounds the content that is echoed, in bytes.
 	maxEcho = 64
 )
 
+// frameMark is what signals begin with among frames: the address to which pauses of
+// a link are sent (IEEE 802.3 annex 31B), which no bridge passes on (IEEE 802.1D
+// section 7.12.6).
+var frameMark = [...]byte{0x01, 0x80, 0xc2, 0x00, 0x00, 0x01}
+
 // isSignal reports whether a payload of the peer's is a signal. It is for the
 // data path.
 func (s *Session) isSignal(payload []byte) bool {
-	return s.ours && len(payload) >= 2 && payload[0] == signalMark
+	switch {
+	case !s.ours:
+		return false
+	case s.frames:
+		return len(payload) > len(frameMark) && [len(frameMark)]byte(payload) == frameMark
+	}
+	return len(payload) >= 2 && payload[0] == signalMark
+}
+
+// signal returns the type and the content of a signal, and false for what is none.
+func (s *Session) signal(payload []byte) (typ byte, content []byte, ok bool) {
+	if !s.isSignal(payload) {
+		return 0, nil, false
+	}
+	n := s.markLen()
+	return payload[n], payload[n+1:], true
+}
+
+// markLen returns the length of what the session's signals begin with.
+func (s *Session) markLen() int {
+	if s.frames {
+		return len(frameMark)
+	}
+	return 1
+}
+
+// appendHead appends what a signal begins with.
+func (s *Session) appendHead(b []byte, typ byte) []byte {
+	if s.frames {
+		b = append(b, frameMark[:]...)
+	} else {
+		b = append(b, signalMark)
+	}
+	return append(b, typ)
 }
 
 // IsOurs reports whether the peer understands signals.
@@ -41,7 +89,8 @@ func (s *Session) IsOurs() bool { return s.ours }
 
 // Abilities are what one end of a session tells the other about itself.
 type Abilities struct {
-	ECN bool // it reads the ECN field of datagrams, and can be sent any
+	ECN       bool // it reads the ECN field of datagrams, and can be sent any
+	Fragments bool // it puts frames together again that are sent in parts
 }
 
 // Probe appends to out a datagram that makes a peer of ours answer, and tells it
@@ -50,6 +99,9 @@ func (s *Session) Probe(ours Abilities, out [][]byte) [][]byte {
 	var features byte
 	if ours.ECN {
 		features |= featureECN
+	}
+	if ours.Fragments {
+		features |= featureFragments
 	}
 	return s.appendSignal(out, signalProbe, []byte{features})
 }
@@ -61,20 +113,43 @@ func (s *Session) PeerECN() bool { return s.peerECN.Load() }
 
 // handleSignal answers a signal.
 func (s *Session) handleSignal(payload []byte, out [][]byte) [][]byte {
-	if !s.isSignal(payload) || payload[1] != signalProbe || len(payload) > 2+maxEcho {
+	typ, content, ok := s.signal(payload)
+	if !ok || typ != signalProbe || len(content) > maxEcho {
 		return out
 	}
-	if len(payload) > 2 {
-		s.peerECN.Store(payload[2]&featureECN != 0)
+	if len(content) > 0 {
+		s.peerECN.Store(content[0]&featureECN != 0)
+		s.peerFragments.Store(content[0]&featureFragments != 0)
 	}
-	return s.appendSignal(out, signalEcho, payload[2:])
+	return s.appendSignal(out, signalEcho, content)
 }
 
 func (s *Session) appendSignal(out [][]byte, typ byte, content []byte) [][]byte {
-	payload := append([]byte{signalMark, typ}, content...)
+	payload := append(s.appendHead(nil, typ), content...)
 	rec, err := s.seal.Seal(nil, payload, record.ApplicationData, &s.tmp)
 	if err != nil {
 		return out
 	}
 	return append(out, rec)
+}
+
+// PeerFragments reports whether the peer puts frames together again that are sent in
+// parts. It is for the data path.
+func (s *Session) PeerFragments() bool { return s.peerFragments.Load() }
+
+// FragmentHead appends to b what a part of a frame travels behind, as what [Session.Seal]
+// seals.
+func (s *Session) FragmentHead(b []byte) []byte { return s.appendHead(b, signalFragment) }
+
+// Fragment returns the part of a frame that is in what Receive has called control, and
+// false if it is something else.
+func (s *Session) Fragment(payload []byte) ([]byte, bool) {
+	typ, content, ok := s.signal(payload)
+	return content, ok && s.frames && typ == signalFragment
+}
+
+// Groups appends to out a datagram that tells the peer about multicast: an update of
+// package tunnel/l2/mcast.
+func (s *Session) Groups(update []byte, out [][]byte) [][]byte {
+	return s.appendSignal(out, signalGroups, update)
 }

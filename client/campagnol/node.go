@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"campagnol/punch"
 	"campagnol/punch/udp"
 	"campagnol/tunnel/device"
+	"campagnol/tunnel/segment"
 )
 
 // A node is a client with what it is made of, from a configuration file that is
@@ -142,6 +144,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 		More:      p.more(),
 		ECN:       p.conn.Features().ECN,
 		Device:    p.dev,
+		Ethernet:  ethernetOf(cfg),
 		Settings:  p.settings(cfg, t),
 		Log:       n.log,
 
@@ -213,7 +216,9 @@ func authOf(a conf.Auto) client.Auth {
 func (n *node) openDevice(ctx context.Context, p *parts, warn func(msg, hint string)) (device.Device, error) {
 	cfg := p.cfg
 	n.log.Info("TUN interface initialization")
+	link, mac := linkOf(cfg)
 	dev, err := device.Open(device.Config{
+		Link: link, HardwareAddr: mac,
 		Name:    cfg.TunDevice,
 		TxQueue: cfg.TxQueue,
 		Queues:  cfg.Queues,
@@ -238,7 +243,9 @@ func (n *node) openDevice(ctx context.Context, p *parts, warn func(msg, hint str
 		}
 	} else {
 		runCommands(ctx, n.log, v, cfg.Up)
-		if err := dev.AcceptBroadcast(cfg.Broadcast()); err != nil {
+		if link == segment.Ethernet {
+			// Its broadcasts are the kernel's affair.
+		} else if err := dev.AcceptBroadcast(cfg.Broadcast()); err != nil {
 			n.log.Info("Broadcasts of peers may not be delivered", "err", err)
 		}
 	}
@@ -359,7 +366,7 @@ func (p *parts) mustBeReplaced(cfg *conf.Client) bool {
 	return old.VPNIP != cfg.VPNIP || old.Network != cfg.Network ||
 		old.LocalHost != cfg.LocalHost || old.LocalPort != cfg.LocalPort || old.Interface != cfg.Interface ||
 		old.TunDevice != cfg.TunDevice || old.TunMTU != cfg.TunMTU || old.TxQueue != cfg.TxQueue ||
-		old.Queues != cfg.Queues
+		old.Queues != cfg.Queues || old.Mode != cfg.Mode || !reflect.DeepEqual(old.Ethernet, cfg.Ethernet)
 }
 
 // renew reads keys and certificates again.

@@ -35,6 +35,7 @@
 //	client  Fetch         Chunk, Refused
 //	client  Apply         Answer, Refused
 //	client  Notice        Done, Refused    of an authority only
+//	client  List          Listed, Refused
 //	server  Introduce     Done
 //	server  Notice        Done             after 1 and 2 s
 //	server  Fetch         Chunk, Refused   to an authority only
@@ -53,6 +54,13 @@
 // VPN address. The server passes every Apply on to it, those of clients and those
 // of hosts without certificate (see [wire.Apply]), and its Answer back. It offers
 // objects to the server by a Notice of its own, and the server fetches them.
+//
+// # Members
+//
+// A client that wants to know who is there, as each does that is part of an Ethernet
+// switch, asks for a list of those that it may talk with: who have a channel, and
+// whom the policy lets it talk with. The list comes in pieces, in the order of
+// addresses.
 //
 // # Registration
 //
@@ -113,11 +121,14 @@ const (
 	Chunk  Type = 12 // Offset; Data, from there on
 	Apply  Type = 13 // Data, a request to the authority; to it also Endpoints, one: whose it is
 	Answer Type = 14 // Data
+
+	List   Type = 15 // VPN, none or one: after which address
+	Listed Type = 16 // Data, addresses of members, see [AppendAddrs]; VPN, one: after which there are more, or none
 )
 
 var typeNames = [...]string{Register: "REGISTER", Registered: "REGISTERED", Refused: "REFUSED", Ask: "ASK",
 	Peer: "PEER", Introduce: "INTRODUCE", Done: "DONE", Finished: "FINISHED", Bye: "BYE",
-	Notice: "NOTICE", Fetch: "FETCH", Chunk: "CHUNK", Apply: "APPLY", Answer: "ANSWER"}
+	Notice: "NOTICE", Fetch: "FETCH", Chunk: "CHUNK", Apply: "APPLY", Answer: "ANSWER", List: "LIST", Listed: "LISTED"}
 
 func (t Type) String() string {
 	if int(t) < len(typeNames) && typeNames[t] != "" {

@@ -153,7 +153,7 @@ func TestLimits(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for typ := Register; typ <= Answer; typ++ {
+	for typ := Register; typ <= Listed; typ++ {
 		if strings.HasPrefix(typ.String(), "type ") {
 			t.Errorf("type %d has no name", typ)
 		}

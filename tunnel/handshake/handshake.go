@@ -34,6 +34,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"campagnol/tunnel/record"
@@ -104,8 +105,12 @@ type Result struct {
 // and those of pion.
 var (
 	ErrTimeout  = errors.New("the handshake took too long")
+	ErrProtocol = errors.New("the two ends have no application protocol in common (ALPN)")
 	ErrTakeOver = errors.New("handshake: the keys that pion/dtls exported do not open the peer's Finished; this build uses a version of pion/dtls that it does not fit")
 )
+
+// noProtocol is how pion says it, which exports no name for that error.
+const noProtocol = "no application protocol"
 
 // An AlertError says that the peer ended the handshake.
 type AlertError struct {
@@ -250,7 +255,14 @@ func (h *Handshake) reason(ctx context.Context, err error) error {
 		return h.verifyErr
 	}
 	if why := h.pipe.reason(); why != nil {
+		var a *AlertError
+		if errors.As(why, &a) && a.Description == alert.NoApplicationProtocol {
+			return fmt.Errorf("%w: %w", ErrProtocol, why)
+		}
 		return why
+	}
+	if strings.Contains(err.Error(), noProtocol) {
+		return ErrProtocol
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return ErrTimeout

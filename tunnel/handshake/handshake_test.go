@@ -66,6 +66,17 @@ func TestProtocol(t *testing.T) {
 	}
 }
 
+// TestNoCommonProtocol: both ends learn that they are of different kinds.
+func TestNoCommonProtocol(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLink(t, Config{Protocols: []string{"campagnol/1"}}, Config{Protocols: []string{"campagnol-frames/1"}})
+		_, _, cerr, serr := l.run()
+		if !errors.Is(cerr, ErrProtocol) || !errors.Is(serr, ErrProtocol) {
+			t.Errorf("client: %v, server: %v", cerr, serr)
+		}
+	})
+}
+
 // TestLoss drops each datagram of a handshake in turn; it still completes.
 func TestLoss(t *testing.T) {
 	for _, toServer := range []bool{true, false} {
