@@ -35,7 +35,7 @@ type sink struct {
 	last    []byte
 }
 
-func (s *sink) Link() segment.Link         { return segment.IP }
+func (s *sink) Link() segment.Link        { return segment.IP }
 func (s *sink) Offloads() device.Offloads { return device.Offloads{} }
 func (s *sink) Write(ps []device.Packet) error {
 	s.packets += len(ps)
