@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -117,6 +116,38 @@ func (v *village) fails(host, line string, parts ...string) {
 	}
 }
 
+// places are where the folders of a shell are, below its own.
+var places = map[string]string{"/etc": "etc", "/run": "run", "/var/lib": "lib", "/root": "home"}
+
+// path returns where a file of a host is outside of the laboratory.
+func (v *village) path(host, file string) string {
+	v.t.Helper()
+	for at, name := range places {
+		if rest, ok := strings.CutPrefix(file, at+"/"); ok {
+			return filepath.Join(v.lab.Dir(), v.hosts[host].Name()+"-root", name, rest)
+		}
+	}
+	v.t.Fatalf("%s is not in a folder that %s has of its own", file, host)
+	return ""
+}
+
+// copyFiles copies the files of a folder, for root only.
+func copyFiles(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if err := os.Chmod(filepath.Join(to, f.Name()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // tokenIn returns the token in what an invitation prints.
 func tokenIn(t *testing.T, text string) string {
 	t.Helper()
@@ -161,7 +192,7 @@ func (v *village) wantCut(host, vpn string, revoked time.Time) {
 	defer cancel()
 	for ctx.Err() == nil {
 		r, err := v.hosts[host].Ping(ctx, mustAddr(vpn), lab.PingOptions{Count: 1, Patience: 500 * time.Millisecond})
-		if err == nil && r.Received() == 0 && !v.tunnel(ctx, host, vpn) {
+		if err == nil && r.Received() == 0 && !v.tunnel(ctx, host, vpn) && ctx.Err() == nil {
 			v.t.Logf("the tunnel of %s to %s is cut %v after the revocation", host, vpn, time.Since(revoked))
 			if r, err = v.hosts[host].Ping(v.t.Context(), mustAddr(vpn), lab.PingOptions{Count: 3}); err == nil && r.Received() > 0 {
 				v.t.Errorf("%s has got another tunnel to %s", host, vpn)
@@ -175,16 +206,22 @@ func (v *village) wantCut(host, vpn string, revoked time.Time) {
 // tunnel reports whether a host has a tunnel to another one.
 func (v *village) tunnel(ctx context.Context, host, vpn string) bool {
 	v.t.Helper()
-	out, err := v.shells[host].Run(ctx, "campagnol status --json")
+	return slices.ContainsFunc(v.tunnels(ctx, host), func(p control.Peer) bool { return p.VPNAddress == mustAddr(vpn) })
+}
+
+// tunnels returns the tunnels that a host has open.
+func (v *village) tunnels(ctx context.Context, host string) []control.Peer {
+	v.t.Helper()
+	c := control.NewClient(v.path(host, "/run/campagnol/tun0.sock"))
+	defer c.Close()
+	s, _, err := c.Status(ctx)
 	if err != nil {
-		v.t.Logf("status of %s: %v\n%s", host, err, out)
-		return true
+		if ctx.Err() == nil {
+			v.t.Errorf("status of %s: %v", host, err)
+		}
+		return nil
 	}
-	var s control.Status
-	if err := json.Unmarshal([]byte(out), &s); err != nil {
-		v.t.Fatal(err)
-	}
-	return slices.ContainsFunc(s.Peers, func(p control.Peer) bool { return p.VPNAddress == mustAddr(vpn) && p.State == "ESTABLISHED" })
+	return slices.DeleteFunc(s.Peers, func(p control.Peer) bool { return p.State != "ESTABLISHED" })
 }
 
 // readme returns README.md of the project.
