@@ -54,6 +54,7 @@ const caExample = `  campagnol ca init
   campagnol ca issue alice --ip 10.9.0.1
   campagnol ca sign bob.csr --ip 10.9.0.2
   campagnol ca invite carol
+  campagnol ca serve -D
   campagnol ca revoke alice
   campagnol ca list`
 
@@ -362,9 +363,9 @@ func (t *caTool) revokeCommand() *cobra.Command {
 		Long: `Revoke all valid certificates of the host NAME, or the one with the serial
 number SERIAL, or the one in FILE, and write a new revocation list.
 
-Hosts learn it from that list. While the CA is served (campagnol_rdv --authority,
-or campagnol ca serve) they get it within seconds, and tunnels with the host end;
-to the others it has to be copied.`,
+Hosts learn it from that list. While the CA is served (campagnol_rdv
+--authority, or campagnol ca serve) they get it within seconds, and end their
+tunnels with the host. Otherwise it has to be copied to them.`,
 		Example: "  campagnol ca revoke alice --reason keyCompromise\n  campagnol ca revoke 7C0D5A8B2F1E4C6D9A3B5E7F01234567",
 		Args:    caOneArg("what to revoke"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -12,7 +12,7 @@ import (
 	"campagnol/client"
 	"campagnol/pki"
 	"campagnol/pki/ca"
-	"campagnol/punch/udp"
+	"campagnol/punch"
 )
 
 // A caAuthority serves a CA by a rendezvous server: it keeps one [client.Authority]
@@ -28,6 +28,7 @@ type caAuthority struct {
 	server  string // HOST:PORT
 	now     func() time.Time
 	lookup  func(ctx context.Context, server string) (netip.AddrPort, error)
+	listen  func() (punch.Conn, error)
 	log     *slog.Logger
 
 	trouble string // that was logged last; owned by serve, and by watch while it runs
@@ -101,7 +102,7 @@ func (a *caAuthority) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conn, err := udp.Listen(udp.Config{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), 0), Log: a.log})
+	conn, err := a.listen()
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,8 @@ import (
 	"campagnol/internal/service"
 	"campagnol/internal/version"
 	"campagnol/pki/ca"
+	"campagnol/punch"
+	"campagnol/punch/udp"
 	"campagnol/rdv/channel"
 )
 
@@ -26,20 +28,22 @@ const (
 	caServePID  = "/var/run/campagnol_ca.pid"
 )
 
-const caServeHelp = `Serve the authority of the VPN from this computer: answer hosts that join or renew
-their certificate, and give all hosts the revocation lists and the bulletin, by the
-rendezvous server. This computer only opens a connection to that server; it needs
-no public address, and no port that others can reach. What other commands change
-in the directory of the CA counts within two seconds.
+const caServeHelp = `Serve the authority of the VPN from this computer: answer hosts that join or
+renew their certificate, and give all hosts the revocation lists and the
+bulletin, by the rendezvous server. This computer only opens a connection to
+that server; it needs no public address, and no port that others can reach. What
+other commands change in the directory of the CA counts within two seconds.
 
-The rendezvous server needs a certificate of the CA (campagnol ca issue NAME --rdv).
-The authority makes one for itself, which is kept in memory and lasts a day.
+The rendezvous server needs a certificate of the CA (campagnol ca issue NAME
+--rdv). The authority makes one for itself, which is kept in memory and lasts a
+day.
 
 If the CA may be on the same computer as the rendezvous server, campagnol_rdv
 --authority does all this without another program.
 
-The key of the CA is kept in memory while the program runs. One that is encrypted
-is asked for on the terminal, or in the background read from --passphrase-file.`
+The key of the CA is kept in memory while the program runs. The pass phrase of
+one that is encrypted is asked for on the terminal, or in the background read
+from --passphrase-file.`
 
 // caServeFlags is the command line of "campagnol ca serve".
 type caServeFlags struct {
@@ -97,6 +101,9 @@ func (t *caTool) startServing(f *caServeFlags, s *service.Starting) (*service.Ru
 			"name it with --rdv HOST, or for good: campagnol ca settings --rdv HOST%s", t.dirOption())
 	}
 	a := &caAuthority{service: svc, server: server, now: t.now, lookup: caLookup, log: s.Log}
+	a.listen = func() (punch.Conn, error) {
+		return udp.Listen(udp.Config{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), 0), Log: s.Log})
+	}
 	if _, err := svc.Registration(t.now()); err != nil {
 		return nil, err
 	}
