@@ -178,7 +178,8 @@ func (v *village) pings(from, vpn string) {
 // kill ends the process whose number is in a file on a host, and waits for its end.
 func (v *village) kill(host, pidfile, signal string) {
 	v.t.Helper()
-	v.run(host, "p=$(cat "+pidfile+") && kill -"+signal+" $p && while kill -0 $p 2>/dev/null; do sleep 0.05; done; rm -f "+pidfile)
+	// One that nobody has waited for (a zombie) has ended.
+	v.run(host, "p=$(cat "+pidfile+") && kill -"+signal+" $p && while grep -q '^State:.[^Z]' /proc/$p/status 2>/dev/null; do sleep 0.05; done; rm -f "+pidfile)
 }
 
 // cutLimit is how long a tunnel may live with somebody who was revoked.

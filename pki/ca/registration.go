@@ -124,7 +124,11 @@ func (c *CA) register(now time.Time, s *Service, x *index, signer bulletin.Signe
 	if !now.Before(leaf.NotAfter) {
 		return none, withHint(fmt.Errorf("ca: the CA expired on %s", day(signer.Cert.NotAfter)), "make a new one: campagnol ca init --dir ...")
 	}
-	return tls.Certificate{Certificate: c.chain(leaf), PrivateKey: key, Leaf: leaf}, nil
+	chain := [][]byte{leaf.Raw}
+	if string(signer.Cert.RawSubject) != string(signer.Cert.RawIssuer) {
+		chain = append(chain, signer.Cert.Raw) // the server trusts the root above it
+	}
+	return tls.Certificate{Certificate: chain, PrivateKey: key, Leaf: leaf}, nil
 }
 
 // policy returns whom hosts of this VPN believe.

@@ -2,7 +2,10 @@ package ca
 
 import (
 	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +13,7 @@ import (
 	"time"
 
 	"campagnol/pki"
+	"campagnol/pki/pkitest"
 )
 
 func asError(err error, e **Error) bool { return errors.As(err, e) }
@@ -171,5 +175,39 @@ func TestParsePeriod(t *testing.T) {
 		if got, err := ParsePeriod(test.text); got != test.want || (err == nil) != (test.want != 0) {
 			t.Errorf("ParsePeriod(%q) = %v, %v, want %v", test.text, got, err, test.want)
 		}
+	}
+}
+
+// TestRegistrationIntermediate: who trusts only the root above the CA gets the whole
+// chain.
+func TestRegistrationIntermediate(t *testing.T) {
+	c := newVPN(t)
+	root := pkitest.NewCA(t, "root", now)
+	tmpl := *c.Cert
+	tmpl.Subject, tmpl.RawSubject = pkix.Name{CommonName: "below"}, nil
+	cert, err := sign(rand.Reader, &tmpl, root.Cert, c.Cert.PublicKey, root.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, cert := range map[string]*x509.Certificate{c.Files.Cert: cert, filepath.Join(c.Dir, "root.pem"): root.Cert} {
+		if err := os.WriteFile(path, certPEM(cert), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := OpenServiceFiles(c.Dir, Files{Root: filepath.Join(c.Dir, "root.pem")}, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := pki.NewPolicy([]*x509.Certificate{root.Cert}, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := register(t, s, now)
+	if _, err := p.Verify(now, r.Certificate.Certificate, pki.Client); err != nil || len(r.Certificate.Certificate) != 2 {
+		t.Errorf("a chain of %d certificates: %v, want two that are accepted", len(r.Certificate.Certificate), err)
+	}
+	id := rendezvousCert(t, s, now)
+	if _, err := r.Policy.Verify(now, id.TLS().Certificate, pki.Server); err != nil {
+		t.Errorf("the authority refuses its own server: %v", err)
 	}
 }

@@ -79,7 +79,7 @@ func TestAuthority(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p = start(t, "--authority="+c.Dir)
+	start(t, "--authority="+c.Dir)
 	second, err := os.ReadFile(filepath.Join(c.Dir, "hosts", ca.RendezvousName, "certificate.pem"))
 	if err != nil || !bytes.Equal(first, second) {
 		t.Errorf("the second start has another certificate (%v)", err)
