@@ -54,6 +54,7 @@ const caExample = `  campagnol ca init
   campagnol ca issue alice --ip 10.9.0.1
   campagnol ca sign bob.csr --ip 10.9.0.2
   campagnol ca invite carol
+  campagnol ca serve -D
   campagnol ca revoke alice
   campagnol ca list`
 
@@ -188,7 +189,8 @@ its file. With it every use of the CA asks for the pass phrase.`,
 			caFiles(w, c.Files.Key, "its private key: keep it secret, and a copy in a safe place",
 				c.Files.Cert, "its certificate", c.Files.CRL, "its revocation list, still empty")
 			if opts.Settings.Server != "" && opts.Settings.Network.IsValid() {
-				fmt.Fprintf(w, "\nNext, invite each host (the CA has to be served for that, see docs/ca.md):\n  campagnol ca invite NAME%s\n", t.dirOption())
+				fmt.Fprintf(w, "\nNext, on %s, start the rendezvous server, which serves the CA, too; then invite each host:\n  campagnol_rdv -D --authority%s\n  campagnol ca invite NAME%s\nIf the CA is to stay on another computer, see \"campagnol ca serve --help\".\n",
+					caHost(opts.Settings.Server), strings.TrimPrefix(t.dirOption(), " --dir"), t.dirOption())
 				return nil
 			}
 			fmt.Fprintf(w, "\nNext, issue a certificate for each host:\n  campagnol ca issue NAME --ip VPNIP%s\n", t.dirOption())
@@ -361,7 +363,9 @@ func (t *caTool) revokeCommand() *cobra.Command {
 		Long: `Revoke all valid certificates of the host NAME, or the one with the serial
 number SERIAL, or the one in FILE, and write a new revocation list.
 
-Hosts learn it from that list: copy it to each of them.`,
+Hosts learn it from that list. While the CA is served (campagnol_rdv
+--authority, or campagnol ca serve) they get it within seconds, and end their
+tunnels with the host. Otherwise it has to be copied to them.`,
 		Example: "  campagnol ca revoke alice --reason keyCompromise\n  campagnol ca revoke 7C0D5A8B2F1E4C6D9A3B5E7F01234567",
 		Args:    caOneArg("what to revoke"),
 		RunE: func(cmd *cobra.Command, args []string) error {

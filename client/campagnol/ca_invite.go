@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -19,7 +18,7 @@ import (
 // enrolmentCommands returns the commands for hosts that enrol by themselves, and
 // for what all members should have.
 func (t *caTool) enrolmentCommands() []*cobra.Command {
-	return []*cobra.Command{t.settingsCommand(), t.inviteCommand(), t.invitationsCommand(), t.uninviteCommand(), t.publishCommand(), t.rotateCommand()}
+	return []*cobra.Command{t.settingsCommand(), t.inviteCommand(), t.invitationsCommand(), t.uninviteCommand(), t.publishCommand(), t.rotateCommand(), t.serveCommand()}
 }
 
 func (t *caTool) inviteCommand() *cobra.Command {
@@ -250,18 +249,11 @@ func (d *caDuration) String() string {
 
 // Set reads a span such as 90m, 1h or 7d.
 func (d *caDuration) Set(text string) error {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
-			*d = caDuration(time.Duration(n) * 24 * time.Hour)
-			return nil
-		}
+	v, err := ca.ParsePeriod(text)
+	if err == nil {
+		*d = caDuration(v)
 	}
-	v, err := time.ParseDuration(text)
-	if err != nil || v <= 0 {
-		return errors.New("write a time such as 30m, 1h or 7d")
-	}
-	*d = caDuration(v)
-	return nil
+	return err
 }
 
 // Type names the value in the help.

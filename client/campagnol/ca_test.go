@@ -122,7 +122,7 @@ func TestCALifeOfAHost(t *testing.T) {
 	r.want(r.run("issue", "alice", "--renew", "--days", "30"), "alice (10.9.0.1, fd00::1)", "valid until 2026-03-31", "note: the older certificate "+serial)
 	out = r.run("revoke", serial, "--reason", "superseded", "--days", "90")
 	r.want(out, "revoked the certificate of alice (10.9.0.1, fd00::1), serial "+serial, "number 2 with 1 certificate, next due on 2026-05-30",
-		"CA/crl.pem", "crl_file = /etc/campagnol/crl.pem", "USR2")
+		"CA/crl.pem", "crl_file = /etc/campagnol/crl.pem", "campagnol_rdv --authority", "by themselves")
 	var refusal *pki.Refusal
 	if err := verify(); !errors.As(err, &refusal) || refusal.Reason != pki.Revoked {
 		t.Errorf("after the revocation: %v, want Revoked", err)
@@ -403,7 +403,7 @@ func TestCAHelp(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	if got := strings.Join(names, " "); got != "ca crl init invitations invite issue list publish revoke rotate settings show sign uninvite" {
+	if got := strings.Join(names, " "); got != "ca crl init invitations invite issue list publish revoke rotate serve settings show sign uninvite" {
 		t.Errorf("commands = %s", got)
 	}
 }

@@ -210,7 +210,7 @@ func (g *joinGate) over(now time.Time) (bool, error) {
 		return true, g.silent()
 	case !s.away.IsZero() && now.Sub(s.away) >= joinAway:
 		return true, cli.WithHint(errors.New("join: the rendezvous server does not reach the authority of the VPN"),
-			"the authority has to be served: see docs/ca.md; then run the same command again")
+			"the authority has to be served, by campagnol_rdv --authority or campagnol ca serve (docs/ca.md); then run the same command again")
 	case s.unknown >= joinWitness && age >= joinUnknown:
 		return true, cli.WithHint(fmt.Errorf("join: %w, as the answer says, which is not proved to come from it", enroll.ErrUnknown),
 			"is the token from the authority that is served there, and recent? \"campagnol ca invitations\" lists what it knows")
@@ -243,7 +243,7 @@ func (g *joinGate) noGate() error {
 			"replace it, or bring the certificate by hand: campagnol ca issue")
 	}
 	return cli.WithHint(errors.New("join: the rendezvous server has no certificate, and passes nothing on to the authority"),
-		"give it one: campagnol ca issue NAME --rdv")
+		"start it with --authority, or give it a certificate: campagnol ca issue NAME --rdv")
 }
 
 // joinRefused adds to the reason why an exchange has failed what can be done.

@@ -21,5 +21,9 @@
 // Every change is made under a lock, in an order that leaves a usable CA
 // wherever it is interrupted: a serial number is used up before it is used, and
 // a certificate is in the index before it exists, so that it can always be
-// revoked. Nothing reads the clock or prints; that is for the caller.
+// revoked. (Only the certificate of a [Registration] is in no file; it lasts a
+// day.) Nothing reads the clock or prints; that is for the caller.
+//
+// A [Service] works on the same directory in a program that runs for long: it
+// answers hosts that enrol, and has what all hosts should get.
 package ca

@@ -45,7 +45,9 @@ type Service struct {
 	ca   *CA
 	seen fs.FileInfo // of the CA's certificate, when it was read
 
-	published published
+	published    published
+	rendezvous   rendezvous
+	registration *Registration
 }
 
 // OpenService opens the CA in dir, in its usual layout, and its private key.

@@ -25,6 +25,7 @@ type authOptions struct {
 	state            string // "": objects of the authority are not kept
 	mode             string // "": mixed with a certificate, and else open
 	online           onlineOptions
+	authority        authorityOptions
 
 	chosen rdv.Mode      // by choose
 	again  chan struct{} // SIGHUP: read the files again
@@ -38,9 +39,10 @@ func (a *authOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&a.crl, "crl", "", "revocation list of the authority, in `FILE`")
 	f.StringVar(&a.policy, "policy", "", "introduce only those who may talk by the policy in `FILE`")
 	f.StringVar(&a.state, "state", "", "keep revocation lists and bulletins that the authority sends in the `DIRECTORY`")
-	f.StringVar(&a.mode, "auth", "", "clients without a certificate: `open|mixed|strict`\n(default mixed with --certificate, open without)")
+	f.StringVar(&a.mode, "auth", "", "clients without a certificate: `open|mixed|strict`\n(default mixed with --certificate or --authority, else open)")
 	cli.MarkNew(f, "certificate", "key", "ca", "ca-dir", "crl", "policy", "state", "auth")
 	a.online.flags(f)
+	a.authority.flags(f)
 }
 
 // howTo is the hint for those who have no certificate yet.
@@ -51,8 +53,12 @@ func (a *authOptions) choose() (rdv.Mode, error) {
 	if err := a.online.check(); err != nil {
 		return 0, err
 	}
+	if err := a.authority.check(a); err != nil {
+		return 0, err
+	}
 	others := a.key != "" || a.ca != "" || a.caDir != "" || a.crl != "" || a.policy != "" || a.state != "" || a.online.asked()
 	switch {
+	case a.certificate == "" && a.authority.asked():
 	case a.certificate == "" && others:
 		return 0, cli.WithHint(errors.New("--key, --ca, --ca-dir, --crl, --policy, --state and --ocsp have no use without --certificate"), howTo)
 	case a.certificate != "" && a.key == "":
@@ -61,7 +67,7 @@ func (a *authOptions) choose() (rdv.Mode, error) {
 		return 0, cli.WithHint(errors.New("--certificate needs --ca or --ca-dir"), "name the file with the certificate of the authority that your clients trust (ca_certificates)")
 	}
 	if a.mode == "" {
-		if a.certificate == "" {
+		if a.certificate == "" && !a.authority.asked() {
 			return rdv.Open, nil
 		}
 		return rdv.Mixed, nil
@@ -70,7 +76,7 @@ func (a *authOptions) choose() (rdv.Mode, error) {
 	if err != nil {
 		return 0, cli.WithHint(fmt.Errorf("option --auth: %w", err), "open lets everybody register, strict only those with a certificate")
 	}
-	if mode != rdv.Open && a.certificate == "" {
+	if mode != rdv.Open && a.certificate == "" && !a.authority.asked() {
 		return 0, cli.WithHint(fmt.Errorf("--auth %v needs --certificate, --key and --ca", mode), howTo)
 	}
 	return mode, nil

@@ -37,6 +37,7 @@ func newCommand() *cobra.Command {
 		Use:     program + " [-dDhvV] [-m N] [-p PORT] [-P FILE]",
 		Long:    "The rendezvous server of a Campagnol VPN: clients register with it and are introduced to each other.",
 		Version: version.String(),
+		Args:    func(cmd *cobra.Command, args []string) error { return o.auth.authority.args(cmd, args) },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}
 	f := cmd.Flags()

@@ -70,9 +70,16 @@ type process struct {
 // start runs the server on a free port and waits until it listens.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
+	return startIn(t, "", nil, args...)
+}
+
+// startIn is start in a directory, with more in the environment.
+func startIn(t *testing.T, dir string, env []string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, port: freePort(t)}
 	p.more = sync.NewCond(&p.mu)
 	p.cmd = exec.Command(binary, append([]string{"-p", fmt.Sprint(p.port)}, args...)...)
+	p.cmd.Dir, p.cmd.Env = dir, append(os.Environ(), env...)
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

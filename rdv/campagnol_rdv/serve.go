@@ -16,6 +16,9 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 	for _, w := range o.Warnings() {
 		s.Warn(w, "")
 	}
+	if err := o.auth.authority.open(&o.auth, time.Now(), o.Daemon, s.Log); err != nil {
+		return nil, err
+	}
 	trust, err := o.auth.load(ctx, time.Now(), false, s.Log, s.Warn)
 	if err != nil {
 		return nil, err
@@ -36,6 +39,7 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		Mode:       o.auth.chosen,
 		Trust:      trust,
 		Software:   program + " " + version.Version,
+		Authority:  o.auth.authority.serving(),
 		State:      state,
 		MaxClients: o.MaxClients,
 		Log:        s.Log,

@@ -46,6 +46,7 @@ func (a *authOptions) watch(ctx context.Context, s *service.Starting, server *rd
 	var files filewatch.Watch
 	reload := a.reload(s, server)
 	for {
+		a.authority.keep(ctx, time.Now(), s.Log)
 		if changed := files.Look(a.files()); len(changed) > 0 {
 			s.Log.Log(ctx, logging.LevelNotice, "Changed: {files}; reading certificates, revocation lists and policy again", "files", strings.Join(changed, ", "))
 			reload(ctx)
