@@ -336,16 +336,6 @@ func (c *Client) carry(fail func(error)) {
 	}
 }
 
-// hello returns the HELLO that registers us.
-func (c *Client) hello() wire.Message {
-	return wire.Message{
-		Type: wire.Hello,
-		Port: c.set.LocalAddr.Port(),
-		IP1:  c.cfg.VPNAddr,
-		IP2:  c.set.LocalAddr.Addr(),
-	}
-}
-
 // loop is the control goroutine: one event or one moment at a time, then what is
 // to be sent.
 func (c *Client) loop() {
