@@ -165,3 +165,57 @@ func TestIPv6OldServer(t *testing.T) {
 		v.both("with a tunnel", alice, bob, 1, 2)
 	})
 }
+
+// FuzzIPv6Server has a server that lies about addresses, as the input says, while
+// packets of both families are sent. All is bounded, and afterwards all are reached.
+func FuzzIPv6Server(f *testing.F) {
+	f.Add([]byte{0, 2, 1, 0x12, 2, 2, 3, 0x31, 0, 3})
+	f.Add([]byte{1, 0x62, 1, 0x26, 0, 2, 2, 0x72, 2, 0xff, 1, 0x13, 0, 6, 0, 7})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		inBubble(t, func(v *vpn) {
+			lies := byte(0)
+			name := func(n byte) netip.Addr { // 1 to 4, each in both families
+				if n&4 != 0 {
+					return netip.MustParseAddr(addr6(int(n&3) + 1))
+				}
+				return netip.MustParseAddr(addr4(int(n&3) + 1))
+			}
+			r := v.startTestRDV(func(r *testRDV) {
+				r.hook = func(r *testRDV, ch *testChannel, m channel.Message) bool {
+					if m.Type != channel.Ask || lies == 0 {
+						return false
+					}
+					return lead(int(lies&1)+2, name(lies>>1).String(), name(lies>>4).String())(r, ch, m)
+				}
+			})
+			alice, bob := v.dual(1, "alice"), v.dual(2, "bob")
+			v.dual(3, "carol")
+			for steps := 0; len(b) > 1 && steps < 40; steps++ { // what, which
+				what, which := b[0], b[1]
+				b = b[2:]
+				switch what % 3 {
+				case 0:
+					alice.dev.Inject(packetTo(netip.MustParseAddr(addr6(1)), name(which|4), "to whomever"))
+				case 1:
+					r.with(func() {
+						r.lastID++
+						r.say(r.where[alice.vpn], channel.Message{Type: channel.Introduce, ID: r.lastID, VPN: []netip.Addr{name(which), name(which >> 3)},
+							Endpoints: []netip.AddrPort{r.where[name(which>>6&1+1)].at}, Authentic: true})
+					})
+				case 2:
+					r.with(func() { lies = which })
+				}
+				pass(time.Duration(which) * time.Millisecond)
+				for _, p := range alice.status().Peers {
+					if p.VPNAddr.Is6() && p.State != "NEW" || p.Waiting > 20 {
+						t.Fatalf("peer %+v", p)
+					}
+				}
+			}
+			r.with(func() { lies = 0 })
+			pass(time.Minute)
+			v.check("told the truth", passage{alice, bob, addr6(1), addr6(2), true}, passage{bob, alice, addr6(2), addr6(1), true},
+				passage{alice, bob, addr4(1), addr4(2), true})
+		})
+	})
+}
