@@ -267,7 +267,7 @@ func (m *serverChannel) message(now time.Time, l *link, msg *channel.Message, ou
 		return m.registered(now, msg, out)
 	case asked == channel.Register && msg.Type == channel.Refused && l == m.joining:
 		return m.fail(now, &RefusedError{msg.Reason, msg.Text}, l.closeNotify(out))
-	case asked == channel.Ask && msg.Type == channel.Peer && slices.Equal(msg.VPN, r.msg.VPN):
+	case asked == channel.Ask && msg.Type == channel.Peer && len(msg.VPN) > 0 && msg.VPN[0] == r.vpn():
 		m.drop(r)
 		return append(out, chanOut{act: actPeer, msg: *msg, vpn: r.vpn()})
 	case (asked == channel.Finished || asked == channel.Notice) && msg.Type == channel.Done:
@@ -291,7 +291,7 @@ func (m *serverChannel) message(now time.Time, l *link, msg *channel.Message, ou
 // once.
 func (m *serverChannel) introduced(l *link, msg *channel.Message, out []chanOut) []chanOut {
 	out = l.say(&channel.Message{Type: channel.Done, ID: msg.ID}, out)
-	if len(msg.VPN) != 1 || l.again(msg.ID) {
+	if len(msg.VPN) == 0 || l.again(msg.ID) {
 		return out
 	}
 	return append(out, chanOut{act: actIntroduce, msg: *msg, vpn: msg.VPN[0]})

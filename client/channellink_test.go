@@ -12,7 +12,10 @@ import (
 	"campagnol/rdv/wire"
 )
 
-var bobVPN = netip.MustParseAddr("10.9.0.2")
+var (
+	bobVPN  = netip.MustParseAddr("10.9.0.2")
+	bobVPN6 = netip.MustParseAddr("fd00:9::2")
+)
 
 func about(vpn netip.Addr) []netip.Addr { return []netip.Addr{vpn} }
 
@@ -95,8 +98,21 @@ func TestRequests(t *testing.T) {
 		}, []string{"60000: DONE on 0, introduce 10.9.0.2", "60000: DONE on 0", "60500: DONE on 0", "60500: DONE on 0, introduce 10.9.0.2"}},
 		{"INTRODUCE of nobody", func(p *chanPlay) {
 			p.says(0, channel.Message{Type: channel.Introduce, ID: 1})
-			p.says(0, channel.Message{Type: channel.Introduce, ID: 2, VPN: []netip.Addr{bobVPN, bobVPN}})
-		}, []string{"60000: DONE on 0", "60000: DONE on 0"}},
+		}, []string{"60000: DONE on 0"}},
+		{"INTRODUCE of a peer with two addresses", func(p *chanPlay) {
+			p.says(0, channel.Message{Type: channel.Introduce, ID: 1, VPN: []netip.Addr{bobVPN6, bobVPN}})
+		}, []string{"60000: DONE on 0, introduce fd00:9::2"}},
+		{"PEER with another address besides", func(p *chanPlay) {
+			p.m.ask(channel.Ask, bobVPN6)
+			p.run(60_010)
+			p.answers(channel.Message{Type: channel.Peer, VPN: []netip.Addr{bobVPN6, bobVPN}})
+		}, []string{"60000: ASK on 0", "60010: peer fd00:9::2"}},
+		{"PEER of somebody else first", func(p *chanPlay) {
+			p.m.ask(channel.Ask, bobVPN6)
+			p.run(60_010)
+			p.answers(channel.Message{Type: channel.Peer, VPN: []netip.Addr{bobVPN, bobVPN6}})
+			p.run(60_020)
+		}, []string{"60000: ASK on 0"}},
 		{"INTRODUCE, replayed", func(p *chanPlay) {
 			p.says(0, channel.Message{Type: channel.Introduce, ID: 1, VPN: about(bobVPN)})
 			p.arrives(p.lastB)
@@ -187,6 +203,10 @@ func TestRegisterSays(t *testing.T) {
 		client := &Client{cfg: Config{VPNAddr: bobVPN}}
 		client.set = Settings{LocalAddr: c.local, Auth: AuthYes, Software: "campagnol 1"}
 		got := client.channelConfig().register
+		client.cfg.VPNAddr6 = bobVPN6
+		if both := client.channelConfig().register.VPN; !slices.Equal(both, []netip.Addr{bobVPN, bobVPN6}) {
+			t.Errorf("with an IPv6 address: %v", both)
+		}
 		if got.Type != channel.Register || !slices.Equal(got.VPN, about(bobVPN)) || got.Software != "campagnol 1" || !slices.Equal(got.Endpoints, c.want) {
 			t.Errorf("local address %v: %+v, want %v", c.local, got, c.want)
 		}

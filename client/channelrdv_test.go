@@ -75,7 +75,8 @@ type testChannel struct {
 	link *link
 	leaf *x509.Certificate
 	vpn  netip.Addr
-	last [][]byte // flight of our handshake
+	also []netip.Addr // its other VPN addresses
+	last [][]byte     // flight of our handshake
 }
 
 // startTestRDV puts a testRDV in the place of the VPN's. edit may be nil.
@@ -286,8 +287,10 @@ func (r *testRDV) forget(c *testChannel) {
 	if r.channels[c.at] == c {
 		delete(r.channels, c.at)
 	}
-	if r.where[c.vpn] == c {
-		delete(r.where, c.vpn)
+	for _, v := range append([]netip.Addr{c.vpn}, c.also...) {
+		if r.where[v] == c {
+			delete(r.where, v)
+		}
 	}
 }
 
@@ -315,15 +318,13 @@ func (r *testRDV) receiveMessage(c *testChannel, m channel.Message) {
 			r.answer(c, m, channel.Message{Type: channel.Registered, Lease: 10})
 			return
 		}
-		if len(m.VPN) != 1 {
-			r.answer(c, m, channel.Message{Type: channel.Refused, Reason: channel.Malformed})
-			return
-		}
-		c.vpn = m.VPN[0]
+		c.vpn, c.also = m.VPN[0], m.VPN[1:]
 		if old := r.where[c.vpn]; old != nil && old.at != c.at {
 			delete(r.channels, old.at)
 		}
-		r.where[c.vpn] = c
+		for _, v := range m.VPN {
+			r.where[v] = c
+		}
 		r.answer(c, m, channel.Message{Type: channel.Registered, Endpoints: []netip.AddrPort{c.at}, Lease: 10, Objects: r.objects.names()})
 	case channel.Ask:
 		peer := r.where[m.VPN[0]]
@@ -331,7 +332,13 @@ func (r *testRDV) receiveMessage(c *testChannel, m channel.Message) {
 			r.answer(c, m, channel.Message{Type: channel.Refused, Reason: channel.Unknown})
 			return
 		}
-		r.answer(c, m, channel.Message{Type: channel.Peer, VPN: m.VPN, Endpoints: []netip.AddrPort{peer.at}, Authentic: true})
+		names := m.VPN
+		for _, v := range append([]netip.Addr{peer.vpn}, peer.also...) {
+			if v != names[0] {
+				names = append(names, v)
+			}
+		}
+		r.answer(c, m, channel.Message{Type: channel.Peer, VPN: names, Endpoints: []netip.AddrPort{peer.at}, Authentic: true})
 		r.introduce(peer, c.vpn, c.at)
 	case channel.Finished:
 		r.answer(c, m, channel.Message{Type: channel.Done})

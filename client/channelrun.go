@@ -33,7 +33,7 @@ func (c *Client) channelConfig() channelConfig {
 		known:  c.set.ServerKnown,
 		jitter: c.cfg.Jitter,
 		register: channel.Message{
-			Type: channel.Register, VPN: []netip.Addr{c.cfg.VPNAddr}, Software: c.set.Software,
+			Type: channel.Register, VPN: c.own(), Software: c.set.Software,
 		},
 	}
 	if c.set.Objects != nil {
@@ -158,10 +158,10 @@ func (c *Client) perform(now time.Time, outs []chanOut) {
 			c.reg.hold()
 		case actPeer:
 			c.log.Debug("<< PEER", "peer", o.vpn, "authentic", o.msg.Authentic)
-			c.handleAnswer(now, o.vpn, o.msg.Endpoints...)
+			c.handlePeer(now, o.vpn, &o.msg)
 		case actIntroduce:
 			c.log.Debug("<< INTRODUCE", "peer", o.vpn, "authentic", o.msg.Authentic)
-			c.handleForward(now, o.vpn, o.msg.Endpoints...)
+			c.handleIntroduce(now, &o.msg)
 		case actReject:
 			if o.msg.Reason != channel.Unknown {
 				c.refuse(now, o.vpn, &RefusedError{o.msg.Reason, o.msg.Text})
@@ -326,7 +326,7 @@ func (c *Client) channelHint(err error) string {
 	case errors.Is(err, errNoChannel), errors.Is(err, errNoKnock) && c.set.Auth == AuthAuto:
 		return "it had one, so that we do not register in clear; if it is to have none any more, run: campagnol forget --rdv"
 	case errors.As(err, &refused) && refused.Reason == channel.NotYours:
-		return "issue a certificate with this address: campagnol ca issue NAME --ip " + c.cfg.VPNAddr.String()
+		return "issue a certificate with this address: campagnol ca issue NAME" + c.ownOptions()
 	case errors.As(err, &refused) && refused.Reason == channel.Taken:
 		return "another client may hold this VPN address; trying again"
 	case errors.As(err, &alert):

@@ -262,10 +262,11 @@ func (c *Client) setWay(tab *table, p *peer, way *route) *table {
 // setSources tells p's sessions from where p may send: from what it holds.
 func (c *Client) setSources(p *peer) {
 	held := slices.DeleteFunc(c.claims.held(p), func(k netip.Prefix) bool { return k == single(p.vpn) })
-	set := tunnel.NewSources(held)
+	set, ip6 := tunnel.NewSources(held), slices.ContainsFunc(held, c.isAddr6)
 	for _, s := range []*tunnel.Session{p.session, p.old, p.rekey.fresh} {
 		if s != nil {
 			s.SetSources(set)
+			s.SetIPv6(ip6)
 		}
 	}
 }

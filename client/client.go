@@ -31,6 +31,12 @@ type Config struct {
 	// means that there is none.
 	Broadcast netip.Addr
 
+	// VPNAddr6 and Network6 are the same for IPv6: an address of ours that our
+	// certificate names, and the network in which those of peers are. The zero
+	// values mean that there is none.
+	VPNAddr6 netip.Addr
+	Network6 netip.Prefix
+
 	Conn   punch.Conn   // the primary socket: the RDV's and the peers'
 	More   []punch.Conn // at the same address, closed with Conn: each has a goroutine
 	ECN    bool         // they fill in and obey Datagram.ECN
@@ -244,6 +250,8 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("client: VPN address %v is not an IPv4 address", cfg.VPNAddr)
 	case !cfg.Network.Contains(cfg.VPNAddr):
 		return nil, fmt.Errorf("client: VPN address %v is not in the network %v", cfg.VPNAddr, cfg.Network)
+	case cfg.VPNAddr6.IsValid() != cfg.Network6.IsValid(), cfg.Network6.IsValid() && !cfg.usableIPv6():
+		return nil, fmt.Errorf("client: IPv6 address %v and network %v of the VPN do not fit together", cfg.VPNAddr6, cfg.Network6)
 	case cfg.Conn == nil, cfg.Device == nil:
 		return nil, errors.New("client: incomplete configuration")
 	}
@@ -325,16 +333,6 @@ func (c *Client) carry(fail func(error)) {
 	}
 	for i, q := range queues {
 		c.wg.Go(func() { fail(c.fromDev(q, conns[i%len(conns)])) })
-	}
-}
-
-// hello returns the HELLO that registers us.
-func (c *Client) hello() wire.Message {
-	return wire.Message{
-		Type: wire.Hello,
-		Port: c.set.LocalAddr.Port(),
-		IP1:  c.cfg.VPNAddr,
-		IP2:  c.set.LocalAddr.Addr(),
 	}
 }
 
@@ -425,6 +423,9 @@ func (c *Client) tell(t wire.Type, vpn netip.Addr) {
 	if c.reg.held() {
 		c.tellChannel(t, vpn)
 		return
+	}
+	if !vpn.Is4() {
+		return // the messages in clear have no room for it
 	}
 	c.sendMessage(c.set.Server, wire.Message{Type: t, IP1: vpn})
 }

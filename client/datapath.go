@@ -336,10 +336,13 @@ func (o *outbound) packet(t *table, pkt []byte) {
 	switch {
 	case info.Dst == o.c.cfg.Broadcast, info.Dst == limitedBroadcast, t.multicast && info.Dst.Is4() && info.Dst.IsMulticast():
 		o.everywhere(t, pkt[:info.Len])
+	case info.Version == 6 && info.Dst.IsMulticast():
+		o.multicast6(t, &info, pkt[:info.Len])
 	case gateway.IsValid(): // of a network, and without a session
 		o.c.hand(o.c.packets, event{dst: gateway, data: bytes.Clone(pkt[:info.Len])})
-	case !o.c.cfg.Network.Contains(info.Dst) || info.Dst == o.c.cfg.VPNAddr:
-		// IPv6, multicast and what is routed here by mistake: no peer has it.
+	case !o.c.mayBePeer(info.Dst):
+		// Multicast, link-local IPv6 and what is routed here by mistake: no peer
+		// has it.
 		o.c.drops.Add(tunnel.DropDest)
 	default:
 		o.c.hand(o.c.packets, event{dst: info.Dst, data: bytes.Clone(pkt[:info.Len])})
@@ -354,10 +357,14 @@ func (o *outbound) everywhere(t *table, pkt []byte) {
 	if t.routes.parts == nil {
 		return
 	}
+	ip6 := packet.IsIPv6(pkt)
 	for _, part := range t.routes.parts {
 		for vpn, r := range part {
 			if vpn != r.session.Peer() {
 				continue // another address of a peer
+			}
+			if ip6 && !r.session.IPv6() {
+				continue // it would take the sender's address for a stranger's
 			}
 			if o.c.permits(o.when, r, pkt) {
 				o.seal(r, 0, pkt)

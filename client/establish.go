@@ -304,6 +304,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	c.plug(now, p)
 	tab := c.moveTo(c.claim(c.table.Load(), p, id), p, r.addr.Addr())
 	c.sendStaged(now, tab, p) // before the data path can overtake them
+	c.refuseOthers(now, p)
 	if c.abilities() != (tunnel.Abilities{}) && s.IsOurs() {
 		c.probe(now, p) // it tells the peer so
 	}

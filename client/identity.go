@@ -72,19 +72,16 @@ func (c *Client) identify(now time.Time, p *peer, chain [][]byte) (Identity, []b
 	return id, bad
 }
 
-// mayBePeer reports whether an address can be that of a peer.
-func (c *Client) mayBePeer(a netip.Addr) bool {
-	return c.cfg.Network.Contains(a) && a != c.cfg.VPNAddr && a != c.cfg.Broadcast
-}
-
 // wrongRoute returns why a network is not one that may be behind any peer; "" if it
 // is. What depends on where peers are, claims knows.
 func (c *Client) wrongRoute(r netip.Prefix) string {
 	if !r.IsValid() || r.Addr().Is4In6() {
 		return "it is not a network"
 	}
-	if r.Overlaps(c.cfg.Network) {
-		return "it overlaps the network of the VPN, " + c.cfg.Network.String()
+	for _, n := range []netip.Prefix{c.cfg.Network, c.cfg.Network6} {
+		if r.Overlaps(n) {
+			return "it overlaps the network of the VPN, " + n.String()
+		}
 	}
 	for _, s := range special {
 		if r.Overlaps(s) {

@@ -31,6 +31,10 @@ func (c *Client) handlePacket(now time.Time, dst netip.Addr, pkt []byte) {
 func (c *Client) reach(now time.Time, dst netip.Addr, pkt []byte) {
 	p := c.peers[dst]
 	if p == nil {
+		if !c.mayAsk(dst) {
+			c.drops.Add(tunnel.DropDest)
+			return
+		}
 		if c.refused.has(now, dst) || !c.asks.take(now, askRate, askBurst) {
 			c.drops.Add(tunnel.DropRefused)
 			return
@@ -146,7 +150,7 @@ func knowsAll(a *punch.Attempt, at []netip.AddrPort) bool {
 // handleForward: the RDV tells who asked for us.
 func (c *Client) handleForward(now time.Time, vpn netip.Addr, at ...netip.AddrPort) {
 	at = c.usableOf(at)
-	if vpn == c.cfg.VPNAddr || !c.cfg.Network.Contains(vpn) || len(at) == 0 {
+	if !vpn.Is4() || vpn == c.cfg.VPNAddr || !c.cfg.Network.Contains(vpn) || len(at) == 0 {
 		return
 	}
 	p := c.peers[vpn]

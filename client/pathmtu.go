@@ -51,6 +51,7 @@ func (c *Client) handlePathError(now time.Time, e punch.PathError) {
 	}
 	if mtu != p.mtu {
 		c.log.Info("The path to the peer carries smaller packets", "peer", p.vpn, "addr", p.addr, "mtu", mtu, "from", e.From)
+		c.reportIPv6Path(p, mtu)
 	}
 	p.mtuAt = now.Add(pathMTULife)
 	c.setMTU(p, mtu)

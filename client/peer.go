@@ -55,6 +55,7 @@ type peer struct {
 // A try is one way from NEW to ESTABLISHED.
 type try struct {
 	asked   bool           // we asked the RDV
+	also    []netip.Addr   // IPv6 addresses that lead here, says the RDV
 	attempt *punch.Attempt // nil while NEW
 	began   time.Time
 	ask     time.Time // when to ask again; zero: no longer
@@ -318,6 +319,7 @@ func (c *Client) watch(p *peer) {
 func (c *Client) failTry(now time.Time, p *peer, why string) {
 	if p.session != nil { // somebody said that it was no longer there
 		c.log.Debug("Nothing came of a new handshake", "peer", p.vpn, "reason", why)
+		c.dropStaged(now, p)
 		c.stopTry(p)
 		return
 	}
@@ -327,6 +329,7 @@ func (c *Client) failTry(now time.Time, p *peer, why string) {
 	}
 	c.refused.note(now, p.vpn)
 	c.failures.note(now, p.vpn, why, p.try.cause)
+	c.refuseOthers(now, p)
 	c.stopTry(p)
 }
 

@@ -80,6 +80,16 @@ func newRegistration(now time.Time, server netip.AddrPort, hello wire.Message, j
 	return &registration{server: server, hello: hello, jitter: jitter, next: now, backoff: backoffMin}
 }
 
+// hello returns the HELLO that registers us.
+func (c *Client) hello() wire.Message {
+	return wire.Message{
+		Type: wire.Hello,
+		Port: c.set.LocalAddr.Port(),
+		IP1:  c.cfg.VPNAddr,
+		IP2:  c.set.LocalAddr.Addr(),
+	}
+}
+
 // timeout returns when advance must be called next; zero means never.
 func (r *registration) timeout() time.Time { return r.next }
 

@@ -174,9 +174,12 @@ func (v *vpn) nodeOn(conn *simnet.Conn, vpnAddr string, edit func(*Config)) *nod
 	return n
 }
 
-// packetTo returns an IPv4 packet (UDP, without a good checksum) with a text in
-// it.
+// packetTo returns a packet (UDP, without a good checksum) with a text in it, of the
+// family of dst.
 func packetTo(src, dst netip.Addr, text string) []byte {
+	if dst.Is6() {
+		return packetTo6(src, dst, text)
+	}
 	b := make([]byte, 28, 28+len(text))
 	b[0], b[8], b[9] = 0x45, 64, 17
 	s, d := src.As4(), dst.As4()
@@ -203,7 +206,7 @@ func (n *node) wants(text string, within time.Duration) time.Duration {
 	for {
 		select {
 		case p := <-n.dev.Delivered():
-			if got := string(p[28:]); got != text {
+			if got := textOf(p); got != text {
 				n.t.Errorf("%v received %q, want %q", n.vpn, got, text)
 				continue
 			}
@@ -221,7 +224,7 @@ func (n *node) texts() []string {
 	for {
 		select {
 		case p := <-n.dev.Delivered():
-			got = append(got, string(p[28:]))
+			got = append(got, textOf(p))
 		default:
 			return got
 		}

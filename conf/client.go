@@ -56,6 +56,10 @@ type Client struct {
 	Network     netip.Prefix // VPNIP masked by the length of network
 	NetworkText string       // network as it was written, for %N
 
+	VPNIP6    netip.Addr   // own IPv6 address in the VPN; the zero Addr: none
+	Network6  netip.Prefix // the VPN's IPv6 network, with VPNIP6 in it; set together with it
+	VPNIP6Pos Pos          // of the value in the file
+
 	AcceptRoutes bool // reach networks behind peers through them
 
 	// [SECURITY]

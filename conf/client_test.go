@@ -158,6 +158,8 @@ fast_leave = yes
 vpn_ip = 10.9.1.3
 network = 10.9.0.0/20
 accept_routes = yes
+vpn_ip6 = fd09::1
+network6 = fd09::/64
 [SECURITY]
 dir = /etc/campagnol
 certificate = ${dir}/c.pem
@@ -220,6 +222,9 @@ func TestEverything(t *testing.T) {
 		VPNIP:             netip.MustParseAddr("10.9.1.3"),
 		Network:           netip.MustParsePrefix("10.9.0.0/20"),
 		NetworkText:       "10.9.0.0/20",
+		VPNIP6:            netip.MustParseAddr("fd09::1"),
+		Network6:          netip.MustParsePrefix("fd09::/64"),
+		VPNIP6Pos:         Pos{Line: 31, Column: 11},
 		AcceptRoutes:      true,
 		Certificate:       "/etc/campagnol/c.pem",
 		Key:               "/etc/campagnol/k.pem",

@@ -19,6 +19,7 @@ func ParseClient(name string, src []byte) (*Client, []Problem, error) {
 		d.key(&registry[i])
 	}
 	d.localAddress()
+	d.bothIPv6()
 	d.leftovers()
 	if d.fatal != nil {
 		return nil, r.problems(), *d.fatal

@@ -23,6 +23,8 @@ const (
 	TypeNetwork  Type = "network"  // address/length
 	TypeEndpoint Type = "endpoint" // host, blank, port
 	TypeChoice   Type = "word"     // one of the Choices
+	TypeAddress6 Type = "IPv6 address"
+	TypeNetwork6 Type = "IPv6 network" // address/length
 	TypeMAC      Type = "hardware address"
 	TypeVLANs    Type = "numbers" // and ranges of them, or all
 	TypeCommand  Type = "command" // for the shell; the key may be given several times
@@ -157,6 +159,12 @@ var registry = [...]definition{
 	{Key{Section: sectionVPN, Name: "network", Type: TypeNetwork, Needed: true,
 		Doc: "The network of the VPN, the same for all clients."},
 		func(c *Client, a *assignment) { a.network(c) }},
+	{Key{Section: sectionVPN, Name: "vpn_ip6", Type: TypeAddress6, New: true,
+		Doc: "The IPv6 address of this client in the VPN, which its certificate has to name beside vpn_ip; needs network6 and the authenticated channel to the rendezvous server."},
+		func(c *Client, a *assignment) { a.address6(c) }},
+	{Key{Section: sectionVPN, Name: "network6", Type: TypeNetwork6, New: true,
+		Doc: "The IPv6 network of the VPN, the same for all clients that have vpn_ip6."},
+		func(c *Client, a *assignment) { a.network6(c) }},
 	{Key{Section: sectionVPN, Name: "accept_routes", Type: TypeBool, Default: "no", New: true,
 		Doc: "Whether networks behind peers, which their certificates name, are reached through them, and packets from there are accepted."},
 		func(c *Client, a *assignment) { a.boolean(&c.AcceptRoutes) }},
@@ -288,6 +296,10 @@ func (k *Key) hint() string {
 		h = "write an IPv4 address such as 10.9.0.1"
 	case TypeNetwork:
 		h = "write an address, a slash and a length from 0 to 32, such as 10.9.0.0/24"
+	case TypeAddress6:
+		h = "write an IPv6 address such as fd09::1"
+	case TypeNetwork6:
+		h = "write an IPv6 address, a slash and a length from 0 to 128, such as fd09::/64"
 	case TypeEndpoint:
 		h = "write an address, a space and a port, such as 192.0.2.5 4444"
 	case TypeChoice:

@@ -47,7 +47,7 @@ func (r *Registry) askOver(m *Member, req *channel.Message, out []Out) []Out {
 	r.openSession(c, asked)
 	out = m.answer(req, &channel.Message{
 		Type:      channel.Peer,
-		VPN:       req.VPN,
+		VPN:       asked.names(),
 		Endpoints: asked.endpointsFor(c),
 		Authentic: asked.member != nil,
 	}, out)
@@ -59,6 +59,21 @@ func (r *Registry) askOver(m *Member, req *channel.Message, out []Out) []Out {
 func (m *Member) as(v netip.Addr) *client {
 	i := slices.IndexFunc(m.held, func(c *client) bool { return c.vpn.Is4() == v.Is4() })
 	return m.held[max(i, 0)]
+}
+
+// names returns all VPN addresses of the client that c is a registration of, that of
+// c first. Tunnels are opened by IPv4 addresses, and so who asks by an IPv6 one has to
+// learn the other.
+func (c *client) names() []netip.Addr {
+	list := []netip.Addr{c.vpn}
+	if c.member != nil {
+		for _, o := range c.member.held {
+			if o != c {
+				list = append(list, o.vpn)
+			}
+		}
+	}
+	return list
 }
 
 // endpointsFor returns where other can reach c, best first.
@@ -74,15 +89,22 @@ func (c *client) endpointsFor(other *client) []netip.AddrPort {
 	return append(list, c.addrPort())
 }
 
-// finish forgets that m and the client with address v were introduced.
+// finish forgets that m and the client with address v were introduced, by whichever
+// of their addresses.
 func (r *Registry) finish(m *Member, v netip.Addr) {
 	peer := r.byVPN[v]
 	if peer == nil {
 		return
 	}
+	theirs := []*client{peer}
+	if peer.member != nil {
+		theirs = peer.member.held
+	}
 	for _, c := range m.held {
-		r.closeSession(c, peer)
-		r.closeSession(peer, c)
+		for _, o := range theirs {
+			r.closeSession(c, o)
+			r.closeSession(o, c)
+		}
 	}
 }
 
@@ -94,7 +116,7 @@ func (r *Registry) finish(m *Member, v netip.Addr) {
 // long as it waits for its answer: it is for that client to ask again.
 func (r *Registry) introduce(c, asked *client, out []Out) []Out {
 	m := asked.member
-	if i := slices.IndexFunc(m.intros, func(i *intro) bool { return i.asker == c.vpn }); i >= 0 {
+	if i := slices.IndexFunc(m.intros, func(i *intro) bool { return slices.Contains(c.names(), i.asker) }); i >= 0 {
 		if c.member == nil && !m.intros[i].msg.Authentic {
 			return out
 		}
@@ -107,7 +129,7 @@ func (r *Registry) introduce(c, asked *client, out []Out) []Out {
 	i := &intro{to: m, asker: c.vpn, msg: &channel.Message{
 		Type:      channel.Introduce,
 		ID:        r.introID,
-		VPN:       []netip.Addr{c.vpn},
+		VPN:       c.names(),
 		Endpoints: c.endpointsFor(asked),
 		Authentic: c.member != nil,
 	}}

@@ -27,18 +27,18 @@ func TestIntroductions(t *testing.T) {
 	s.says(b, register(1, ip2), "bob"+registered+"203.0.113.22:39538")
 	s.clear(epC, hello(ip3), clearly(epC, wire.OK))
 
-	s.says(a, askFor(2, ip2), "alice PEER 10.9.0.2 at 203.0.113.22:39538 authentic", "bob INTRODUCE 10.9.0.1 at 203.0.113.21:49380 authentic")
+	s.says(a, askFor(2, ip2), "alice PEER 10.9.0.2 at 203.0.113.22:39538 authentic", "bob INTRODUCE 10.9.0.1 fd00:9::1 at 203.0.113.21:49380 authentic")
 	s.says(a, askFor(3, ip3), "alice PEER 10.9.0.3 at 203.0.113.23:1024", forwarded(epC, epA, ip1))
 	s.clear(epC, ask(ip2), answered(epC, epB, ip2), "bob INTRODUCE 10.9.0.3 at 203.0.113.23:1024")
-	s.says(b, askFor(4, ip6), "bob PEER fd00:9::1 at 203.0.113.21:49380 authentic", "alice INTRODUCE 10.9.0.2 at 203.0.113.22:39538 authentic")
-	s.says(a, askFor(5, ip1), "alice PEER 10.9.0.1 at 203.0.113.21:49380 authentic", "alice INTRODUCE 10.9.0.1 at 203.0.113.21:49380 authentic")
+	s.says(b, askFor(4, ip6), "bob PEER fd00:9::1 10.9.0.1 at 203.0.113.21:49380 authentic", "alice INTRODUCE 10.9.0.2 at 203.0.113.22:39538 authentic")
+	s.says(a, askFor(5, ip1), "alice PEER 10.9.0.1 fd00:9::1 at 203.0.113.21:49380 authentic", "alice INTRODUCE 10.9.0.1 fd00:9::1 at 203.0.113.21:49380 authentic")
 	if got := s.reg.Sessions(); got != 5 {
 		t.Errorf("%d sessions, want 5", got)
 	}
 	s.says(b, channel.Message{Type: channel.Finished, ID: 6, VPN: []netip.Addr{ip1}}, "bob DONE")
 	s.clear(epC, closing(ip2))
-	if got := s.reg.Sessions(); got != 3 {
-		t.Errorf("%d sessions, want 3", got)
+	if got := s.reg.Sessions(); got != 2 { // by whichever address they were introduced
+		t.Errorf("%d sessions, want 2", got)
 	}
 	s.says(a, channel.Message{Type: channel.Bye})
 	s.says(b, askFor(7, ip1), "bob REFUSED: "+channel.Unknown.String())
@@ -194,5 +194,32 @@ func TestIntroducesAreBounded(t *testing.T) {
 	s.at(10 * sec) // all is over
 	if got := s.reg.Members(); got != 0 {
 		t.Errorf("%d members", got)
+	}
+}
+
+// TestIntroducedBySeveral: who has several addresses is named by all of them, that
+// which was asked for first, and is introduced once.
+func TestIntroducedBySeveral(t *testing.T) {
+	s := newStage(t, Mixed, 0)
+	a, b := s.join(epA, alice), s.join(epB, bob)
+	s.says(a, register(1, ip6, ip1), "alice"+registered+"203.0.113.21:49380")
+	s.says(b, register(1, ip2), "bob"+registered+"203.0.113.22:39538")
+	const intro = "bob INTRODUCE 10.9.0.1 fd00:9::1 at 203.0.113.21:49380 authentic"
+	s.says(a, askFor(2, ip2), "alice PEER 10.9.0.2 at 203.0.113.22:39538 authentic", intro)
+	s.says(b, askFor(3, ip6), "bob PEER fd00:9::1 10.9.0.1 at 203.0.113.21:49380 authentic", "alice INTRODUCE 10.9.0.2 at 203.0.113.22:39538 authentic")
+	s.says(b, askFor(4, ip1), "bob PEER 10.9.0.1 fd00:9::1 at 203.0.113.21:49380 authentic", "alice INTRODUCE 10.9.0.2 at 203.0.113.22:39538 authentic")
+	if len(a.intros) != 1 || len(b.intros) != 1 {
+		t.Errorf("%d and %d introductions wait, want one each", len(a.intros), len(b.intros))
+	}
+	// In clear, nothing is said of other addresses: there is no room for them.
+	s.clear(epC, hello(ip3), clearly(epC, wire.OK))
+	s.clear(epC, ask(ip1), answered(epC, epA, ip1), "alice INTRODUCE 10.9.0.3 at 203.0.113.23:1024")
+	s.says(a, askFor(5, ip3), "alice PEER 10.9.0.3 at 203.0.113.23:1024", forwarded(epC, epA, ip1))
+	if got := s.reg.Sessions(); got != 3 {
+		t.Errorf("%d sessions, want 3", got)
+	}
+	s.says(a, channel.Message{Type: channel.Finished, ID: 6, VPN: []netip.Addr{ip2}}, "alice DONE")
+	if got := s.reg.Sessions(); got != 1 {
+		t.Errorf("%d sessions, want that with the client in clear", got)
 	}
 }

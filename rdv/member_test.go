@@ -229,7 +229,7 @@ func TestChannelReplaced(t *testing.T) {
 	a, b := s.join(epA, alice), s.join(epB, bob)
 	s.says(a, register(1, ip1, ip6), "alice"+registered+"203.0.113.21:49380")
 	s.says(b, register(1, ip2), "bob"+registered+"203.0.113.22:39538")
-	s.says(b, askFor(2, ip1), "bob PEER 10.9.0.1 at 203.0.113.21:49380 authentic", "alice INTRODUCE 10.9.0.2 at 203.0.113.22:39538 authentic")
+	s.says(b, askFor(2, ip1), "bob PEER 10.9.0.1 fd00:9::1 at 203.0.113.21:49380 authentic", "alice INTRODUCE 10.9.0.2 at 203.0.113.22:39538 authentic")
 	renewed := alice
 	renewed.Addrs = []netip.Addr{ip1}
 	again := s.join(epA, renewed)

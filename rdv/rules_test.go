@@ -55,7 +55,7 @@ func TestRules(t *testing.T) {
 		return epC.String() + " in clear " + wire.Message{Type: wire.Reject, IP1: v}.String()
 	}
 
-	s.says(a, askFor(2, ip2), "alice PEER 10.9.0.2 at 203.0.113.22:39538 authentic", "bob INTRODUCE 10.9.0.1 at 203.0.113.21:49380 authentic")
+	s.says(a, askFor(2, ip2), "alice PEER 10.9.0.2 at 203.0.113.22:39538 authentic", "bob INTRODUCE 10.9.0.1 fd00:9::1 at 203.0.113.21:49380 authentic")
 	s.says(b, askFor(3, ip1), "bob "+unknown)
 	s.says(b, askFor(4, netip.MustParseAddr("10.9.0.77")), "bob "+unknown) // as for nobody
 	s.says(b, askFor(5, ip3), "bob PEER 10.9.0.3 at 203.0.113.23:1024", forwarded(epC, epB, ip2))
@@ -64,7 +64,7 @@ func TestRules(t *testing.T) {
 
 	s.reg.SetRules(rules(t, "default deny\nallow bob -> alice\n"))
 	s.says(a, askFor(6, ip2), "alice "+unknown)
-	s.says(b, askFor(7, ip1), "bob PEER 10.9.0.1 at 203.0.113.21:49380 authentic", "alice INTRODUCE 10.9.0.2 at 203.0.113.22:39538 authentic")
+	s.says(b, askFor(7, ip1), "bob PEER 10.9.0.1 fd00:9::1 at 203.0.113.21:49380 authentic", "alice INTRODUCE 10.9.0.2 at 203.0.113.22:39538 authentic")
 	s.reg.SetRules(nil)
 	s.says(a, askFor(8, ip3), "alice PEER 10.9.0.3 at 203.0.113.23:1024", forwarded(epC, epA, ip1))
 

@@ -37,6 +37,7 @@ type Session struct {
 	peerECN       atomic.Bool   // the peer reads the ECN field
 	peerFragments atomic.Bool   // the peer puts frames together again
 	filter        atomic.Pointer[filter.Table]
+	ip6           atomic.Bool             // the peer has an IPv6 address in the VPN
 	port          atomic.Uint32           // of the switch, for frames
 	sources       atomic.Pointer[Sources] // beyond peer; nil: none
 
@@ -124,6 +125,12 @@ func (s *Session) SetFilter(t *filter.Table) { s.filter.Store(t) }
 // SetSources sets from which addresses the peer may send packets beyond the one that
 // the session is with.
 func (s *Session) SetSources(set *Sources) { s.sources.Store(set) }
+
+// IPv6 reports whether the peer has an IPv6 address in the VPN.
+func (s *Session) IPv6() bool { return s.ip6.Load() }
+
+// SetIPv6 sets whether the peer has an IPv6 address in the VPN.
+func (s *Session) SetIPv6(yes bool) { s.ip6.Store(yes) }
 
 // owns reports whether the peer may send packets from an address.
 func (s *Session) owns(a netip.Addr) bool { return a == s.peer || s.sources.Load().Contains(a) }

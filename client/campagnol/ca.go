@@ -169,7 +169,7 @@ exists is ever overwritten.
 
 Without --encrypt the private key is protected by nothing but the permissions of
 its file. With it every use of the CA asks for the pass phrase.`,
-		Example: "  campagnol ca init\n  campagnol ca init --rdv rdv.example.org --network 10.9.0.0/24\n  campagnol ca init --dir /root/vpn-ca --name \"VPN of Example Ltd\" --encrypt",
+		Example: "  campagnol ca init\n  campagnol ca init --rdv rdv.example.org --network 10.9.0.0/24 --network6 fd09::/64\n  campagnol ca init --dir /root/vpn-ca --name \"VPN of Example Ltd\" --encrypt",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if encrypt || t.passphrase != "" {

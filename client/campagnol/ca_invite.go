@@ -35,11 +35,11 @@ The token is a secret: whoever uses it first takes the place of NAME. It works
 once, and for an hour (--valid). It is shown now and never again.
 
 The host gets the address --ip, or a free one of the VPN's network, or of the
-part of it that --pool names. A CA that does not know the rendezvous server and
+part of it that --pool names; and one of its IPv6 network, if it has one. A CA that does not know the rendezvous server and
 the network yet is told by "campagnol ca settings".
 
 A host that has a certificate, and has lost its key, is invited with --renew. It
-keeps its address, groups and networks.`,
+keeps its addresses, groups and networks.`,
 		Example: "  campagnol ca invite carol\n  campagnol ca invite dave --ip 10.9.0.4 --group admin --valid 7d\n  campagnol ca invite erin --quiet",
 		Args:    caOneArg("the name of the host"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -168,6 +168,7 @@ type caInvitation struct {
 	Status    ca.InvitationState `json:"status"`
 	Addresses []netip.Addr       `json:"addresses"`
 	Network   netip.Prefix       `json:"network"`
+	Network6  netip.Prefix       `json:"network6,omitzero"`
 	Server    string             `json:"server"`
 	Groups    []string           `json:"groups,omitempty"`
 	Routes    []netip.Prefix     `json:"routes,omitempty"`
@@ -181,7 +182,7 @@ type caInvitation struct {
 }
 
 func caInvitationOf(now time.Time, i *ca.Invitation) caInvitation {
-	r := caInvitation{ID: i.ID.String(), Name: i.Name, Status: i.State(now), Addresses: i.Addrs, Network: i.Network, Server: i.Server,
+	r := caInvitation{ID: i.ID.String(), Name: i.Name, Status: i.State(now), Addresses: i.Addrs, Network: i.Network, Network6: i.Network6, Server: i.Server,
 		Groups: i.Groups, Routes: i.Routes, Created: i.Created, Expires: i.Expires, Withdrawn: i.Withdrawn, Used: i.Used, Serial: i.Serial}
 	if !i.Used.IsZero() {
 		id, _ := i.Key.MarshalText() // never fails

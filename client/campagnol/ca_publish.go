@@ -22,6 +22,7 @@ import (
 func caSettingsFlags(cmd *cobra.Command, s *ca.Settings) {
 	cmd.Flags().Var((*caServer)(&s.Server), "rdv", "rendezvous server of the VPN, for hosts that are invited: HOST or HOST:PORT")
 	cmd.Flags().Var((*caNetwork)(&s.Network), "network", "network of the VPN, for hosts that are invited")
+	cmd.Flags().Var((*caNetwork)(&s.Network6), "network6", "IPv6 network of the VPN, of which hosts that are invited get an address, too")
 }
 
 func (t *caTool) settingsCommand() *cobra.Command {
@@ -44,6 +45,7 @@ options say. Invitations that are open already stay as they are.`,
 				s, err = c.ChangeSettings(func(s *ca.Settings) {
 					s.Server = cmp.Or(change.Server, s.Server)
 					s.Network = cmp.Or(change.Network, s.Network)
+					s.Network6 = cmp.Or(change.Network6, s.Network6)
 					s.Days = cmp.Or(change.Days, s.Days)
 				})
 			}
@@ -70,6 +72,9 @@ func caPrintSettings(w io.Writer, s ca.Settings) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "rendezvous server:\t%s\n", cmp.Or(s.Server, "not set"))
 	fmt.Fprintf(table, "network:\t%s\n", network)
+	if s.Network6.IsValid() {
+		fmt.Fprintf(table, "IPv6 network:\t%s\n", s.Network6)
+	}
 	fmt.Fprintf(table, "days:\t%d\n", cmp.Or(s.Days, ca.DefaultDays))
 	return table.Flush()
 }

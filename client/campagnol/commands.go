@@ -37,6 +37,8 @@ type variables struct {
 	mtu       int          // of the virtual interface, in bytes
 	network   string       // as it is written in the configuration
 	prefix    netip.Prefix // the same network, parsed
+	vpnIP6    netip.Addr   // our IPv6 address in the VPN; the zero Addr: none
+	prefix6   netip.Prefix // the VPN's IPv6 network
 	localPort uint16       // of the UDP socket
 	localIP   netip.Addr   // our address outside the VPN
 }
@@ -100,7 +102,20 @@ func (v variables) environment() []string {
 		"CAMPAGNOL_NETMASK=" + v.netmask(),
 		"CAMPAGNOL_LOCAL_PORT=" + strconv.Itoa(int(v.localPort)),
 		"CAMPAGNOL_LOCAL_IP=" + v.localIP.String(),
+		"CAMPAGNOL_VPN_IP6=" + orEmpty(v.vpnIP6),
+		"CAMPAGNOL_NETWORK6=" + orEmpty(v.prefix6),
 	}
+}
+
+// orEmpty returns a as text, and nothing for the zero value.
+func orEmpty(a interface {
+	IsValid() bool
+	String() string
+}) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 // runCommands runs the commands of up or down, one after the other. That one

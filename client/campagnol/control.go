@@ -171,6 +171,9 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 		Network:    v.cfg.Network,
 		RDV:        rdvDocument(v.cfg.ServerHost, &s),
 
+		VPNAddress6: v.cfg.VPNIP6,
+		Network6:    v.cfg.Network6,
+
 		Certificates: certificateDocuments(v.trust.expiries()),
 		Revocations:  revocationDocuments(v.trust.policy.Revocations(now)),
 		OCSP:         ocspDocument(v.trust.online),

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"campagnol/client"
@@ -26,7 +27,7 @@ func (t *trust) identify(now time.Time, vpn netip.Addr, chain [][]byte) client.I
 		id.Issued = leaf.NotBefore
 	}
 	for _, a := range peer.Addrs {
-		if a == vpn || !t.network.Contains(a) || len(id.Addrs) >= client.MaxPeerAddrs {
+		if a == vpn || !t.network.Contains(a) && !t.network6.Contains(a) || len(id.Addrs) >= client.MaxPeerAddrs {
 			continue
 		}
 		if err := t.pins.Check(now, a, peer, t.requireSAN); err != nil {
@@ -44,10 +45,10 @@ func (t *trust) identify(now time.Time, vpn netip.Addr, chain [][]byte) client.I
 	return id
 }
 
-// hostAddrs returns the addresses of this host, except that in the VPN. If the system
+// hostAddrs returns the addresses of this host, except those in the VPN. If the system
 // does not tell them there are none: they only keep a mistaken certificate from being
 // followed.
-func hostAddrs(vpn netip.Addr) (list []netip.Addr) {
+func hostAddrs(vpn ...netip.Addr) (list []netip.Addr) {
 	nets, err := net.InterfaceAddrs()
 	if err != nil {
 		return nil
@@ -57,7 +58,7 @@ func hostAddrs(vpn netip.Addr) (list []netip.Addr) {
 		if !ok {
 			continue
 		}
-		if a, ok := netip.AddrFromSlice(ip.IP); ok && a.Unmap() != vpn {
+		if a, ok := netip.AddrFromSlice(ip.IP); ok && !slices.Contains(vpn, a.Unmap()) {
 			list = append(list, a.Unmap())
 		}
 	}

@@ -141,7 +141,7 @@ func (j *joiner) finish(ctx context.Context, files *joinFiles, r *enroll.Result)
 	for _, f := range content {
 		fmt.Fprintf(j.err, "wrote %s\n", f.path)
 	}
-	fmt.Fprintf(j.out, "this host is %s, %s in the VPN %v, until %s\n", r.Name, caAddrs(r.Addrs), r.Network, caDate(r.Chain[0].NotAfter))
+	fmt.Fprintf(j.out, "this host is %s, %s in the VPN %s, until %s\n", r.Name, caAddrs(r.Addrs), networksText(r), caDate(r.Chain[0].NotAfter))
 	if err := r.CheckClock(j.now()); err != nil {
 		return cli.WithHint(fmt.Errorf("join: %w", err), "set the clock, and start the client: %s -D %s", program, files.config)
 	}

@@ -256,7 +256,7 @@ rdv_auth = yes
 # takes another certificate.
 vpn_ip = %v
 network = %v
-
+%s
 [SECURITY]
 
 # Who this host is. The key never leaves it.
@@ -265,7 +265,7 @@ key = %s
 
 # The authority of the VPN: hosts with a certificate of it are let in.
 ca_certificates = %s
-`, r.Name, now.UTC().Format("2006-01-02"), host, port, r.Addrs[i], r.Network, quoteConf(f.cert), quoteConf(f.key), quoteConf(f.ca))
+`, r.Name, now.UTC().Format("2006-01-02"), host, port, r.Addrs[i], r.Network, joinIPv6(r), quoteConf(f.cert), quoteConf(f.key), quoteConf(f.ca))
 	if crl != "" {
 		fmt.Fprintf(&b, "\n# Certificates that are let in no more.\ncrl_file = %s\n", quoteConf(crl))
 	}
@@ -275,7 +275,7 @@ ca_certificates = %s
 		return "", fmt.Errorf("join: the configuration that comes from the authority's answer cannot be used: %w", err)
 	}
 	if len(problems) > 0 || cfg.Certificate != f.cert || cfg.Key != f.key || cfg.CACertificates != f.ca || cfg.CRLFile != crl ||
-		cfg.ServerHost != host || cfg.VPNIP != r.Addrs[i] {
+		cfg.ServerHost != host || cfg.VPNIP != r.Addrs[i] || cfg.Network6 != r.Network6 {
 		return "", cli.WithHint(fmt.Errorf("join: the names of files under %s cannot be written in a configuration", f.dir), "choose another directory with --dir")
 	}
 	return text, nil

@@ -140,6 +140,8 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 		VPNAddr:   cfg.VPNIP,
 		Network:   cfg.Network,
 		Broadcast: cfg.Broadcast(),
+		VPNAddr6:  routed6(cfg).Addr,
+		Network6:  routed6(cfg).Network,
 		Conn:      p.conn,
 		More:      p.more(),
 		ECN:       p.conn.Features().ECN,
@@ -180,7 +182,7 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 		Multicast:   cfg.Multicast,
 
 		AcceptRoutes: cfg.AcceptRoutes,
-		HostAddrs:    hostAddrs(cfg.VPNIP),
+		HostAddrs:    hostAddrs(cfg.VPNIP, cfg.VPNIP6),
 		RekeyRecords: cfg.RekeyRecords,
 
 		Auth:           authOf(cfg.RDVAuth),
@@ -230,14 +232,14 @@ func (n *node) openDevice(ctx context.Context, p *parts, warn func(msg, hint str
 	p.kernel = dev
 	v := variables{
 		device: dev.Name(), vpnIP: cfg.VPNIP, mtu: cfg.TunMTU, network: cfg.NetworkText,
-		prefix: cfg.Network, localPort: p.port, localIP: p.where.local,
+		prefix: cfg.Network, vpnIP6: cfg.VPNIP6, prefix6: cfg.Network6, localPort: p.port, localIP: p.where.local,
 	}
 	n.log.Info("TUN interface configuration ({device} MTU {mtu})", "device", dev.Name(), "mtu", cfg.TunMTU)
 	if cfg.TunOneQueue {
 		warn(cfg.File+": tun_one_queue has no effect: kernels have had only one queue since 2012", "take the line out")
 	}
 	if cfg.DefaultUp {
-		if err := dev.Configure(device.Settings{Addr: cfg.VPNIP, Network: cfg.Network, MTU: cfg.TunMTU}); err != nil {
+		if err := dev.Configure(device.Settings{Addr: cfg.VPNIP, Network: cfg.Network, MTU: cfg.TunMTU}, settings6(cfg)...); err != nil {
 			dev.Close()
 			return nil, err
 		}
@@ -363,7 +365,7 @@ func (n *node) reload(ctx context.Context) {
 // sessions cannot outlive: our address, the socket, the device.
 func (p *parts) mustBeReplaced(cfg *conf.Client) bool {
 	old := p.cfg
-	return old.VPNIP != cfg.VPNIP || old.Network != cfg.Network ||
+	return old.VPNIP != cfg.VPNIP || old.Network != cfg.Network || old.VPNIP6 != cfg.VPNIP6 || old.Network6 != cfg.Network6 ||
 		old.LocalHost != cfg.LocalHost || old.LocalPort != cfg.LocalPort || old.Interface != cfg.Interface ||
 		old.TunDevice != cfg.TunDevice || old.TunMTU != cfg.TunMTU || old.TxQueue != cfg.TxQueue ||
 		old.Queues != cfg.Queues || old.Mode != cfg.Mode || !reflect.DeepEqual(old.Ethernet, cfg.Ethernet)

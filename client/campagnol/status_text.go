@@ -44,7 +44,11 @@ const expiryNotice = 30 * 24 * time.Hour
 // statusHead says who the client is, and what it lacks.
 func statusHead(b *strings.Builder, s *control.Status, width int) {
 	fmt.Fprintf(b, "campagnol %s, process %d, has run for %s\n", printable(s.Version), s.ProcessID, age(s.Time.Sub(s.Started)))
-	fmt.Fprintf(b, "%s in %s on %s, configured in %s\n", addrText(s.VPNAddress), s.Network, printable(s.Interface), printable(s.ConfigFile))
+	own := fmt.Sprintf("%s in %s", addrText(s.VPNAddress), s.Network)
+	if s.VPNAddress6.IsValid() {
+		own += fmt.Sprintf(" and %s in %s", addrText(s.VPNAddress6), s.Network6)
+	}
+	fmt.Fprintf(b, "%s on %s, configured in %s\n", own, printable(s.Interface), printable(s.ConfigFile))
 	server := s.RDV.Address.String()
 	if s.RDV.Host != "" && s.RDV.Host != s.RDV.Address.Addr().String() {
 		server = printable(s.RDV.Host) + " (" + server + ")"

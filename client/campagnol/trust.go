@@ -28,6 +28,7 @@ type trust struct {
 	servers    *serverMemory
 	requireSAN bool
 	network    netip.Prefix    // of the VPN
+	network6   netip.Prefix    // likewise, for IPv6; the zero Prefix: none
 	suites     []record.Suite  // nil: all
 	rules      *policy.Policy  // nil: none
 	self       policy.Member   // of rules: this host
@@ -46,6 +47,9 @@ func loadTrust(ctx context.Context, cfg *conf.Client, now time.Time, log *slog.L
 		return nil, err
 	}
 	if err := id.Check(now); err != nil {
+		return nil, err
+	}
+	if err := checkIPv6(cfg, id); err != nil {
 		return nil, err
 	}
 	lists, err := pki.OpenLists(listFolder(cfg.StateDir))
@@ -75,7 +79,7 @@ func loadTrust(ctx context.Context, cfg *conf.Client, now time.Time, log *slog.L
 			warn(w, "")
 		}
 	}
-	t := &trust{identity: id, policy: policy, pins: pins, servers: servers, lists: lists, network: cfg.Network, requireSAN: cfg.RequireIPSAN, log: log}
+	t := &trust{identity: id, policy: policy, pins: pins, servers: servers, lists: lists, network: cfg.Network, network6: cfg.Network6, requireSAN: cfg.RequireIPSAN, log: log}
 	if err := t.chooseSuites(cfg, warn); err != nil {
 		return nil, err
 	}

@@ -31,7 +31,11 @@ type Status struct {
 	Interface  string       `json:"interface"`
 	VPNAddress netip.Addr   `json:"vpn_address"`
 	Network    netip.Prefix `json:"network"`
-	RDV        RDV          `json:"rdv"`
+
+	VPNAddress6 netip.Addr   `json:"vpn_address6,omitzero"`
+	Network6    netip.Prefix `json:"network6,omitzero"`
+
+	RDV RDV `json:"rdv"`
 
 	Certificates []Certificate `json:"certificates"`
 	Revocations  []Revocation  `json:"revocations"`

@@ -34,15 +34,18 @@ const (
 // file invitations/ID.json in the CA's directory, which stays for a while after
 // its end, so that the host can be told what has become of it.
 type Invitation struct {
-	ID      enroll.ID      `json:"-"` // the name of the file
-	Name    string         `json:"name"`
-	Addrs   []netip.Addr   `json:"addresses"`
-	Network netip.Prefix   `json:"network"`
-	Server  string         `json:"server"`
-	Groups  []string       `json:"groups,omitempty"`
-	Routes  []netip.Prefix `json:"routes,omitempty"`
-	Days    int            `json:"days,omitzero"`
-	Renew   bool           `json:"renew,omitempty"` // the host had a certificate before
+	ID      enroll.ID    `json:"-"` // the name of the file
+	Name    string       `json:"name"`
+	Addrs   []netip.Addr `json:"addresses"`
+	Network netip.Prefix `json:"network"`
+	Server  string       `json:"server"`
+
+	Network6 netip.Prefix `json:"network6,omitzero"` // the zero Prefix: none
+
+	Groups []string       `json:"groups,omitempty"`
+	Routes []netip.Prefix `json:"routes,omitempty"`
+	Days   int            `json:"days,omitzero"`
+	Renew  bool           `json:"renew,omitempty"` // the host had a certificate before
 
 	Created   time.Time `json:"created"`
 	Expires   time.Time `json:"expires"`

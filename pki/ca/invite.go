@@ -23,8 +23,11 @@ const maxValid = 365 * 24 * time.Hour
 
 // InviteOptions say what is promised to a host.
 type InviteOptions struct {
-	Name  string
-	Addrs []netip.Addr // VPN addresses; none means a free one
+	Name string
+
+	// Addrs are VPN addresses. Of each of the VPN's networks in which none of them
+	// is, the host gets a free one.
+	Addrs []netip.Addr
 
 	// Pool is where to look for a free address; the zero Prefix means the network
 	// of the VPN. It is a part of that.
@@ -72,7 +75,7 @@ func (c *CA) Invite(now time.Time, rand io.Reader, o InviteOptions) (*Invitation
 	}
 	created := now.UTC().Truncate(time.Second)
 	i := &Invitation{
-		ID: token.ID, Name: req.Name, Addrs: req.Addrs, Network: s.Network, Server: o.Server,
+		ID: token.ID, Name: req.Name, Addrs: req.Addrs, Network: s.Network, Network6: s.Network6, Server: o.Server,
 		Groups: req.Groups, Routes: req.Routes, Days: o.Days, Renew: o.Renew,
 		Created: created, Expires: created.Add(o.Valid), Master: token.Master(), CA: token.CA,
 	}
@@ -127,12 +130,8 @@ func (c *CA) promise(now time.Time, x *index, list []*Invitation, s Settings, o 
 	if err := c.inherit(x, req); err != nil {
 		return nil, err
 	}
-	if len(req.Addrs) == 0 {
-		a, err := c.freeAddr(now, x, list, s.Network, o.Pool)
-		if err != nil {
-			return nil, err
-		}
-		req.Addrs = []netip.Addr{a}
+	if err := c.complete(now, x, list, req, s, o.Pool); err != nil {
+		return nil, err
 	}
 	if req.Rendezvous {
 		return nil, withHint(fmt.Errorf("ca: %q is a rendezvous server, which cannot be invited", o.Name), "issue its certificate: campagnol ca issue %s --rdv --renew", o.Name)
@@ -141,11 +140,35 @@ func (c *CA) promise(now time.Time, x *index, list []*Invitation, s Settings, o 
 		return nil, fmt.Errorf("ca: none of the addresses of %q is in the VPN's network %v", o.Name, s.Network)
 	}
 	for _, a := range req.Addrs {
-		if a == s.Network.Addr() || a == lastAddr(s.Network) {
+		if a == s.Network.Addr() || a == lastAddr(s.Network) || a == s.Network6.Addr() {
 			return nil, fmt.Errorf("ca: %v stands for the network or its broadcast, and cannot be the address of a host", a)
 		}
 	}
 	return req, c.conflicts(now, x, req)
+}
+
+// complete gives a host the addresses that it lacks: one, and with an IPv6 network one
+// of each.
+func (c *CA) complete(now time.Time, x *index, list []*Invitation, req *Request, s Settings, pool netip.Prefix) error {
+	if req.Rendezvous {
+		return nil
+	}
+	lacks := func(n netip.Prefix) bool { return n.IsValid() && !slices.ContainsFunc(req.Addrs, n.Contains) }
+	if len(req.Addrs) == 0 || lacks(s.Network) && !slices.ContainsFunc(req.Addrs, netip.Addr.Is4) {
+		a, err := c.freeAddr(now, x, list, s.Network, pool)
+		if err != nil {
+			return err
+		}
+		req.Addrs = append([]netip.Addr{a}, req.Addrs...)
+	}
+	if lacks(s.Network6) {
+		a, err := c.freeAddr(now, x, list, s.Network6, s.Network6)
+		if err != nil {
+			return err
+		}
+		req.Addrs = append(slices.Clip(req.Addrs), a)
+	}
+	return nil
 }
 
 // freeAddr returns the lowest address of the pool that is in no certificate and in
@@ -185,8 +208,12 @@ func (c *CA) freeAddr(now time.Time, x *index, list []*Invitation, network, pool
 		"withdraw invitations (campagnol ca invitations), revoke certificates that nobody needs, or say which address with --ip")
 }
 
-// lastAddr returns the last address of an IPv4 network, that of its broadcast.
+// lastAddr returns the last address of an IPv4 network, that of its broadcast. IPv6
+// has none: the zero Addr.
 func lastAddr(n netip.Prefix) netip.Addr {
+	if !n.Addr().Is4() {
+		return netip.Addr{}
+	}
 	b := n.Masked().Addr().As4()
 	for i := n.Bits(); i < 32; i++ {
 		b[i/8] |= 0x80 >> (i % 8)

@@ -19,9 +19,10 @@ import (
 // Settings are what all hosts of the VPN have in common: what a new one is told.
 // They are in settings.json of the CA's directory.
 type Settings struct {
-	Server  string       `json:"server,omitzero"`  // HOST:PORT of the rendezvous server
-	Network netip.Prefix `json:"network,omitzero"` // of the VPN
-	Days    int          `json:"days,omitzero"`    // validity of certificates by invitation; 0 means two years
+	Server   string       `json:"server,omitzero"`   // HOST:PORT of the rendezvous server
+	Network  netip.Prefix `json:"network,omitzero"`  // of the VPN
+	Network6 netip.Prefix `json:"network6,omitzero"` // its IPv6 network; the zero Prefix: none
+	Days     int          `json:"days,omitzero"`     // validity of certificates by invitation; 0 means two years
 }
 
 const (
@@ -56,6 +57,11 @@ func (s *Settings) check() error {
 			return err
 		}
 	}
+	if s.Network6.IsValid() {
+		if err := checkNetwork6(s.Network6); err != nil {
+			return err
+		}
+	}
 	if s.Days != 0 {
 		return checkDays(s.Days)
 	}
@@ -77,6 +83,27 @@ func checkNetwork(n netip.Prefix) error {
 	}
 	return nil
 }
+
+// checkNetwork6 checks the IPv6 network of a VPN: a part of those in which hosts have
+// addresses, unique local (RFC 4193) or global.
+func checkNetwork6(n netip.Prefix) error {
+	switch {
+	case !n.Addr().Is6() || n.Addr().Is4In6():
+		return fmt.Errorf("ca: %v is not an IPv6 network", n)
+	case n != n.Masked():
+		return fmt.Errorf("ca: %v is an address within a network; the network is %v", n, n.Masked())
+	case n.Bits() < 16 || n.Bits() > 126:
+		return fmt.Errorf("ca: the network %v cannot be that of a VPN: its length is between 16 and 126", n)
+	case !uniqueLocal.Contains(n.Addr()) && !globalUnicast.Contains(n.Addr()):
+		return withHint(fmt.Errorf("ca: the network %v is not one in which hosts have addresses", n), "take one of fd00::/8, such as fd09::/64, or a global one that is yours")
+	}
+	return nil
+}
+
+var (
+	uniqueLocal   = netip.MustParsePrefix("fc00::/7")
+	globalUnicast = netip.MustParsePrefix("2000::/3")
+)
 
 func (c *CA) settingsFile() string { return filepath.Join(c.Dir, settingsName) }
 

@@ -21,6 +21,7 @@ const (
 	tagServer   = 7 // HOST:PORT
 	tagCRL      = 8 // DER; may be repeated
 	tagBulletin = 9
+	tagNetwork6 = 10 // like tagNetwork, of IPv6
 )
 
 // Limits of an answer.
@@ -38,8 +39,9 @@ type Grant struct {
 	Name     string
 	Addrs    []netip.Addr
 	Network  netip.Prefix
-	Server   string   // HOST:PORT of the rendezvous server
-	CRLs     [][]byte // DER
+	Network6 netip.Prefix // the zero Prefix: none
+	Server   string       // HOST:PORT of the rendezvous server
+	CRLs     [][]byte     // DER
 	Bulletin []byte
 }
 
@@ -64,6 +66,9 @@ func (g *Grant) Append(b []byte) []byte {
 	}
 	if g.Network.IsValid() {
 		add(tagNetwork, append(g.Network.Addr().AsSlice(), byte(g.Network.Bits())))
+	}
+	if g.Network6.IsValid() {
+		add(tagNetwork6, append(g.Network6.Addr().AsSlice(), byte(g.Network6.Bits())))
 	}
 	if g.Server != "" {
 		add(tagServer, []byte(g.Server))
@@ -157,12 +162,9 @@ func (g *Grant) parseField(tag uint8, value []byte) bool {
 		}
 		g.Addrs, most = append(g.Addrs, a.Unmap()), maxAddrs-len(g.Addrs)
 	case tagNetwork:
-		if len(value) < 2 {
-			return false
-		}
-		a, ok := netip.AddrFromSlice(value[:len(value)-1])
-		g.Network = netip.PrefixFrom(a, int(value[len(value)-1]))
-		return ok && g.Network.IsValid()
+		return parseNetwork(value, &g.Network)
+	case tagNetwork6:
+		return parseNetwork(value, &g.Network6)
 	case tagName:
 		g.Name = string(value)
 		return true
@@ -176,6 +178,15 @@ func (g *Grant) parseField(tag uint8, value []byte) bool {
 		return true
 	}
 	return most > 0
+}
+
+func parseNetwork(value []byte, n *netip.Prefix) bool {
+	if len(value) < 2 {
+		return false
+	}
+	a, ok := netip.AddrFromSlice(value[:len(value)-1])
+	*n = netip.PrefixFrom(a, int(value[len(value)-1]))
+	return ok && n.IsValid()
 }
 
 // printable makes text from outside safe to show.

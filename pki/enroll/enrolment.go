@@ -65,7 +65,7 @@ func (g *Grant) verify(t *Token, key crypto.Signer) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Key: key, Chain: chain, Name: g.Name, Addrs: g.Addrs, Network: g.Network, Server: g.Server, CRLs: g.CRLs, Bulletin: g.Bulletin}
+	r := &Result{Key: key, Chain: chain, Name: g.Name, Addrs: g.Addrs, Network: g.Network, Network6: g.Network6, Server: g.Server, CRLs: g.CRLs, Bulletin: g.Bulletin}
 	if len(g.Bulletin) > 0 {
 		b, err := verifyBulletin(g.Bulletin, append([]*x509.Certificate{anchor}, trusted...))
 		if err != nil {
@@ -151,6 +151,9 @@ func (r *Result) checkSettings() error {
 	}
 	if !r.Network.IsValid() || r.Network != r.Network.Masked() || !slices.ContainsFunc(r.Addrs, r.Network.Contains) {
 		return bad("none of the VPN addresses %v is in the network %v", r.Addrs, r.Network)
+	}
+	if n := r.Network6; n.IsValid() && (!n.Addr().Is6() || n != n.Masked() || !slices.ContainsFunc(r.Addrs, n.Contains)) {
+		return bad("none of the VPN addresses %v is in the IPv6 network %v", r.Addrs, n)
 	}
 	if _, _, err := splitServer(r.Server); err != nil {
 		return bad("the rendezvous server %s", printable(err.Error()))

@@ -39,9 +39,10 @@ type Result struct {
 	Name     string
 	Addrs    []netip.Addr // VPN addresses, of which one is in Network
 	Network  netip.Prefix
-	Server   string   // HOST:PORT of the rendezvous server
-	CRLs     [][]byte // DER, by one of Roots
-	Bulletin []byte   // signed by one of Roots; nil: none
+	Network6 netip.Prefix // with one of Addrs in it; the zero Prefix: the VPN has none
+	Server   string       // HOST:PORT of the rendezvous server
+	CRLs     [][]byte     // DER, by one of Roots
+	Bulletin []byte       // signed by one of Roots; nil: none
 }
 
 // Doubts: what an answer says that may come from anybody.

@@ -110,8 +110,8 @@ const (
 	Registered Type = 2 // Endpoints, one: where the server sees the client; Lease; Software; Objects
 	Refused    Type = 3 // Reason; Text
 	Ask        Type = 4 // VPN, one: the wanted peer
-	Peer       Type = 5 // VPN, one; Endpoints, where the peer is, best first; Authentic
-	Introduce  Type = 6 // VPN, one: who asks; Endpoints, where it is, best first; Authentic
+	Peer       Type = 5 // VPN, the wanted one and the peer's others behind it; Endpoints, where the peer is, best first; Authentic
+	Introduce  Type = 6 // VPN, all of who asks; Endpoints, where it is, best first; Authentic
 	Done       Type = 7 // no fields
 	Finished   Type = 8 // VPN, one: the path to this peer is closed
 	Bye        Type = 9 // no fields: the client leaves

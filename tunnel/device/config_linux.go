@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -14,9 +15,10 @@ import (
 )
 
 // Configure gives the interface its MTU and the VPN address, switches it on
-// and routes the VPN's network to it. It takes back what an earlier Configure
-// did and s does not want; what others did to the interface stays. Calling it
-// again changes nothing.
+// and routes the VPN's network to it; and so with further addresses and networks,
+// of which the MTU does not count. It takes back what an earlier Configure did and
+// is not wanted; what others did to the interface stays. Calling it again changes
+// nothing.
 //
 // The network of an Ethernet device comes with its address, and the route to it
 // with that; IPv6 addresses are in use once the kernel has asked whether somebody
@@ -24,28 +26,36 @@ import (
 //
 // It does not touch a route of another interface to the same network: an error
 // says that there is one.
-func (k *Kernel) Configure(s Settings) error {
+func (k *Kernel) Configure(s Settings, more ...Settings) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	s = s.normal()
-	if err := s.check(k.link); err != nil {
-		return fmt.Errorf("device: configure %s: %w", k.name, err)
+	all := append([]Settings{s}, more...)
+	for i := range all {
+		all[i] = all[i].normal()
+		if err := all[i].check(k.link); err != nil {
+			return fmt.Errorf("device: configure %s: %w", k.name, err)
+		}
 	}
 	if k.closed.Load() {
 		return fmt.Errorf("device: configure %s: %w", k.name, os.ErrClosed)
 	}
-	steps := []struct {
+	type step struct {
 		what string
-		do   func(Settings) error
-	}{
-		{fmt.Sprintf("set the MTU to %d", s.MTU), k.setMTU},
-		{"remove the former address and route", k.removeMine},
-		{fmt.Sprintf("add the address %v", s.prefix(k.link)), k.setAddr},
-		{"switch it on", func(Settings) error { return k.nl.LinkSetUp(k.ref()) }},
-		{fmt.Sprintf("route %v to it", s.Network), k.setRoute},
+		do   func() error
+	}
+	steps := []step{
+		{fmt.Sprintf("set the MTU to %d", s.MTU), func() error { return k.setMTU(s) }},
+		{"remove the former address and route", func() error { return k.removeMine(all) }},
+	}
+	for _, s := range all {
+		steps = append(steps, step{fmt.Sprintf("add the address %v", s.prefix(k.link)), func() error { return k.setAddr(s) }})
+	}
+	steps = append(steps, step{"switch it on", func() error { return k.nl.LinkSetUp(k.ref()) }})
+	for _, s := range all {
+		steps = append(steps, step{fmt.Sprintf("route %v to it", s.Network), func() error { return k.setRoute(s) }})
 	}
 	for _, step := range steps {
-		if err := step.do(s); err != nil {
+		if err := step.do(); err != nil {
 			return fmt.Errorf("device: configure %s: %s: %w%s", k.name, step.what, err, hint(err))
 		}
 	}
@@ -86,25 +96,39 @@ func (k *Kernel) setMTU(s Settings) error {
 // mine is what Configure added to the interface. What was there already is not
 // ours to remove.
 type mine struct {
-	addr  netip.Prefix
-	route *netlink.Route
+	addrs  []netip.Prefix
+	routes []*netlink.Route
 }
 
-// removeMine takes back what Configure added and s does not want.
-func (k *Kernel) removeMine(s Settings) error {
-	if r := k.mine.route; r != nil && (!k.routed(s) || r.Dst.String() != s.Network.String() || !r.Src.Equal(s.Addr.AsSlice())) {
+// note adds a route, in place of one to the same network.
+func (m *mine) note(route *netlink.Route) {
+	same := func(o *netlink.Route) bool { return o.Dst.String() == route.Dst.String() }
+	m.routes = append(slices.DeleteFunc(m.routes, same), route)
+}
+
+// removeMine takes back what Configure added and none of all wants.
+func (k *Kernel) removeMine(all []Settings) error {
+	for _, r := range slices.Clone(k.mine.routes) {
+		if slices.ContainsFunc(all, func(s Settings) bool {
+			return k.routed(s) && r.Dst.String() == s.Network.String() && r.Src.Equal(s.Addr.AsSlice())
+		}) {
+			continue
+		}
 		// Somebody may have done it, or it went with its address.
 		if err := k.nl.RouteDel(r); err != nil && !errors.Is(err, unix.ESRCH) {
 			return err
 		}
-		k.mine.route = nil
+		k.mine.routes = slices.DeleteFunc(k.mine.routes, func(o *netlink.Route) bool { return o == r })
 	}
-	if a := k.mine.addr; a.IsValid() && a != s.prefix(k.link) {
+	for _, a := range slices.Clone(k.mine.addrs) {
+		if slices.ContainsFunc(all, func(s Settings) bool { return a == s.prefix(k.link) }) {
+			continue
+		}
 		err := k.nl.AddrDel(k.ref(), &netlink.Addr{IPNet: ipNet(a)})
 		if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
 			return err
 		}
-		k.mine.addr = netip.Prefix{}
+		k.mine.addrs = slices.DeleteFunc(k.mine.addrs, func(o netip.Prefix) bool { return o == a })
 	}
 	return nil
 }
@@ -144,9 +168,12 @@ func (k *Kernel) setAddr(s Settings) error {
 		return err
 	}
 	if err := k.nl.AddrAdd(k.ref(), want); err != nil {
+		if s.Addr.Is6() && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EOPNOTSUPP)) {
+			return fmt.Errorf("IPv6 is switched off on this host, or for its new interfaces (sysctl net.ipv6.conf.default.disable_ipv6): %w", unix.EOPNOTSUPP)
+		}
 		return err
 	}
-	k.mine.addr = prefix
+	k.mine.addrs = append(k.mine.addrs, prefix)
 	return nil
 }
 
@@ -195,7 +222,7 @@ func (k *Kernel) setRoute(s Settings) error {
 		return k.routeTaken(route)
 	}
 	if err == nil {
-		k.mine.route = route
+		k.mine.note(route)
 	}
 	return err
 }
@@ -219,7 +246,7 @@ func (k *Kernel) routeTaken(route *netlink.Route) error {
 		if err := k.nl.RouteAdd(route); err != nil {
 			return err
 		}
-		k.mine.route = route
+		k.mine.note(route)
 		return nil
 	}
 	return k.errTaken(have)

@@ -187,7 +187,7 @@ func TestRouteTaken(t *testing.T) {
 	}
 	// A route on the interface itself, from another source, is replaced.
 	other := &netlink.Route{LinkIndex: k.index, Dst: ipNet(usual.Network), Scope: unix.RT_SCOPE_LINK}
-	if err := errors.Join(nl.RouteDel(k.mine.route), nl.RouteAdd(other)); err != nil {
+	if err := errors.Join(nl.RouteDel(k.mine.routes[0]), nl.RouteAdd(other)); err != nil {
 		t.Fatal(err)
 	}
 	if err := k.Configure(usual); err != nil {

@@ -300,7 +300,7 @@ func (k *Kernel) Close() error {
 		return nil
 	}
 	if k.persist {
-		_ = k.removeMine(Settings{}) // whoever deletes the interface does it too
+		_ = k.removeMine(nil) // whoever deletes the interface does it too
 	}
 	k.nl.Close()
 	return k.closeFiles()

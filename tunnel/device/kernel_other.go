@@ -62,7 +62,7 @@ func Open(cfg Config) (*Kernel, error) {
 
 // Configure is not possible here: the commands of the configuration file have
 // to do it.
-func (k *Kernel) Configure(s Settings) error {
+func (k *Kernel) Configure(s Settings, _ ...Settings) error {
 	if err := s.normal().check(k.link); err != nil {
 		return fmt.Errorf("device: configure %s: %w", k.Name(), err)
 	}

@@ -96,10 +96,6 @@ func adjusted(sum, from, to uint16) uint16 {
 
 func swap(w uint16) uint16 { return w<<8 | w>>8 }
 
-// minIPv6 is what every link of IPv6 carries (RFC 8200 section 5). Senders ignore
-// messages that say less.
-const minIPv6 = 1280
-
 // AppendTooBig appends to b the frame that tells the sender of an IP packet that it
 // does not fit, and what does: frames of limit bytes. It comes from whom the packet
 // was for, as a switch has no address. frame has the header f. It appends nothing
@@ -114,11 +110,8 @@ func AppendTooBig(b, frame []byte, f *ether.Frame, limit int) []byte {
 	b = f.AppendReply(b, frame, f.Src, f.Dst, f.Type)
 	head := len(b)
 	pkt := frame[f.Net:ip.End]
-	switch {
-	case ip.Version == 4 && !segment.MayFragment(pkt):
+	if !segment.MayFragment(pkt) {
 		b = segment.AppendTooBig(b, pkt, min(mtu, 0xffff))
-	case ip.Version == 6 && mtu >= minIPv6 && !ether.IsICMPv6Error(frame, &ip):
-		b = appendTooBig6(b, &ip, pkt, mtu)
 	}
 	if len(b) == head {
 		return b[:start]
@@ -133,22 +126,3 @@ func oneHost(a netip.Addr) bool {
 }
 
 var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
-
-// appendTooBig6 appends the message of RFC 4443 section 3.2, which has as much of the
-// packet as fits the smallest MTU.
-func appendTooBig6(b []byte, ip *ether.IP, pkt []byte, mtu int) []byte {
-	const header, message, icmp, tooBig, hops = 40, 8, 58, 2, 64
-	quote := pkt[:min(len(pkt), minIPv6-header-message)]
-	src, dst := ip.Dst.As16(), ip.Src.As16()
-	b = append(b, 0x60, 0, 0, 0)
-	b = binary.BigEndian.AppendUint16(b, uint16(message+len(quote)))
-	b = append(b, icmp, hops)
-	b = append(append(b, src[:]...), dst[:]...)
-	start := len(b)
-	b = append(b, tooBig, 0, 0, 0)
-	b = binary.BigEndian.AppendUint32(b, uint32(mtu))
-	b = append(b, quote...)
-	m := b[start:]
-	binary.BigEndian.PutUint16(m[2:], ether.ChecksumICMPv6(ip.Dst, ip.Src, m))
-	return b
-}

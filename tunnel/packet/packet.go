@@ -41,6 +41,10 @@ func Parse(b []byte) (Info, error) {
 	return Info{}, ErrNotIP
 }
 
+// IsIPv6 reports whether a packet, of which Parse has read the header, is one of
+// IPv6.
+func IsIPv6(b []byte) bool { return len(b) > 0 && b[0]>>4 == 6 }
+
 // parse4 follows RFC 791 section 3.1.
 func parse4(b []byte) (Info, error) {
 	if len(b) < IPv4HeaderLen {

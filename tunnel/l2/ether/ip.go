@@ -172,13 +172,3 @@ func alert6(o []byte) bool {
 	}
 	return false
 }
-
-// IsICMPv6Error reports whether the packet p in the frame b is a message of ICMPv6
-// about which no other is sent: an error, or a redirect (RFC 4443 section 2.4 e).
-func IsICMPv6Error(b []byte, p *IP) bool {
-	const firstQuery, redirect = 128, 137
-	if p.Version != 6 || p.Proto != protoICMPv6 || p.Later {
-		return false
-	}
-	return p.Body >= p.End || b[p.Body] < firstQuery || b[p.Body] == redirect
-}

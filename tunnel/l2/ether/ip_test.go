@@ -169,22 +169,6 @@ func TestMembershipOf(t *testing.T) {
 	}
 }
 
-func TestIsICMPv6Error(t *testing.T) {
-	b := unhex(t, mldReport)
-	for kind, want := range map[byte]bool{1: true, 2: true, 127: true, 128: false, 135: false, 137: true, 143: false} {
-		e := edited(b, 62, kind)
-		f, _ := Parse(e)
-		p, _ := ParseIP(e, &f)
-		if got := IsICMPv6Error(e, &p); got != want {
-			t.Errorf("type %d: %v, want %v", kind, got, want)
-		}
-	}
-	p := IP{Version: 4, Proto: protoICMPv6, Body: 62, End: 70}
-	if IsICMPv6Error(edited(b, 62, 1), &p) {
-		t.Error("an error of ICMPv6 in IPv4")
-	}
-}
-
 // TestSum compares the checksum with the plain sum of words, for lengths that leave
 // bytes over.
 func TestSum(t *testing.T) {
