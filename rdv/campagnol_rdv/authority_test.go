@@ -190,6 +190,40 @@ func TestAuthorityKeeps(t *testing.T) {
 	dial(t, "", "127.0.0.1", p.port).channel(member(t, c, "alice", "10.9.0.1"))
 }
 
+// TestAuthorityRotation: after the key of the CA was replaced by another process,
+// members with certificates by either key get in, and at last the server has one by
+// the new key.
+func TestAuthorityRotation(t *testing.T) {
+	t.Parallel()
+	c := newAuthority(t, filepath.Join(t.TempDir(), "CA"), ca.InitOptions{})
+	old := member(t, c, "alice", "10.9.0.1")
+	p := start(t, "-v", "--authority", c.Dir)
+	if _, err := c.Rotate(time.Now(), rand.Reader, ca.InitOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	p.waitLine("hosts/rdv/ca.pem")
+	p.waitLine("read again")
+	c, err := ca.Open(c.Dir, ca.Files{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial(t, "", "127.0.0.1", p.port).open(old)
+	out, err := c.Issue(time.Now(), rand.Reader, ca.Request{Name: "alice", Renew: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := pki.LoadIdentity(out.CertFile, out.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renewed := &pkitest.Leaf{Cert: id.Chain[0], Key: id.Key, Chain: id.Chain}
+	dial(t, "127.0.0.2", "127.0.0.1", p.port).open(renewed)
+	p.waitLine("Issued the certificate of the rendezvous server") // alice was the last
+	p.waitLine("hosts/rdv/certificate.pem")
+	p.waitLine("read again")
+	dial(t, "127.0.0.3", "127.0.0.1", p.port).channel(renewed)
+}
+
 // TestAuthorityComplains: a certificate that cannot be renewed is said once, and
 // again when it was in order meanwhile.
 func TestAuthorityComplains(t *testing.T) {
