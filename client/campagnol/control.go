@@ -41,6 +41,8 @@ func (n *node) show() {
 func (n *node) routes() map[string]control.Handler {
 	return map[string]control.Handler{
 		"GET " + control.StatusPath: n.status,
+		"GET " + control.FDBPath:    n.fdb,
+		"GET " + control.MDBPath:    n.mdb,
 		"POST " + control.RenewPath: n.renewOnRequest,
 	}
 }
@@ -169,11 +171,13 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 		Interface:  v.device.Name(),
 		VPNAddress: s.VPNAddr,
 		Network:    v.cfg.Network,
+		Mode:       v.cfg.Mode.String(),
 		RDV:        rdvDocument(v.cfg.ServerHost, &s),
 
 		Certificates: certificateDocuments(v.trust.expiries()),
 		Revocations:  revocationDocuments(v.trust.policy.Revocations(now)),
 		OCSP:         ocspDocument(v.trust.online),
+		Ethernet:     ethernetDocument(s.Ethernet),
 
 		Socket: socketDocument(v.conn.LocalAddr(), v.conn.Features(), local),
 		Device: deviceDocument(v.cfg.TunMTU, s.Offloads, device),

@@ -31,11 +31,13 @@ type Status struct {
 	Interface  string       `json:"interface"`
 	VPNAddress netip.Addr   `json:"vpn_address"`
 	Network    netip.Prefix `json:"network"`
+	Mode       string       `json:"mode"`
 	RDV        RDV          `json:"rdv"`
 
 	Certificates []Certificate `json:"certificates"`
 	Revocations  []Revocation  `json:"revocations"`
-	OCSP         OCSP          `json:"ocsp,omitzero"` // zero: no responder is asked
+	OCSP         OCSP          `json:"ocsp,omitzero"`     // zero: no responder is asked
+	Ethernet     Ethernet      `json:"ethernet,omitzero"` // zero: IP packets are carried
 
 	Socket   Socket    `json:"socket"`
 	Device   Device    `json:"device"`
