@@ -479,6 +479,7 @@ func (c *Client) reportRegistration(now time.Time, ev regEvent) {
 		c.log.Info("Registering with the RDV server...", "server", server)
 	case regDone:
 		c.log.Info("Registration complete", "server", server)
+		c.unlisted("it has no authenticated channel")
 	case regRefused:
 		c.recent.note(now, netip.Addr{}, CodeRegistration, errRejected)
 		c.log.Warn("The RDV server rejected the client", "server", server, "vpn_ip", c.cfg.VPNAddr,

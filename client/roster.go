@@ -19,6 +19,10 @@ const (
 
 	// maxRoster bounds what is remembered of a list; the RDV may be a lying one.
 	maxRoster = 4096
+
+	// maxPieces bounds the pieces of one list, of which an honest RDV may send some that
+	// are empty.
+	maxPieces = 256
 )
 
 // A roster is who the RDV says is there, for a client that keeps tunnels to all.
@@ -26,14 +30,18 @@ type roster struct {
 	due     time.Time // when to ask, or to look at members again
 	asking  bool
 	coming  []netip.Addr // of the list that is under way
+	after   netip.Addr   // which its last piece ended with
+	pieces  int          // that have come of it
 	members []netip.Addr // of the last one, in order
 	since   time.Time    // when members came
+	missed  bool         // there was no list, and that was said
 }
 
 // restartRoster asks for the list soon: we have just registered.
 func (c *Client) restartRoster(now time.Time) {
 	if c.eth != nil && c.eth.cfg.FullMesh {
 		c.eth.roster = roster{due: now}
+		c.meetOnDemand(false)
 	}
 }
 
@@ -45,7 +53,7 @@ func (c *Client) advanceRoster(now time.Time) {
 	}
 	r.due = now.Add(rosterInterval)
 	if c.server.stands() && !r.asking {
-		r.asking, r.coming = true, nil
+		r.asking, r.coming, r.after, r.pieces = true, nil, netip.Addr{}, 0
 		c.server.list(netip.Addr{})
 	}
 	c.mesh(now)
@@ -60,11 +68,13 @@ func (c *Client) handleList(now time.Time, msg *channel.Message) {
 	addrs, ok := channel.ParseAddrs(msg.Data)
 	if msg.Type != channel.Listed || !ok {
 		r.asking = false
+		c.unlisted("it does not tell who is there")
 		return
 	}
 	r.coming = append(r.coming, addrs[:min(len(addrs), maxRoster-len(r.coming))]...)
-	if len(msg.VPN) == 1 && len(r.coming) < maxRoster {
-		c.server.list(msg.VPN[0])
+	if r.pieces++; len(msg.VPN) == 1 && r.after.Less(msg.VPN[0]) && len(r.coming) < maxRoster && r.pieces < maxPieces {
+		r.after = msg.VPN[0]
+		c.server.list(r.after)
 		return
 	}
 	r.asking = false
@@ -73,11 +83,36 @@ func (c *Client) handleList(now time.Time, msg *channel.Message) {
 		r.since = now
 	}
 	r.members, r.coming = slices.Compact(r.coming), nil
+	r.missed = false
+	c.meetOnDemand(false)
 	c.mesh(now)
 	r.due = now.Add(rosterPatience)
 	if now.Sub(r.since) >= rosterPatience {
 		r.due = now.Add(rosterInterval)
 	}
+}
+
+// unlisted says that the RDV does not list members, and why. What it has told before
+// stays so; others are met when somebody here looks for them.
+func (c *Client) unlisted(why string) {
+	if c.eth == nil || !c.eth.cfg.FullMesh {
+		return
+	}
+	c.meetOnDemand(true)
+	if c.eth.roster.missed {
+		return
+	}
+	c.eth.roster.missed = true
+	c.log.Warn("The RDV server does not list the members; tunnels are opened to those that are looked for, as with mesh = demand",
+		"server", c.set.Server, "reason", why,
+		"hint", "a server with a certificate lists members (campagnol ca issue NAME --rdv); or set mesh = demand")
+}
+
+// meetOnDemand makes the switch say, or not, whom a host looks for and there is no
+// tunnel to. The roster makes that superfluous.
+func (c *Client) meetOnDemand(on bool) {
+	c.eth.sw.SetOnDemand(on || c.eth.cfg.Switch.OnDemand)
+	c.showSwitch()
 }
 
 // mesh opens tunnels to the members to whom there is none. Of two that come at the

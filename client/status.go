@@ -21,6 +21,7 @@ type Status struct {
 	Failures   []Failure         // of peers that could not be reached, by VPN address
 	Offloads   device.Offloads   // of the device
 	Drops      map[string]uint64 // by reason
+	Ethernet   *EthernetStatus   // nil: IP packets are carried
 }
 
 // An RDVStatus says how a Client is registered at the RDV.
@@ -99,6 +100,7 @@ func (c *Client) status() Status {
 		Failures:   c.failures.list(),
 		Offloads:   c.cfg.Device.Offloads(),
 		Drops:      c.drops.Snapshot(),
+		Ethernet:   c.ethernetStatus(),
 	}
 	for _, p := range c.peersInOrder() {
 		ps := PeerStatus{VPNAddr: p.vpn, State: p.state(), Waiting: len(p.staged)}

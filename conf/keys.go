@@ -123,7 +123,7 @@ var registry = [...]definition{
 			a.ethernet(c, func() { a.hardwareAddr(&c.Ethernet.HardwareAddr) })
 		}},
 	{Key{Section: sectionEthernet, Name: "max_macs", Type: TypeInteger, Default: "256", Min: 1, New: true,
-		Doc: "How many hardware addresses are learned behind one peer; frames from others are dropped."},
+		Doc: "How many hardware addresses are learned behind one peer; frames from others pass, and answers to them go to everybody."},
 		func(c *Client, a *assignment) { a.ethernet(c, func() { a.integer(&c.Ethernet.MaxMACs) }) }},
 	{Key{Section: sectionEthernet, Name: "pin_macs", Type: TypeBool, Default: "no", New: true,
 		Doc: "Whether a peer may send only from the hardware address that follows from its VPN address, so that no bridge can be behind it."},

@@ -78,6 +78,12 @@ func FuzzChannels(f *testing.F) {
 		step(fuzzMessage, 2, 1, msg(channel.Message{Type: channel.Chunk, ID: 2, Data: small.data})),
 		step(fuzzChange, 0, 50, small.data), step(fuzzMessage, 0, 100, msg(channel.Message{Type: channel.Fetch, ID: 2, Objects: []channel.Object{small.Object}})),
 		step(fuzzMessage, 2, 60, offer), step(fuzzChange, 0, 50, []byte{7}), step(fuzzMessage, 2, 1, msg(channel.Message{Type: channel.Bye}))))
+	list := func(after ...netip.Addr) []byte { return msg(channel.Message{Type: channel.List, ID: 9, VPN: after}) }
+	f.Add(join(
+		step(fuzzMessage, 0, 0, list()), step(fuzzMessage, 0, 0, reg(0)), step(fuzzMessage, 1, 0, reg(1)), step(fuzzMessage, 0, 100, list()),
+		step(fuzzMessage, 0, 0, list(nthVPN(0))), step(fuzzMessage, 1, 0, list(nthVPN(9))), step(fuzzMessage, 1, 0, list(netip.IPv6Unspecified())),
+		step(fuzzMessage, 1, 0, list(nthVPN(0), nthVPN(1))), step(fuzzLeave, 0, 1, nil), step(fuzzMessage, 1, 0, list()),
+		step(fuzzMessage, 1, 0, msg(channel.Message{Type: channel.Listed, ID: 9, Data: []byte{4}})), step(fuzzTouched, 1, 1, list())))
 	ca := pkitest.NewCA(f, "ca", time.Now())
 	leaf := ca.Issue(f, "leaf")
 	trust := (&authority{ca: ca, rdv: ca.Issue(f, "rdv", rendezvous)}).trust(f)

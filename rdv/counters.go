@@ -18,4 +18,5 @@ type Counters struct {
 	Chunks   uint64 // sent
 	Applied  uint64 // requests that were passed to the authority
 	Answered uint64 // and its answers
+	Lists    uint64 // pieces of the list of members, sent
 }

@@ -47,6 +47,7 @@ func (r *Registry) listFor(m *Member, req *channel.Message, out []Out) []Out {
 			listed++
 		}
 	}
+	r.counters.Lists++
 	return m.answer(req, answer, out)
 }
 

@@ -98,7 +98,11 @@ func TestListMany(t *testing.T) {
 		m := s.reg.Join(s.time(), netip.AddrPortFrom(v, 1), here, id)
 		s.reg.Handle(s.time(), In{From: m.at, Local: here, Member: m, Request: asking(register(1, v))}, nil)
 	}
+	before := s.reg.Counters().Lists
 	got, pieces := s.list(a)
+	if n := s.reg.Counters().Lists - before; n != uint64(pieces) {
+		t.Errorf("%d pieces are counted, want %d", n, pieces)
+	}
 	if !slices.Equal(got, want) || pieces != (members+channel.MaxListed-1)/channel.MaxListed {
 		t.Errorf("%d listed of %d, in %d pieces", len(got), members, pieces)
 	}

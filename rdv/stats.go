@@ -24,6 +24,7 @@ type Stats struct {
 	ObjectsRefused uint64 // from the authority: something is wrong with them
 	Applied        uint64 // requests that were passed to the authority
 	Answered       uint64 // and its answers
+	Lists          uint64 // pieces of the list of members, sent to clients
 
 	Dropped Drops
 }
@@ -63,6 +64,7 @@ type stats struct {
 	clear, denied, unheard              atomic.Uint64
 	greedy, deferred, unanswered        atomic.Uint64
 	notices, chunks, applied, answered  atomic.Uint64
+	lists                               atomic.Uint64
 	objectsTaken, objectsRefused        atomic.Uint64 // clerk
 	objectsLost                         atomic.Uint64 // control
 }
@@ -85,6 +87,7 @@ func (s *stats) publish(r *Registry, halfOpen int) {
 	s.chunks.Store(c.Chunks)
 	s.applied.Store(c.Applied)
 	s.answered.Store(c.Answered)
+	s.lists.Store(c.Lists)
 	s.channels.Store(int64(r.Members()))
 	s.halfOpen.Store(int64(halfOpen))
 }
@@ -111,6 +114,7 @@ func (s *Server) Stats() Stats {
 		ObjectsRefused: s.stats.objectsRefused.Load(),
 		Applied:        s.stats.applied.Load(),
 		Answered:       s.stats.answered.Load(),
+		Lists:          s.stats.lists.Load(),
 		Dropped: Drops{
 			Malformed:     s.stats.malformed.Load(),
 			OtherProtocol: s.stats.otherProtocol.Load(),

@@ -41,6 +41,8 @@ func (n *node) show() {
 func (n *node) routes() map[string]control.Handler {
 	return map[string]control.Handler{
 		"GET " + control.StatusPath: n.status,
+		"GET " + control.FDBPath:    n.fdb,
+		"GET " + control.MDBPath:    n.mdb,
 		"POST " + control.RenewPath: n.renewOnRequest,
 	}
 }
@@ -169,6 +171,7 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 		Interface:  v.device.Name(),
 		VPNAddress: s.VPNAddr,
 		Network:    v.cfg.Network,
+		Mode:       v.cfg.Mode.String(),
 		RDV:        rdvDocument(v.cfg.ServerHost, &s),
 
 		VPNAddress6: v.cfg.VPNIP6,
@@ -177,6 +180,7 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 		Certificates: certificateDocuments(v.trust.expiries()),
 		Revocations:  revocationDocuments(v.trust.policy.Revocations(now)),
 		OCSP:         ocspDocument(v.trust.online),
+		Ethernet:     ethernetDocument(s.Ethernet),
 
 		Socket: socketDocument(v.conn.LocalAddr(), v.conn.Features(), local),
 		Device: deviceDocument(v.cfg.TunMTU, s.Offloads, device),

@@ -17,6 +17,8 @@ import (
 	"campagnol/punch/udp"
 	"campagnol/tunnel"
 	"campagnol/tunnel/device"
+	"campagnol/tunnel/l2"
+	"campagnol/tunnel/l2/mcast"
 )
 
 func TestPeerDocuments(t *testing.T) {
@@ -165,6 +167,38 @@ func TestReasonsAreDocumented(t *testing.T) {
 	for _, f := range strings.Fields(udp.Features{}.Missing()) {
 		if !strings.Contains(string(text), "`"+f+"`") {
 			t.Errorf("the feature %s is not documented", f)
+		}
+	}
+}
+
+// TestSwitchIsDocumented: every reason of the switch and every counter of groups is in
+// docs/control.md.
+func TestSwitchIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/control.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := len(l2.Drops{})
+	names := []string{}
+	for d := l2.Kept + 1; int(d) < last; d++ {
+		names = append(names, d.String())
+	}
+	var s mcast.Stats
+	for v, i := reflect.ValueOf(&s).Elem(), 0; i < v.NumField(); i++ {
+		v.Field(i).SetUint(uint64(i + 1))
+	}
+	counters := groupCounters(&s)
+	if want := reflect.TypeFor[mcast.Stats]().NumField(); len(counters) != want {
+		t.Errorf("%d counters of groups, want %d", len(counters), want)
+	}
+	for _, name := range slices.Concat(names, slices.Collect(maps.Keys(counters))) {
+		if !strings.Contains(string(text), "\n| `"+name+"` | ") {
+			t.Errorf("%s is not documented", name)
+		}
+	}
+	for class := range l2.Class(6) {
+		if !strings.Contains(string(text), "`"+class.String()+"`") {
+			t.Errorf("the class %v is not documented", class)
 		}
 	}
 }

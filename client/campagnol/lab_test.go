@@ -47,6 +47,7 @@ func TestLabFlags(t *testing.T) {
 		timeout time.Duration
 		keep    bool
 		mode    string
+		carries string
 	}
 	both := [2]lab.Kind{lab.PortRestricted, lab.PortRestricted}
 	for _, c := range []struct {
@@ -54,10 +55,12 @@ func TestLabFlags(t *testing.T) {
 		want flags
 		err  string
 	}{
-		{"", flags{both, 2, 100_000_000, 3 * time.Minute, false, "open"}, ""},
+		{"", flags{both, 2, 100_000_000, 3 * time.Minute, false, "open", "tun"}, ""},
 		{"--nat-a symmetric --nat-b none --peers 5 --size 2G --timeout 10m --keep --rdv-mode strict",
-			flags{[2]lab.Kind{lab.Symmetric, lab.None}, 5, 2_000_000_000, 10 * time.Minute, true, "strict"}, ""},
-		{"--nat-a=full-cone --size=1500000", flags{[2]lab.Kind{lab.FullCone, lab.PortRestricted}, 2, 1_500_000, 3 * time.Minute, false, "open"}, ""},
+			flags{[2]lab.Kind{lab.Symmetric, lab.None}, 5, 2_000_000_000, 10 * time.Minute, true, "strict", "tun"}, ""},
+		{"--nat-a=full-cone --size=1500000", flags{[2]lab.Kind{lab.FullCone, lab.PortRestricted}, 2, 1_500_000, 3 * time.Minute, false, "open", "tun"}, ""},
+		{"--mode tap", flags{both, 0, 100_000_000, 3 * time.Minute, false, "", "tap"}, ""},
+		{"--mode tap --peers 4 --rdv-mode mixed", flags{both, 4, 100_000_000, 3 * time.Minute, false, "mixed", "tap"}, ""},
 		{"--nat-b cone", flags{}, `"cone" is not a kind of NAT: use none, full-cone, restricted, port-restricted, symmetric`},
 		{"--size many", flags{}, "a size is a number of bytes"},
 		{"--peers x", flags{}, "invalid argument"},
@@ -65,7 +68,7 @@ func TestLabFlags(t *testing.T) {
 	} {
 		var got flags
 		_, err := runLab(t, func(_ context.Context, o lab.DemoOptions) error {
-			got = flags{o.NATs, o.Peers, o.Size, o.Timeout, o.Keep, o.RDVMode}
+			got = flags{o.NATs, o.Peers, o.Size, o.Timeout, o.Keep, o.RDVMode, o.Mode}
 			exe, err := os.Executable()
 			if err != nil || o.Client != exe || o.Certify == nil || o.Report == nil {
 				t.Errorf("%q: the client is %q (%v), want %q, and there have to be functions", c.args, o.Client, err, exe)
@@ -278,7 +281,7 @@ func FuzzLabSize(f *testing.F) {
 }
 
 // TestLabForReal plays the demonstration with the real programs on the real
-// kernel: two pairs with a direct path, of which one is hard, and one without.
+// kernel: an Ethernet, two pairs with a direct path, of which one is hard, and one without.
 func TestLabForReal(t *testing.T) {
 	testenv.Root(t)
 	if err := lab.Preflight(); err != nil {
@@ -296,16 +299,18 @@ func TestLabForReal(t *testing.T) {
 	for _, c := range []struct {
 		natA, natB string
 		mode       string
+		carries    string
 		steps      string // without repetitions
 	}{
-		{"port-restricted", "port-restricted", "open", "network nat certificates rdv register connect ping broadcast transfer direct idle removed"},
-		{"restricted", "symmetric", "strict", "network nat certificates rdv register connect ping broadcast transfer direct idle removed"},
-		{"symmetric", "port-restricted", "mixed", "network nat certificates rdv register no-path skipped removed"},
+		{"port-restricted", "full-cone", "strict", "tap", "network nat certificates rdv register mesh arp ping stream join tables leave removed"},
+		{"port-restricted", "port-restricted", "open", "tun", "network nat certificates rdv register connect ping broadcast transfer direct idle removed"},
+		{"restricted", "symmetric", "strict", "tun", "network nat certificates rdv register connect ping broadcast transfer direct idle removed"},
+		{"symmetric", "port-restricted", "mixed", "tun", "network nat certificates rdv register no-path skipped removed"},
 	} {
-		t.Run(c.natA+" and "+c.natB, func(t *testing.T) {
+		t.Run(c.natA+" and "+c.natB+", "+c.carries, func(t *testing.T) {
 			t.Parallel()
 			cmd := exec.CommandContext(ctx, filepath.Join(dir, "campagnol"),
-				"lab", "--json", "--size=2M", "--nat-a", c.natA, "--nat-b", c.natB, "--rdv-mode", c.mode)
+				"lab", "--json", "--size=2M", "--nat-a", c.natA, "--nat-b", c.natB, "--rdv-mode", c.mode, "--mode", c.carries)
 			var out, errs bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &out, &errs
 			if err := cmd.Run(); err != nil || errs.Len() > 0 {

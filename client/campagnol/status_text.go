@@ -69,6 +69,7 @@ func statusHead(b *strings.Builder, s *control.Status, width int) {
 	}
 	statusRevocations(b, s, width)
 	statusOCSP(b, s, width)
+	statusEthernet(b, s, width)
 	var missing []string
 	for _, m := range []struct {
 		of    string
@@ -256,6 +257,7 @@ func dropTexts(s *control.Status) []string {
 		}
 	}
 	add("by the client", s.Drops.Client)
+	add("of that, by the switch", s.Ethernet.Drops)
 	for _, p := range s.Peers {
 		add("of that, from "+addrText(p.VPNAddress), p.Drops)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	maxAnswer  = 16 << 20         // bytes of a document that are read
+	maxAnswer  = 64 << 20         // bytes of a document that are read
 	askTime    = 10 * time.Second // for an answer
 	renewTime  = answerTime       // for one that others have to be asked for
 	serverName = "campagnol/"     // how the header "Server" of a client of ours begins

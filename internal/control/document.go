@@ -35,11 +35,14 @@ type Status struct {
 	VPNAddress6 netip.Addr   `json:"vpn_address6,omitzero"`
 	Network6    netip.Prefix `json:"network6,omitzero"`
 
-	RDV RDV `json:"rdv"`
+	RDV  RDV    `json:"rdv"`
+	Mode string `json:"mode"`
+	RDV  RDV    `json:"rdv"`
 
 	Certificates []Certificate `json:"certificates"`
 	Revocations  []Revocation  `json:"revocations"`
-	OCSP         OCSP          `json:"ocsp,omitzero"` // zero: no responder is asked
+	OCSP         OCSP          `json:"ocsp,omitzero"`     // zero: no responder is asked
+	Ethernet     Ethernet      `json:"ethernet,omitzero"` // zero: IP packets are carried
 
 	Socket   Socket    `json:"socket"`
 	Device   Device    `json:"device"`

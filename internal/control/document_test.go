@@ -38,17 +38,33 @@ func fields(t *testing.T, typ reflect.Type, prefix string) []string {
 // documentedField matches a line of the table of fields: name, type, meaning.
 var documentedField = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ([a-z]+) \\| (.+) \\|$")
 
-// TestDocumentation compares docs/control.md with the document, both ways.
+// TestDocumentation compares docs/control.md with the documents, both ways.
 func TestDocumentation(t *testing.T) {
+	for _, c := range []struct {
+		section, path string
+		document      reflect.Type
+	}{
+		{"The status", StatusPath, reflect.TypeFor[Status]()},
+		{"The table of hardware addresses", FDBPath, reflect.TypeFor[FDB]()},
+		{"The table of groups", MDBPath, reflect.TypeFor[MDB]()},
+	} {
+		t.Run(c.section, func(t *testing.T) { checkDocumented(t, c.section, c.path, c.document) })
+	}
+}
+
+// checkDocumented compares a section of docs/control.md with the document at a path.
+func checkDocumented(t *testing.T, section, path string, document reflect.Type) {
+	t.Helper()
 	text, err := os.ReadFile("../../docs/control.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text2, found := strings.Cut(string(text), "\n## The status\n")
-	table, _, ended := strings.Cut(text2, "\n### ")
-	if !found || !ended {
-		t.Fatal("docs/control.md has no section \"The status\"")
+	_, rest, found := strings.Cut(string(text), "\n## "+section+"\n")
+	if !found {
+		t.Fatalf("docs/control.md has no section %q", section)
 	}
+	table, _, _ := strings.Cut(rest, "\n## ")
+	table, _, _ = strings.Cut(table, "\n### ")
 	documented := map[string]string{} // types by field
 	var order []string
 	for _, m := range documentedField.FindAllStringSubmatch(table, -1) {
@@ -58,7 +74,7 @@ func TestDocumentation(t *testing.T) {
 		documented[m[1]] = m[2]
 		order = append(order, m[1])
 	}
-	want := fields(t, reflect.TypeFor[Status](), "")
+	want := fields(t, document, "")
 	for _, name := range want {
 		if documented[name] == "" {
 			t.Errorf("%s is not documented", name)
@@ -73,19 +89,18 @@ func TestDocumentation(t *testing.T) {
 		t.Errorf("documented in the order\n%q, want\n%q", order, want)
 	}
 	for name, typ := range documented {
-		if got := jsonType(t, name); got != "" && got != typ {
+		if got := jsonType(t, document, name); got != "" && got != typ {
 			t.Errorf("%s is documented as %s, want %s", name, typ, got)
 		}
 	}
-	if !strings.Contains(string(text), "`GET "+StatusPath+"`") {
-		t.Errorf("the request for %s is not documented", StatusPath)
+	if !strings.Contains(string(text), "`GET "+path+"`") {
+		t.Errorf("the request for %s is not documented", path)
 	}
 }
 
 // jsonType returns how docs/control.md calls the type of a field.
-func jsonType(t *testing.T, name string) string {
+func jsonType(t *testing.T, typ reflect.Type, name string) string {
 	t.Helper()
-	typ := reflect.TypeFor[Status]()
 	for part := range strings.SplitSeq(name, ".") {
 		part, isList := strings.CutSuffix(part, "[]")
 		i := slices.IndexFunc(reflect.VisibleFields(typ), func(f reflect.StructField) bool {

@@ -11,9 +11,10 @@ import (
 
 // DemoOptions say what [Demo] shows.
 type DemoOptions struct {
-	Peers   int           // how many; 0 means 2
+	Mode    string        // what the VPN carries: "tun", IP packets, or "tap", Ethernet frames; "" means tun
+	Peers   int           // how many; 0 means 2, or 3 in mode tap
 	NATs    [2]Kind       // of the peers in turn: peer1, peer3, … have the first
-	RDVMode string        // of the RDV: "open", "mixed" or "strict"; "" means open
+	RDVMode string        // of the RDV: "open", "mixed" or "strict"; "" means open, or strict in mode tap
 	Size    int64         // of the transfer, in bytes; at least 1 MB
 	Keep    bool          // leave everything running at the end
 	Timeout time.Duration // for everything together; 0 means 3 minutes
@@ -28,6 +29,9 @@ type DemoOptions struct {
 
 // check fills in defaults and refuses what makes no sense.
 func (o *DemoOptions) check() error {
+	if err := o.checkMode(); err != nil {
+		return err
+	}
 	if o.Peers == 0 {
 		o.Peers = 2
 	}
@@ -157,6 +161,8 @@ type demo struct {
 	o     DemoOptions
 	start time.Time
 	plan  []Kind // of the peers' NATs
+
+	clients time.Time // when the first was started
 }
 
 // report tells a step.
@@ -182,6 +188,9 @@ func (d *demo) show(ctx context.Context) error {
 		if err := part(ctx); err != nil {
 			return err
 		}
+	}
+	if d.o.Mode == modeTAP {
+		return d.showFrames(ctx)
 	}
 	before, err := d.world.ServerTraffic()
 	if err != nil {

@@ -97,6 +97,7 @@ func (d *demo) startServer(ctx context.Context) error {
 // startClients starts all clients and waits until they are registered.
 func (d *demo) startClients(ctx context.Context) error {
 	began := time.Now()
+	d.clients = began
 	for i := range d.plan {
 		if err := d.world.StartClient(ctx, i); err != nil {
 			return d.fail("register", err)

@@ -23,7 +23,7 @@ func play(t *testing.T, ctx context.Context, s *script, o DemoOptions) (steps []
 	if err := o.check(); err != nil {
 		t.Fatal(err)
 	}
-	s.mode = o.RDVMode
+	s.mode, s.tap = o.RDVMode, o.Mode == modeTAP
 	return steps, runDemo(ctx, s, o)
 }
 

@@ -20,10 +20,13 @@ type script struct {
 	silent    map[string]bool          // messages that nobody logs
 	pinged    func(*PingResult)        // spoils the result of every ping with answers
 	delivered func([]Delivery)         // spoils the result of a broadcast
+	streamed  func(*StreamResult)      // spoils the result of a stream
+	answers   map[string]string        // of clients, by command
 	traffic   uint64                   // bytes that the RDV saw, beyond some
 	miracle   bool                     // hopeless pairs answer
 	inClear   bool                     // clients register in clear, whatever the mode
 	mode      string                   // of the RDV
+	tap       bool                     // clients carry frames
 	blocked   map[string]chan struct{} // closed when a method is reached, which then waits for its context
 
 	plan  []Kind
@@ -35,7 +38,7 @@ type script struct {
 func newScript() *script {
 	return &script{
 		errs: map[string]error{}, measured: map[int]Behaviour{}, silent: map[string]bool{},
-		blocked: map[string]chan struct{}{}, logs: map[int][]string{},
+		blocked: map[string]chan struct{}{}, logs: map[int][]string{}, answers: map[string]string{},
 	}
 }
 
@@ -104,6 +107,13 @@ func (s *script) StartClient(ctx context.Context, peer int) error {
 		args = append(args, "certificate", "rdv")
 	}
 	s.log(peer, 20*ms, msgRegistered, args...)
+	if s.tap {
+		for other := range s.plan {
+			if other != peer {
+				s.log(peer, 50*ms, msgOpened, "peer", vpnAddr(other).String())
+			}
+		}
+	}
 	return s.call(ctx, "StartClient", peer)
 }
 

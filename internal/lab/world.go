@@ -33,6 +33,7 @@ type world interface {
 	Broadcast(ctx context.Context, from int, to []int) ([]Delivery, error)
 	// Bulk transfers data between VPN addresses.
 	Bulk(ctx context.Context, from, to int, size int64) (BulkResult, error)
+	frameWorld
 	// ServerTraffic returns what went through the RDV's interface.
 	ServerTraffic() (Traffic, error)
 	// Tail returns the end of a log.
@@ -117,10 +118,14 @@ const (
 )
 
 // clientConfig returns the configuration file of a peer.
-func clientConfig(peer int, server netip.Addr, c Credentials, stateDir string) string {
+func clientConfig(peer int, server netip.Addr, c Credentials, stateDir, mode string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Made by campagnol lab for %s.\n\n", nameOf(peer))
-	fmt.Fprintf(&b, "[NETWORK]\nserver_host = %s\n\n", server)
+	fmt.Fprintf(&b, "[NETWORK]\nserver_host = %s\n", server)
+	if mode == modeTAP {
+		fmt.Fprintf(&b, "mode = tap\ntun_device = %s\nrdv_auth = yes\n", tapName)
+	}
+	b.WriteByte('\n')
 	fmt.Fprintf(&b, "[VPN]\nvpn_ip = %s\nnetwork = %s\n\n", vpnAddr(peer), vpnNetwork)
 	fmt.Fprintf(&b, "[SECURITY]\ncertificate = %s\nkey = %s\nca_certificates = %s\n\n",
 		quote(c.Certificate), quote(c.Key), quote(c.CA))
@@ -128,6 +133,9 @@ func clientConfig(peer int, server netip.Addr, c Credentials, stateDir string) s
 		int(idleTimeout.Seconds()), int(keepAlive.Seconds()), quote(stateDir), quote(controlSocket(stateDir)))
 	return b.String()
 }
+
+// tapName is the virtual interface of a client that carries frames.
+const tapName = "tap0"
 
 // controlSocket returns where a peer can be asked how it is. The default would be
 // shared by all: namespaces have their own network, but not their own files.

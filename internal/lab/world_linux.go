@@ -18,6 +18,7 @@ type kernelWorld struct {
 	lab    *Lab // nil before Build
 	server *Host
 	peers  []*Host
+	outer  []netip.Addr     // of the peers: where datagrams for them go
 	creds  []Credentials    // of the peers, then of the RDV if it is to have any
 	procs  map[int]*Process // by peer, or theServer
 }
@@ -64,6 +65,11 @@ func (w *kernelWorld) addPeer(peer int, kind Kind) (place PeerPlace, err error) 
 		return place, err
 	}
 	place.Addr = h.Addr()
+	outer := place.Outer
+	if nat == nil {
+		outer = place.Addr
+	}
+	w.outer = append(w.outer, outer)
 	w.peers = append(w.peers, h)
 	return place, nil
 }
@@ -121,7 +127,7 @@ func (w *kernelWorld) StartClient(_ context.Context, peer int) (err error) {
 		return err
 	}
 	file := filepath.Join(filepath.Dir(state), "campagnol.conf")
-	text := clientConfig(peer, w.server.Addr(), w.creds[peer], state)
+	text := clientConfig(peer, w.server.Addr(), w.creds[peer], state, w.o.Mode)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}

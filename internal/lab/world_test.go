@@ -19,7 +19,7 @@ func TestClientConfig(t *testing.T) {
 		Key:         `/tmp/${HOME}/$$/back\slash\n.pem`,
 		CA:          "/tmp/ca.pem",
 	}
-	text := clientConfig(1, netip.MustParseAddr("203.0.113.10"), creds, "/tmp/state")
+	text := clientConfig(1, netip.MustParseAddr("203.0.113.10"), creds, "/tmp/state", modeTUN)
 	c, problems, err := conf.ParseClient("campagnol.conf", []byte(text))
 	if err != nil || len(problems) != 0 {
 		t.Fatalf("the configuration has problems: %v, %v\n%s", problems, err, text)

@@ -73,7 +73,7 @@ func (d *Decision) AppendAnswer(b, frame []byte) []byte {
 
 // want notes that there is no surely known way to the station that a frame is for.
 func (v *View) want(at Stamp, p *port, b []byte, d *Decision, owner Port) {
-	if !v.OnDemand {
+	if !v.onDemand {
 		return
 	}
 	var a netip.Addr
@@ -84,7 +84,7 @@ func (v *View) want(at Stamp, p *port, b []byte, d *Decision, owner Port) {
 }
 
 func (v *View) wantIP(at Stamp, p *port, d *Decision, a netip.Addr, m ether.MAC, owner Port) {
-	if v.OnDemand && p.wanting.take(at, v.wantPace) {
+	if v.onDemand && p.wanting.take(at, v.wantPace) {
 		d.Note.Asks |= AskWant
 		d.Note.Wanted, d.Note.WantedIP, d.Note.WantedPort = m, a, owner
 	}

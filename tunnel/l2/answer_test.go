@@ -261,3 +261,13 @@ func TestNotOnDemand(t *testing.T) {
 		{what: "unknown", frame: plain(macB, macL), want: "1"},
 	})
 }
+
+// TestSetOnDemand: whether anybody is wanted can change, and the counters go on.
+func TestSetOnDemand(t *testing.T) {
+	x := newNode(t, Config{}, 1)
+	x.run([]step{{what: "a mesh", frame: whoHas(macL, ipL, ipB), want: "1"}})
+	x.sw.SetOnDemand(true)
+	x.run([]step{{what: "on demand", frame: whoHas(macL, ipL, ipB), want: "1", event: "wanted 0"}})
+	x.sw.SetOnDemand(false)
+	x.run([]step{{what: "a mesh again", frame: whoHas(macL, ipL, ipB), want: "1"}})
+}

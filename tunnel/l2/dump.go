@@ -47,6 +47,19 @@ type PortEntry struct {
 	Drops     map[string]uint64 // frames by reason
 }
 
+// Learned returns how many addresses are learned, ours included.
+func (s *Switch) Learned() (n int) {
+	for _, p := range s.view.ports {
+		if p != nil {
+			n += p.macs
+		}
+	}
+	return n
+}
+
+// Drops returns how many frames were dropped, by reason.
+func (s *Switch) Drops() map[string]uint64 { return s.view.drops.Snapshot() }
+
 // Dump returns a snapshot.
 func (s *Switch) Dump(now time.Time) Dump {
 	v := s.view

@@ -25,7 +25,7 @@ func New(now time.Time, cfg Config) *Switch {
 		bpduFlow:      newRate(bpduRate),
 	}
 	s.learnPace, s.wantPace = newRate(learnRate), newRate(wantRate)
-	v := &View{settings: s, ports: []*port{TAP: {id: TAP}}}
+	v := &View{settings: s, onDemand: cfg.OnDemand, ports: []*port{TAP: {id: TAP}}}
 	v.macs.hash, v.neighbours.hash = s.hasher.mac, s.hasher.ip
 	sw := &Switch{view: v, wants: map[want]Stamp{}}
 	if cfg.MAC.CanSend() {
@@ -48,6 +48,13 @@ func (s *Switch) change() *View {
 
 // SetGroups sets who says where multicast goes; nil: it goes to all.
 func (s *Switch) SetGroups(g Groups) { s.change().groups = g }
+
+// SetOnDemand changes Config.OnDemand.
+func (s *Switch) SetOnDemand(on bool) {
+	if s.view.onDemand != on {
+		s.change().onDemand = on
+	}
+}
 
 // PortUp says that there is a tunnel to a peer. One that is up gets new options and
 // keeps the rest.

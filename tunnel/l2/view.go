@@ -18,6 +18,7 @@ type View struct {
 	ports      []*port // by number; nil: down
 	flood      []Port  // all peers that are up
 	groups     Groups  // nil: nobody follows who is in which group
+	onDemand   bool    // Config.OnDemand, or what SetOnDemand has said since
 }
 
 // settings are what never changes.

@@ -71,6 +71,20 @@ type DumpPeer struct {
 
 func (m mode) String() string { return [...]string{"", "include", "exclude"}[m] }
 
+// Groups returns how many groups our hosts or peers want.
+func (s *Snooper) Groups() int {
+	n := len(s.groups)
+	for k := range s.mesh {
+		if s.groups[k] == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// MaxGroups returns how many groups our hosts may want, and each peer.
+func (s *Snooper) MaxGroups() int { return s.cfg.MaxGroups }
+
 // Dump returns what is known at a time.
 func (s *Snooper) Dump(now time.Time) Dump {
 	d := Dump{VLANs: []DumpVLAN{}, Groups: []DumpGroup{}, Peers: []DumpPeer{}, Stats: s.stats}
