@@ -298,6 +298,30 @@ func TestEthernetRestart(t *testing.T) {
 	})
 }
 
+// TestEthernetNewcomer: who comes to a mesh, with the highest address of all or with
+// the lowest, has tunnels to all at once, and one to each.
+func TestEthernetNewcomer(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		v.ourServer(rdv.Strict)
+		old := []*station{v.station(2, nil), v.station(3, nil)}
+		pass(time.Minute)
+		for _, n := range []int{4, 1} {
+			came := v.station(n, nil)
+			pass(time.Second)
+			for _, o := range old {
+				if got := came.state(o.node); got != "ESTABLISHED" {
+					t.Errorf("a second after %v has come, it and %v: %s", came.vpn, o.vpn, got)
+				}
+			}
+			pass(time.Minute)
+			if got := came.logged("New DTLS connection opened with peer"); got != len(old) {
+				t.Errorf("%v has opened %d sessions, want %d", came.vpn, got, len(old))
+			}
+			old = append(old, came)
+		}
+	})
+}
+
 // TestEthernetMode: who carries packets and who carries frames learn that they have
 // nothing to say to each other.
 func TestEthernetMode(t *testing.T) {

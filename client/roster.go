@@ -13,8 +13,8 @@ const (
 	// once, and so is noticed by all; this is for what was lost.
 	rosterInterval = 15 * time.Second
 
-	// rosterPatience is how long a member with the higher VPN address waits for
-	// the other one to begin.
+	// rosterPatience is how long a member that was here before waits for one
+	// that has come to begin.
 	rosterPatience = 3 * time.Second
 
 	// maxRoster bounds what is remembered of a list; the RDV may be a lying one.
@@ -27,6 +27,7 @@ type roster struct {
 	asking  bool
 	coming  []netip.Addr // of the list that is under way
 	members []netip.Addr // of the last one, in order
+	listed  bool         // there was one before: we were here first
 	since   time.Time    // when members came
 }
 
@@ -69,19 +70,22 @@ func (c *Client) handleList(now time.Time, msg *channel.Message) {
 	}
 	r.asking = false
 	slices.SortFunc(r.coming, netip.Addr.Compare)
+	r.coming = slices.Compact(r.coming)
 	if !slices.Equal(r.coming, r.members) || r.since.IsZero() {
 		r.since = now
 	}
-	r.members, r.coming = slices.Compact(r.coming), nil
+	r.members, r.coming = r.coming, nil
 	c.mesh(now)
+	r.listed = true
 	r.due = now.Add(rosterPatience)
 	if now.Sub(r.since) >= rosterPatience {
 		r.due = now.Add(rosterInterval)
 	}
 }
 
-// mesh opens tunnels to the members to whom there is none. Of two that come at the
-// same time, the one with the lower address begins.
+// mesh opens tunnels to the members to whom there is none. Who has come begins, with
+// all: some may believe that they have a tunnel to it, from before it was restarted,
+// and would not. If two come at the same time, both begin, which does no harm.
 func (c *Client) mesh(now time.Time) {
 	r := &c.eth.roster
 	for _, vpn := range r.members {
@@ -91,7 +95,7 @@ func (c *Client) mesh(now time.Time) {
 		if p := c.peers[vpn]; p != nil {
 			continue
 		}
-		if vpn.Less(c.cfg.VPNAddr) && now.Sub(r.since) < rosterPatience {
+		if r.listed && now.Sub(r.since) < rosterPatience {
 			continue
 		}
 		c.reach(now, vpn, nil)
