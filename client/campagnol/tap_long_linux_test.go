@@ -3,9 +3,11 @@
 package main
 
 import (
+	"testing"
 	"time"
 
 	play "campagnol/internal/lab/program"
+	"campagnol/internal/lab/scenario"
 )
 
 // The long forms of what takes long: a member that nobody but its own node asks stays
@@ -14,4 +16,10 @@ import (
 func init() {
 	steadyTime = 5 * time.Minute
 	oldTime, oldTimers = 10*time.Minute, play.QuerierOptions{Version: 2}
+}
+
+// TestTAPOracleLong is TestTAPOracle with what takes as long as a report is good for.
+func TestTAPOracleLong(t *testing.T) {
+	t.Parallel()
+	playOracle(t, true, scenario.Options{Patience: 5 * time.Minute})
 }
