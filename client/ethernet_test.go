@@ -299,7 +299,8 @@ func TestEthernetRestart(t *testing.T) {
 }
 
 // TestEthernetNewcomer: who comes to a mesh, with the highest address of all or with
-// the lowest, has tunnels to all at once, and one to each.
+// the lowest, has tunnels to all at once, and one to each; and so have those who come
+// in the same moment, soon.
 func TestEthernetNewcomer(t *testing.T) {
 	inBubble(t, func(v *vpn) {
 		v.ourServer(rdv.Strict)
@@ -318,6 +319,15 @@ func TestEthernetNewcomer(t *testing.T) {
 				t.Errorf("%v has opened %d sessions, want %d", came.vpn, got, len(old))
 			}
 			old = append(old, came)
+		}
+		crowd := []*station{v.station(7, nil), v.station(6, nil), v.station(5, nil)}
+		pass(2 * time.Second)
+		for _, a := range crowd {
+			for _, b := range append(crowd, old...) {
+				if got := a.state(b.node); a != b && got != "ESTABLISHED" {
+					t.Errorf("two seconds after several have come, %v and %v: %s", a.vpn, b.vpn, got)
+				}
+			}
 		}
 	})
 }

@@ -13,6 +13,10 @@ const (
 	// once, and so is noticed by all; this is for what was lost.
 	rosterInterval = 15 * time.Second
 
+	// rosterAgain is when who comes asks for the second time: the first list
+	// may lack those who came in the same second.
+	rosterAgain = 1100 * time.Millisecond
+
 	// rosterPatience is how long a member that was here before waits for one
 	// that has come to begin.
 	rosterPatience = 3 * time.Second
@@ -27,7 +31,7 @@ type roster struct {
 	asking  bool
 	coming  []netip.Addr // of the list that is under way
 	members []netip.Addr // of the last one, in order
-	listed  bool         // there was one before: we were here first
+	lists   int          // so far
 	since   time.Time    // when members came
 }
 
@@ -75,10 +79,14 @@ func (c *Client) handleList(now time.Time, msg *channel.Message) {
 		r.since = now
 	}
 	r.members, r.coming = r.coming, nil
+	r.lists++
 	c.mesh(now)
-	r.listed = true
-	r.due = now.Add(rosterPatience)
-	if now.Sub(r.since) >= rosterPatience {
+	switch {
+	case r.lists == 1:
+		r.due = now.Add(rosterAgain)
+	case now.Sub(r.since) < rosterPatience:
+		r.due = now.Add(rosterPatience)
+	default:
 		r.due = now.Add(rosterInterval)
 	}
 }
@@ -95,7 +103,7 @@ func (c *Client) mesh(now time.Time) {
 		if p := c.peers[vpn]; p != nil {
 			continue
 		}
-		if r.listed && now.Sub(r.since) < rosterPatience {
+		if r.lists > 2 && now.Sub(r.since) < rosterPatience {
 			continue
 		}
 		c.reach(now, vpn, nil)

@@ -31,7 +31,7 @@ func TestTAPFilm(t *testing.T) {
 	f.began = clock.Now()
 
 	const steady = "239.1.2.3"
-	n.film(f.a.Node, play.SenderOptions{}, steady)
+	film := n.film(f.a.Node, play.SenderOptions{}, steady)
 	since := f.viewer.join(steady, "")
 	f.viewer.first(steady, since)
 	for _, c := range []struct {
@@ -48,6 +48,8 @@ func TestTAPFilm(t *testing.T) {
 	}
 	n.t = t
 	time.Sleep(steadyTime - clock.Now().Sub(f.began))
+	n.must(film.Stop())
+	n.ends(f.tapB, steady)
 	s := n.whole("a steady member", f.viewer.got(steady), time.Second)
 	t.Logf("a steady member without a querier has got %d datagrams in %v, the slowest after %v [the rival: dark at 260 s]", s.Received, s.Last.Sub(s.First).Round(time.Second), s.Slowest)
 	if got := f.wireC.records(f.began); got != 0 {

@@ -14,7 +14,7 @@ import (
 
 // oraclePlayers is how many scenarios are played at the same time, each with a group
 // of its own.
-const oraclePlayers = 8
+const oraclePlayers = 16
 
 // TestTAPOracle plays what hosts may say about groups to a mesh of four members and,
 // at the same time, to a bridge of the kernel with four ports. After each step the same

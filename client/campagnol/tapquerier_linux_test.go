@@ -12,8 +12,8 @@ import (
 
 // How long two members that speak IGMPv2 are watched, and how often they are asked.
 var (
-	oldTime   = 15 * time.Second
-	oldTimers = play.QuerierOptions{Version: 2, QueryInterval: 2 * time.Second, ResponseInterval: time.Second}
+	oldTime   = 8 * time.Second
+	oldTimers = play.QuerierOptions{Version: 2, QueryInterval: time.Second, ResponseInterval: 500 * time.Millisecond}
 )
 
 // router makes a peer a multicast router behind its own virtual interface, with a
