@@ -154,6 +154,7 @@ func TestTAPDHCP(t *testing.T) {
 func TestTAPIPTV(t *testing.T) {
 	t.Parallel()
 	n := newTAPNet(t, "", lab.None, lab.PortRestricted, lab.None)
+	n.settles()
 	a, b, c := n.site(n.peers[0]), n.site(n.peers[1]), n.peers[2]
 	router, set := a.host("router", 1), b.host("set", 12)
 	source, err := n.lab.AddNode("source")
@@ -174,11 +175,11 @@ func TestTAPIPTV(t *testing.T) {
 	at := v.join(channel, "")
 	first := v.first(channel, at)
 	n.routes(r, channel, 1)
-	v.first(channel, at.Add(3*time.Second))
+	v.first(channel, at.Add(time.Second))
 	left := v.leave(channel, "")
 	took := n.ends(screen, channel).Sub(left)
 	t.Logf("first datagram %v after the join, last frame %v after the leave", first.At.Sub(at), took)
-	if got := first.At.Sub(at); got > 500*time.Millisecond {
+	if got := first.At.Sub(at); got > 2*time.Second {
 		t.Errorf("the first datagram comes %v after the join", got)
 	}
 	// The router and the member before it ask one after the other.

@@ -24,6 +24,7 @@ var steadyTime = 36 * time.Second
 func TestTAPFilm(t *testing.T) {
 	t.Parallel()
 	n := newTAPNet(t, "vlans = 0, 42, 43", lab.PortRestricted, lab.FullCone, lab.None)
+	n.settles()
 	f := &films{tapNet: n, a: n.peers[0], b: n.peers[1], c: n.peers[2]}
 	f.tapB, f.tapC = n.tap(f.b), n.tap(f.c)
 	f.wireB, f.wireC = n.underlay(f.b), n.underlay(f.c)
@@ -76,10 +77,10 @@ type films struct {
 }
 
 // firstLimit is how long the first datagram of a film may take after the join, in most
-// of the tries; a busy machine gets three rounds of them.
+// of the tries; a busy machine gets several rounds of them.
 const (
 	firstLimit  = 50 * time.Millisecond
-	firstRounds = 3
+	firstRounds = 6
 )
 
 // joins measures the first datagrams after joins of groups that are sent already.

@@ -45,6 +45,38 @@ func newTAPNet(t *testing.T, lines string, nats ...lab.Kind) *tapNet {
 	return n
 }
 
+// settles waits until every member knows what the others want. Before, it sends them
+// everything: their hosts may not have answered yet.
+func (n *tapNet) settles() {
+	n.t.Helper()
+	var taps []*lab.Watch
+	for _, p := range n.peers {
+		taps = append(taps, n.tap(p))
+	}
+	for i, from := range taps {
+		for tries := 0; ; tries++ {
+			probe, marker := fmt.Sprintf("probe %d %d", i, tries), fmt.Sprintf("marker %d %d", i, tries)
+			src := frame.MAC{2, 0, 0, 0, 9, byte(i)}
+			n.send(from, udpTo(src, "198.51.100.1", "239.255.0.9", 0, probe))
+			n.send(from, udpTo(src, "198.51.100.1", "255.255.255.255", 0, marker))
+			leaks := 0
+			for _, to := range taps {
+				if to != from {
+					n.arrives(to, marker)
+					leaks += to.Count(says(probe))
+				}
+			}
+			if leaks == 0 {
+				break
+			}
+			if tries > 1000 {
+				n.t.Fatalf("%s sends everything to everybody", n.peers[i].Name())
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
+
 // soon returns a context that ends when something should have happened long ago.
 func (n *tapNet) soon() context.Context {
 	ctx, cancel := context.WithTimeout(n.t.Context(), tapPatience)

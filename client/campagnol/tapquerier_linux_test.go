@@ -36,6 +36,7 @@ func (n *tapNet) router(p *meshPeer, o play.QuerierOptions) *lab.Router {
 func TestTAPQuerier(t *testing.T) {
 	t.Parallel()
 	n := newTAPNet(t, "", lab.None, lab.None, lab.None)
+	n.settles()
 	a, c := n.peers[0], n.peers[2]
 	const old = "239.2.0.1"
 	n.router(a, oldTimers)
