@@ -328,6 +328,9 @@ func TestEthernetNewcomer(t *testing.T) {
 					t.Errorf("two seconds after several have come, %v and %v: %s", a.vpn, b.vpn, got)
 				}
 			}
+			if got, want := a.logged("New DTLS connection opened with peer"), len(crowd)+len(old)-1; got != want {
+				t.Errorf("%v has opened %d sessions, want %d", a.vpn, got, want)
+			}
 		}
 	})
 }
