@@ -298,6 +298,43 @@ func TestEthernetRestart(t *testing.T) {
 	})
 }
 
+// TestEthernetNewcomer: who comes to a mesh, with the highest address of all or with
+// the lowest, has tunnels to all at once, and one to each; and so have those who come
+// in the same moment, soon.
+func TestEthernetNewcomer(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		v.ourServer(rdv.Strict)
+		old := []*station{v.station(2, nil), v.station(3, nil)}
+		pass(time.Minute)
+		for _, n := range []int{4, 1} {
+			came := v.station(n, nil)
+			pass(time.Second)
+			for _, o := range old {
+				if got := came.state(o.node); got != "ESTABLISHED" {
+					t.Errorf("a second after %v has come, it and %v: %s", came.vpn, o.vpn, got)
+				}
+			}
+			pass(time.Minute)
+			if got := came.logged("New DTLS connection opened with peer"); got != len(old) {
+				t.Errorf("%v has opened %d sessions, want %d", came.vpn, got, len(old))
+			}
+			old = append(old, came)
+		}
+		crowd := []*station{v.station(7, nil), v.station(6, nil), v.station(5, nil)}
+		pass(2 * time.Second)
+		for _, a := range crowd {
+			for _, b := range append(crowd, old...) {
+				if got := a.state(b.node); a != b && got != "ESTABLISHED" {
+					t.Errorf("two seconds after several have come, %v and %v: %s", a.vpn, b.vpn, got)
+				}
+			}
+			if got, want := a.logged("New DTLS connection opened with peer"), len(crowd)+len(old)-1; got != want {
+				t.Errorf("%v has opened %d sessions, want %d", a.vpn, got, want)
+			}
+		}
+	})
+}
+
 // TestEthernetMode: who carries packets and who carries frames learn that they have
 // nothing to say to each other.
 func TestEthernetMode(t *testing.T) {

@@ -13,8 +13,12 @@ const (
 	// once, and so is noticed by all; this is for what was lost.
 	rosterInterval = 15 * time.Second
 
-	// rosterPatience is how long a member with the higher VPN address waits for
-	// the other one to begin.
+	// rosterAgain is when who comes asks for the second time: the first list
+	// may lack those who came in the same second.
+	rosterAgain = 1100 * time.Millisecond
+
+	// rosterPatience is how long a member that was here before waits for one
+	// that has come to begin.
 	rosterPatience = 3 * time.Second
 
 	// maxRoster bounds what is remembered of a list; the RDV may be a lying one.
@@ -33,6 +37,7 @@ type roster struct {
 	after   netip.Addr   // which its last piece ended with
 	pieces  int          // that have come of it
 	members []netip.Addr // of the last one, in order
+	lists   int          // so far
 	since   time.Time    // when members came
 	missed  bool         // there was no list, and that was said
 }
@@ -79,15 +84,21 @@ func (c *Client) handleList(now time.Time, msg *channel.Message) {
 	}
 	r.asking = false
 	slices.SortFunc(r.coming, netip.Addr.Compare)
+	r.coming = slices.Compact(r.coming)
 	if !slices.Equal(r.coming, r.members) || r.since.IsZero() {
 		r.since = now
 	}
-	r.members, r.coming = slices.Compact(r.coming), nil
+	r.members, r.coming = r.coming, nil
+	r.lists++
 	r.missed = false
 	c.meetOnDemand(false)
 	c.mesh(now)
-	r.due = now.Add(rosterPatience)
-	if now.Sub(r.since) >= rosterPatience {
+	switch {
+	case r.lists == 1:
+		r.due = now.Add(rosterAgain)
+	case now.Sub(r.since) < rosterPatience:
+		r.due = now.Add(rosterPatience)
+	default:
 		r.due = now.Add(rosterInterval)
 	}
 }
@@ -115,8 +126,9 @@ func (c *Client) meetOnDemand(on bool) {
 	c.showSwitch()
 }
 
-// mesh opens tunnels to the members to whom there is none. Of two that come at the
-// same time, the one with the lower address begins.
+// mesh opens tunnels to the members to whom there is none. Who has come begins, with
+// all: some may believe that they have a tunnel to it, from before it was restarted,
+// and would not. If two come at the same time, both begin, which does no harm.
 func (c *Client) mesh(now time.Time) {
 	r := &c.eth.roster
 	for _, vpn := range r.members {
@@ -126,7 +138,7 @@ func (c *Client) mesh(now time.Time) {
 		if p := c.peers[vpn]; p != nil {
 			continue
 		}
-		if vpn.Less(c.cfg.VPNAddr) && now.Sub(r.since) < rosterPatience {
+		if r.lists > 2 && now.Sub(r.since) < rosterPatience {
 			continue
 		}
 		c.reach(now, vpn, nil)

@@ -35,7 +35,6 @@ type Status struct {
 	VPNAddress6 netip.Addr   `json:"vpn_address6,omitzero"`
 	Network6    netip.Prefix `json:"network6,omitzero"`
 
-	RDV  RDV    `json:"rdv"`
 	Mode string `json:"mode"`
 	RDV  RDV    `json:"rdv"`
 

@@ -120,12 +120,23 @@ func (e end) awaitUp() error {
 // addresses into use in the background.
 func (e end) isUp(h *netlink.Handle) (bool, error) {
 	link, err := h.LinkByName(e.name)
-	if err != nil || link.Attrs().OperState != netlink.OperUp {
+	if err != nil || !carries(link) {
 		return false, err
 	}
 	addrs, err := h.AddrList(link, netlink.FAMILY_V6)
 	tentative := slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return a.Flags&unix.IFA_F_TENTATIVE != 0 })
 	return !tentative, err
+}
+
+// carries reports whether a link carries packets. The driver of virtual interfaces
+// never says that one does (RFC 2863 calls the state unknown); it has a carrier while
+// a program holds it.
+func carries(link netlink.Link) bool {
+	a := link.Attrs()
+	if link.Type() == "tuntap" && a.OperState == netlink.OperUnknown {
+		return a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_LOWER_UP != 0
+	}
+	return a.OperState == netlink.OperUp
 }
 
 // Traffic returns what went through the near end: Rx is what the node received.

@@ -6,6 +6,10 @@ import (
 	"os"
 	"testing"
 
+	"campagnol/tunnel/device"
+	ethernet "campagnol/tunnel/segment"
+
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -230,5 +234,40 @@ func TestSetUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantPing(t, a, b.Addr(), up)
+	}
+}
+
+// TestAwaitVirtual: an interface of a program is up while the program has it, and not
+// before it was brought up.
+func TestAwaitVirtual(t *testing.T) {
+	t.Parallel()
+	n := addNode(t, newLab(t, Options{}), "n")
+	var dev *device.Kernel
+	if err := n.Do(func() (err error) {
+		dev, err = device.Open(device.Config{Name: "tap9", Link: ethernet.Ethernet})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	up := func(want bool) {
+		t.Helper()
+		err := n.Interface("tap9").with(func(_ *netlink.Handle, link netlink.Link) error {
+			if got := carries(link); got != want {
+				t.Errorf("it carries packets: %v, want %v", got, want)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	up(false)
+	if err := n.Interface("tap9").SetUp(true); err != nil {
+		t.Fatal(err)
+	}
+	up(true)
+	if err := n.Interface("tap9").AwaitUp(); err != nil {
+		t.Error(err)
 	}
 }

@@ -224,9 +224,9 @@ func setMreqn(c *net.UDPConn, option int, m unix.IPMreqn) error {
 	return errors.Join(err, failed)
 }
 
-// carries reports whether a frame on the sender's way to the Internet is a datagram of
+// isRecord reports whether a frame on the sender's way to the Internet is a datagram of
 // the tunnel to addr with one of the stream's in it.
-func carries(s Sighting, addr netip.Addr) bool {
+func isRecord(s Sighting, addr netip.Addr) bool {
 	return s.Outgoing && s.Frame.Protocol == unix.IPPROTO_UDP && s.Frame.DstIP == addr && len(s.Raw) > streamSize
 }
 
@@ -237,7 +237,7 @@ const streamRecord = 14 + 20 + 8 + streamSize + 28 + 14 + 33
 // records returns how many of the stream's datagrams are in a frame on the sender's way
 // to the Internet: several, if the kernel is to cut it later (segmentation offload).
 func records(s Sighting, addr netip.Addr) int {
-	if !carries(s, addr) {
+	if !isRecord(s, addr) {
 		return 0
 	}
 	const outside = 14 + 20 + 8
@@ -274,7 +274,7 @@ func (s *streamPlay) awaitQuiet(ctx context.Context, patience time.Duration, sin
 	for end := clock.Now().Add(patience); ; {
 		last = since
 		for _, x := range slices.Backward(s.watch.Seen()) {
-			if carries(x, s.member) || carries(x, s.other) {
+			if isRecord(x, s.member) || isRecord(x, s.other) {
 				last = max(last, x.At)
 				break
 			}

@@ -136,6 +136,9 @@ func (v *View) source(at Stamp, p *port, d *Decision) Drop {
 		p.unlearned.Add(1)
 	} else if p.learning.take(at, v.learnPace) {
 		d.Note.Asks |= AskLearn
+		if e != nil {
+			e.leaving.Store(int64(at))
+		}
 	}
 	return Kept
 }
@@ -147,6 +150,9 @@ func (v *View) unicastOut(at Stamp, p *port, b []byte, d *Decision) Drop {
 	case e == nil:
 		d.Class = ClassUnknown
 		v.want(at, p, b, d, TAP)
+		return v.everywhere(at, p, d, unknownFlow)
+	case e.leaves(at):
+		d.Class = ClassUnknown
 		return v.everywhere(at, p, d, unknownFlow)
 	case e.port == TAP:
 		return DropLocal
@@ -233,7 +239,7 @@ func (v *View) fromPeer(at Stamp, p *port, b []byte, d *Decision) Drop {
 	switch {
 	case !f.Dst.IsGroup():
 		switch e := v.find(f.VID, f.Dst); {
-		case e == nil:
+		case e == nil, e.leaves(at):
 			d.Class, limit = ClassUnknown, unknownFlow
 		case e.port != TAP:
 			return DropElsewhere

@@ -46,6 +46,9 @@
 //	                                   with BindFirst, at once (EventTheft)
 //	  new, and the peer has its quota  passes, is not learned, EventQuota
 //
+// An address that moves is learned a moment after its first frame; meanwhile what is
+// for it goes to all, so that it does not miss the answer.
+//
 // No live entry makes room for another. A quota bounds memory and what one peer can
 // occupy; it does not silence anyone: whom nobody has learned is reached as everybody
 // unknown is, within the limits for that. Who may send as whom is for pins and

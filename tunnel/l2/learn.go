@@ -72,6 +72,9 @@ func (s *Switch) settle(at Stamp, p *port, n *Note, m moves, out []Event) []Even
 		if !p.full.Swap(true) {
 			out = p.report(at, Event{Kind: EventQuota, VID: n.VID, MAC: n.MAC}, out)
 		}
+		if e := s.view.find(n.VID, n.MAC); e != nil {
+			e.leaving.Store(0) // it stays where it is
+		}
 		return out
 	}
 	kind := Learned

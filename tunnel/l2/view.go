@@ -66,7 +66,7 @@ func (k Kind) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// An entry says where an address is. It is immutable but for seen.
+// An entry says where an address is. It is immutable but for seen and leaving.
 type entry struct {
 	port   Port
 	self   [1]Port // the same, as a list of destinations
@@ -74,6 +74,8 @@ type entry struct {
 	frozen Stamp // until when it does not move
 	moves  moves // control's own
 	seen   atomic.Int64
+
+	leaving atomic.Int64 // when a frame came from elsewhere, which control is to learn of
 }
 
 func newEntry(at Stamp, p Port, k Kind) *entry {
@@ -99,6 +101,17 @@ func touch(seen *atomic.Int64, at Stamp) {
 // aged reports whether something has not been seen for longer than limit.
 func aged(seen *atomic.Int64, at Stamp, limit time.Duration) bool {
 	return int64(at)-seen.Load() > int64(limit)
+}
+
+// leaveTime is how long control may take to learn that an address has moved. It has
+// another entry then.
+const leaveTime = 100 * time.Millisecond
+
+// leaves reports whether the address has just sent from elsewhere. What is for it goes
+// to all until control knows: an answer comes faster than that.
+func (e *entry) leaves(at Stamp) bool {
+	t := e.leaving.Load()
+	return t != 0 && int64(at)-t < int64(leaveTime)
 }
 
 // A neighbour says which MAC an IP address has. It is immutable but for seen.
