@@ -59,7 +59,7 @@ var layers = map[string][]string{
 
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
-	"rdv":                {"internal/logging", "pki", "pki/policy", "pki/safefile", "punch", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
+	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"client":             {"punch", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab/clock":    {},

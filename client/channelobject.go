@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"hash"
 	"slices"
@@ -107,7 +108,19 @@ func (m *serverChannel) offered(now time.Time, objects []channel.Object, out []c
 		return slices.Contains(objects, o)
 	})...)
 	f.offers = f.offers[:min(len(f.offers), maxOffers)]
+	// Bulletins first: one may name the authority that has signed a revocation list.
+	slices.SortStableFunc(f.offers, func(a, b channel.Object) int {
+		return cmp.Compare(rank(a.Kind), rank(b.Kind))
+	})
 	return m.fetchOn(now, out)
+}
+
+// rank is the place of a kind of objects in the order in which they are fetched.
+func rank(k channel.ObjectKind) int {
+	if k == channel.Bulletin {
+		return 0
+	}
+	return 1
 }
 
 // fetchOn asks for the next pieces of an object, if there is one to fetch.

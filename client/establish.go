@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type running struct {
 	server bool
 	began  time.Time
 	under  int      // which settings it began under: Client.changes
+	leaf   []byte   // the certificate that we show
 	random [32]byte // of the ClientHello that we serve
 	cancel context.CancelFunc
 
@@ -67,7 +69,7 @@ func (c *Client) startHandshake(now time.Time, p *peer, addr netip.AddrPort, ser
 		return
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
-	r := &running{hs: hs, addr: addr, to: to, server: server, began: now, under: c.changes, cancel: cancel}
+	r := &running{hs: hs, addr: addr, to: to, server: server, began: now, under: c.changes, leaf: leafOf(&c.set), cancel: cancel}
 	if !server {
 		r.silent = now.Add(silentLife)
 	}
@@ -296,6 +298,9 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 		"cipher", s.Suite().String(), "took", now.Sub(p.try.began).Round(time.Microsecond))
 	p.session, p.addr, p.server, p.kept = s, r.addr, r.server, now
 	p.rekey = rekey{random: c.cfg.Jitter()}
+	if !bytes.Equal(r.leaf, leafOf(&c.set)) { // it was replaced meanwhile
+		p.rekey.shown = now
+	}
 	p.pulse = pulse{at: now.Add(pulseInterval)}
 	c.refused.forget(p.vpn)
 	c.failures.forget(p.vpn)

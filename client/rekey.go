@@ -49,6 +49,11 @@ const (
 	// is used. Fresh keys for an idle one would do nothing but work.
 	rekeyUse = 10 * time.Second
 
+	// showSpread is within which time after our certificate was replaced the fresh
+	// keys are due by which the peers see the new one. The old one counts for a
+	// while longer; and a mesh does not do it in step.
+	showSpread = 5 * time.Second
+
 	rekeyWaitMin = time.Second // after a failure, doubling
 	rekeyWaitMax = time.Minute
 
@@ -62,7 +67,8 @@ const (
 
 // A rekey is where the renewal of a session's keys stands.
 type rekey struct {
-	random   float64   // 0 to 1: of rekeySpread
+	random   float64   // 0 to 1: of rekeySpread and showSpread
+	shown    time.Time // since when we have a certificate that the peer has not seen; zero: it has seen ours
 	looked   time.Time // when it was due, and last looked whether the session is used; zero: not yet
 	since    time.Time // since when fresh keys are wanted; zero: they are not
 	next     time.Time // try
@@ -96,13 +102,19 @@ func (p *peer) share() float64 {
 	return 1 - rekeySpread*p.rekey.random
 }
 
-// keysDue returns when p's keys will have been in use for long enough; zero:
-// never.
-func (c *Client) keysDue(p *peer) time.Time {
-	if c.set.RekeyTime < 0 {
-		return time.Time{}
+// keysDue returns when p's keys will have been in use for long enough, or the peer is
+// to see our new certificate, which it does with fresh keys; zero: never.
+func (c *Client) keysDue(p *peer) (due time.Time) {
+	if c.set.RekeyTime >= 0 {
+		due = p.session.Opened().Add(time.Duration(p.share() * float64(c.set.RekeyTime)))
 	}
-	return p.session.Opened().Add(time.Duration(p.share() * float64(c.set.RekeyTime)))
+	if k := &p.rekey; !k.shown.IsZero() {
+		show := k.shown.Add(time.Duration(k.random * float64(showSpread)))
+		if due.IsZero() || show.Before(due) {
+			due = show
+		}
+	}
+	return due
 }
 
 // rekeyAt returns when advanceRekey has something to do. How many records there
@@ -360,7 +372,11 @@ func (c *Client) useKeys(now time.Time, p *peer, s *tunnel.Session) {
 	c.log.Debug("The session has fresh keys", "peer", p.vpn, "addr", p.addr, "cipher", s.Suite().String(),
 		"renewals", s.Renewals(), "records", p.session.Records())
 	known := s == p.rekey.fresh
-	p.rekey = rekey{random: c.cfg.Jitter(), failures: p.rekey.failures, began: p.rekey.began}
+	next := rekey{random: c.cfg.Jitter(), failures: p.rekey.failures, began: p.rekey.began}
+	if p.rekey.began.Before(p.rekey.shown) { // it has shown the certificate before that
+		next.shown = p.rekey.shown
+	}
+	p.rekey = next
 	c.replace(now, p)
 	p.session = s
 	tab := c.table.Load()

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"net/netip"
 	"time"
@@ -10,7 +11,8 @@ import (
 
 // Apply changes the settings of a running client. Sessions that the change does
 // not touch stay open; those of peers whose certificates the new Verify refuses
-// are closed. If the RDV or the published address has changed, the client
+// are closed. Another certificate is shown to peers with fresh keys for the sessions
+// that are in use. If the RDV or the published address has changed, the client
 // registers anew.
 func (c *Client) Apply(ctx context.Context, s Settings) error {
 	if err := s.check(); err != nil {
@@ -60,9 +62,13 @@ func (c *Client) apply(now time.Time, s Settings) {
 	} else {
 		c.applyToChannel(now, &old)
 	}
+	replaced := !bytes.Equal(leafOf(&old), leafOf(&c.set))
 	for _, p := range c.peersInOrder() {
 		if p.session != nil {
 			c.verifyAgain(now, p)
+		}
+		if replaced {
+			p.rekey.shown = now
 		}
 		if p.session != nil && p.addr == c.set.Server {
 			c.closeSession(now, p) // that is the RDV's place now

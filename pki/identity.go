@@ -139,7 +139,8 @@ func (id *Identity) Warnings(now time.Time) []string {
 		add("%s: other users may read the private key (mode %04o); run: chmod 600 %s", id.KeyFile, mode, id.KeyFile)
 	}
 	for _, c := range id.Chain {
-		if left := c.NotAfter.Sub(now); left >= 0 && left < expiryWarning {
+		// One for a few days is not about to end from its first day on.
+		if left := c.NotAfter.Sub(now); left >= 0 && left < min(expiryWarning, c.NotAfter.Sub(c.NotBefore)/4) {
 			add("%s: certificate %s expires on %s, in %d days; %s", orMemory(id.CertFile), subjectOf(c), stamp(c.NotAfter), int(left.Hours()/24), remedyNew)
 		}
 	}

@@ -51,6 +51,7 @@ type Policy struct {
 	rootList         []*x509.Certificate
 	intermediates    *x509.CertPool
 	intermediateList []*x509.Certificate
+	retired          []*x509.Certificate // were roots, see WithAuthorities
 	depth            int
 
 	checkCRL bool              // every peer has to be covered

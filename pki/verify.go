@@ -133,6 +133,9 @@ func (p *Policy) chains(now time.Time, leaf *x509.Certificate, sent []*x509.Cert
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if err != nil {
+		if r := p.replaced(leaf); r != nil {
+			return nil, r
+		}
 		d := &diagnosis{now: now, candidates: append(candidates, p.rootList...), sent: sent}
 		return nil, d.explain(leaf, err)
 	}

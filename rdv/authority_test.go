@@ -294,7 +294,8 @@ func TestAuthorityInProcess(t *testing.T) {
 		}
 		began := time.Now()
 		list := crlOf(t, a.ca, 3, began)
-		f.set(nil, Object{channel.CRL, list}, Object{channel.Bulletin, []byte("news")}, Object{44, []byte("strange")})
+		news := signBulletin(t, began, 1, "", 1, a.ca)
+		f.set(nil, Object{channel.CRL, list}, Object{channel.Bulletin, news}, Object{44, []byte("strange")})
 		time.Sleep(objectsInterval)
 		var names []channel.Object
 		for len(names) < 2 { // the first NOTICE may come when only one of them was taken
@@ -303,7 +304,7 @@ func TestAuthorityInProcess(t *testing.T) {
 			names = m.Objects
 			time.Sleep(noticeGap)
 		}
-		if !bytes.Equal(x.fetches(names[0]), list) || string(x.fetches(names[1])) != "news" {
+		if !bytes.Equal(x.fetches(names[0]), list) || !bytes.Equal(x.fetches(names[1]), news) {
 			t.Error("other objects are handed out")
 		}
 		// A list of another CA is taken when the files name that.

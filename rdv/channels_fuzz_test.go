@@ -3,6 +3,7 @@ package rdv
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"testing"
@@ -89,7 +90,7 @@ func FuzzChannels(f *testing.F) {
 	trust := (&authority{ca: ca, rdv: ca.Issue(f, "rdv", rendezvous)}).trust(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := New(Config{Conn: nullConn{newMemConn()}, Mode: Mixed, Trust: trust, MaxClients: 3})
-		w := &fuzzWorld{t: t, s: s, leaf: leaf, now: time.Now(), in: &batch{}}
+		w := &fuzzWorld{t: t, s: s, ca: ca, leaf: leaf, now: time.Now(), in: &batch{}}
 		w.play(b)
 	})
 }
@@ -98,6 +99,8 @@ func FuzzChannels(f *testing.F) {
 type fuzzWorld struct {
 	t       *testing.T
 	s       *Server
+	ca      *pkitest.CA
+	number  uint64 // of the last bulletin
 	leaf    *pkitest.Leaf
 	now     time.Time
 	in      *batch
@@ -161,7 +164,9 @@ func (w *fuzzWorld) step(ctx context.Context, kind byte, n int, b []byte) {
 		b = append(b, 0, 0, 0, 0, 0)
 		b = wire.GateMessage{Type: wire.Apply, Cookie: w.s.gate.cookie(w.now, at, here), ID: uint32(b[0]), Data: b[1:]}.Append(nil)
 	case fuzzChange:
-		if err := w.s.take(ctx, w.now, Object{channel.Bulletin, append([]byte{1}, b...)}, "fuzz"); err != nil {
+		w.number++
+		content := signBulletin(w.t, w.now, w.number, fmt.Sprintf("# %x\n", b), 1, w.ca)
+		if err := w.s.take(ctx, w.now, Object{channel.Bulletin, content}, "fuzz"); err != nil {
 			w.t.Error(err)
 		}
 		w.s.renew(w.now)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"campagnol/rdv/channel"
@@ -127,6 +128,18 @@ func (s *Server) take(ctx context.Context, now time.Time, o Object, from string)
 // ourselves is the name of the authority in this process, for the log.
 const ourselves = "the authority of this server"
 
+// bulletinsFirst returns a list with bulletins before all else: one may name the
+// authority that has signed a revocation list.
+func bulletinsFirst[T any](list []T, kind func(T) channel.ObjectKind) []T {
+	rank := func(o T) int {
+		if kind(o) == channel.Bulletin {
+			return 0
+		}
+		return 1
+	}
+	return slices.SortedStableFunc(slices.Values(list), func(a, b T) int { return rank(a) - rank(b) })
+}
+
 // collect takes the objects of the authority in this process. What is wrong with one
 // is said once, and may be over later: the files may name another CA.
 func (s *Server) collect(ctx context.Context, now time.Time) {
@@ -140,7 +153,7 @@ func (s *Server) collect(ctx context.Context, now time.Time) {
 	}
 	s.collectError = ""
 	refused := map[[sha256.Size]byte]bool{}
-	for _, o := range objects[:min(len(objects), channel.MaxObjects)] {
+	for _, o := range bulletinsFirst(objects[:min(len(objects), channel.MaxObjects)], func(o Object) channel.ObjectKind { return o.Kind }) {
 		err := s.take(ctx, now, o, ourselves)
 		if err == nil {
 			continue

@@ -89,6 +89,7 @@ func TestGateAllocatesNothing(t *testing.T) {
 // TestGateAnswers has what is answered before there is a handshake. No answer is
 // larger than what it answers.
 func TestGateAnswers(t *testing.T) {
+	trust := newShelf(t).base
 	knock := wire.GateMessage{Type: wire.Knock, Version: 1}.Append(nil)
 	for _, c := range []struct {
 		name  string
@@ -96,19 +97,19 @@ func TestGateAnswers(t *testing.T) {
 		bytes []byte
 		want  wire.Gate // 0: nothing
 	}{
-		{"KNOCK", &Trust{}, knock, wire.Cookie},
-		{"KNOCK of a later version", &Trust{}, wire.GateMessage{Type: wire.Knock, Version: 9}.Append(nil), wire.Cookie},
-		{"long KNOCK", &Trust{}, append(knock[:len(knock):len(knock)], 1, 2, 3), wire.Cookie},
-		{"short KNOCK", &Trust{}, knock[:wire.KnockSize-1], 0},
+		{"KNOCK", trust, knock, wire.Cookie},
+		{"KNOCK of a later version", trust, wire.GateMessage{Type: wire.Knock, Version: 9}.Append(nil), wire.Cookie},
+		{"long KNOCK", trust, append(knock[:len(knock):len(knock)], 1, 2, 3), wire.Cookie},
+		{"short KNOCK", trust, knock[:wire.KnockSize-1], 0},
 		{"KNOCK without a certificate here", nil, knock, wire.Closed},
 		{"short KNOCK without a certificate here", nil, knock[:10], 0},
-		{"ADMIT with a wrong cookie", &Trust{}, wire.GateMessage{Type: wire.Admit, Data: make([]byte, 100)}.Append(nil), 0},
-		{"ADMIT that is too long", &Trust{}, wire.GateMessage{Type: wire.Admit, Data: make([]byte, maxAdmit)}.Append(nil), 0},
+		{"ADMIT with a wrong cookie", trust, wire.GateMessage{Type: wire.Admit, Data: make([]byte, 100)}.Append(nil), 0},
+		{"ADMIT that is too long", trust, wire.GateMessage{Type: wire.Admit, Data: make([]byte, maxAdmit)}.Append(nil), 0},
 		{"ADMIT without a certificate here", nil, wire.GateMessage{Type: wire.Admit, Data: make([]byte, 100)}.Append(nil), 0},
-		{"COOKIE", &Trust{}, wire.GateMessage{Type: wire.Cookie}.Append(nil), 0},
-		{"WAIT", &Trust{}, wire.GateMessage{Type: wire.Wait}.Append(nil), 0},
-		{"CLOSED", &Trust{}, wire.GateMessage{Type: wire.Closed}.Append(nil), 0},
-		{"unknown", &Trust{}, append([]byte{wire.GateByte, 99}, make([]byte, 80)...), 0},
+		{"COOKIE", trust, wire.GateMessage{Type: wire.Cookie}.Append(nil), 0},
+		{"WAIT", trust, wire.GateMessage{Type: wire.Wait}.Append(nil), 0},
+		{"CLOSED", trust, wire.GateMessage{Type: wire.Closed}.Append(nil), 0},
+		{"unknown", trust, append([]byte{wire.GateByte, 99}, make([]byte, 80)...), 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := New(Config{Mode: Mixed, Trust: c.trust, Conn: newMemConn()})

@@ -77,6 +77,7 @@ func (r *Registry) offered(m *Member, req *channel.Message, out []Out) []Out {
 			wanted = append(wanted, o)
 		}
 	}
+	wanted = bulletinsFirst(wanted, func(o channel.Object) channel.ObjectKind { return o.Kind })
 	if in.from == m && len(wanted) > 0 && len(in.wanted) > 0 && slices.Contains(wanted, in.wanted[0]) {
 		first := in.wanted[0] // goes on
 		in.wanted = append([]channel.Object{first}, slices.DeleteFunc(wanted, func(o channel.Object) bool { return o == first })...)

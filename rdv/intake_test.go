@@ -78,7 +78,7 @@ func (s *source) sends(f channel.Message, i item) []channel.Message {
 // TestIntake fetches objects in pieces: a few are under way, in any order.
 func TestIntake(t *testing.T) {
 	s := newSource(t)
-	big, small := listOf(1, 1, 20*channel.MaxData+1), bulletinOf(2, 10)
+	big, small := bulletinOf(1, 20*channel.MaxData+1), listOf(2, 2, 10)
 	open := s.offer(big, small)
 	if len(open) != intakeWindow || open[0].Offset != 0 || open[7].Offset != 7*channel.MaxData {
 		t.Fatalf("%d FETCHes, from %+v", len(open), open)
@@ -126,7 +126,7 @@ func (s *source) alive(d time.Duration) {
 // the next object has its turn.
 func TestIntakeLoss(t *testing.T) {
 	s := newSource(t)
-	big, small := listOf(1, 1, 3*channel.MaxData), bulletinOf(2, 10)
+	big, small := bulletinOf(1, 3*channel.MaxData), listOf(2, 2, 10)
 	open := s.offer(big, small)
 	s.sends(open[1], big)
 	s.want("too early", s.at(499*ms), nil)
@@ -151,7 +151,7 @@ func TestIntakeLoss(t *testing.T) {
 		t.Fatalf("after the last try: %+v, want the next object", next[0])
 	}
 	s.sends(next[0], small)
-	if len(s.taken) != 1 || s.taken[0].Kind != channel.Bulletin {
+	if len(s.taken) != 1 || s.taken[0].Kind != channel.CRL {
 		t.Errorf("%d objects", len(s.taken))
 	}
 	s.wantLost("does not send it")

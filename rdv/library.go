@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"campagnol/pki"
+	"campagnol/pki/bulletin"
+	"campagnol/pki/policy"
 	"campagnol/rdv/channel"
 )
 
@@ -32,11 +34,13 @@ type library struct {
 	trust   atomic.Pointer[Trust]
 	catalog atomic.Pointer[catalog]
 
-	mu       sync.Mutex
-	base     *Trust                // as the files have it; nil: there are no channels
-	files    []held                // its lists
-	taken    map[pki.KeyID][2]held // from the authority: the newest, and the one before
-	bulletin item
+	mu    sync.Mutex
+	base  *Trust                // as the files have it; nil: there are no channels
+	files []held                // its lists
+	taken map[pki.KeyID][2]held // from the authority: the newest, and the one before
+	trail *bulletin.Trail       // what bulletins say; nil with base
+	rules *policy.Policy        // of the newest; nil: it has none
+	known *pki.Policy           // who may sign lists: also authorities that have retired
 }
 
 // A held is a revocation list whose signer is known; list nil: none.
@@ -52,30 +56,49 @@ func newLibrary(log *slog.Logger, changed func()) *library {
 
 // setTrust takes what the files have. A list that cannot be handed out still counts
 // for the server as it always did.
-func (l *library) setTrust(t *Trust) {
-	var files []held
-	if t != nil {
-		for _, list := range t.policy.Lists() {
-			h, err := examine(t.policy, list)
-			if err != nil {
-				l.log.Warn("A revocation list of the server is not passed on to the clients", "err", err)
-				continue
-			}
-			files = append(files, h)
-		}
-	}
+func (l *library) setTrust(now time.Time, t *Trust) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.base, l.files = t, files
-	for signer, pair := range l.taken {
-		if t == nil {
-			break
+	before := l.trail
+	l.base, l.trail = t, nil
+	if t != nil {
+		roots := t.authorities(now)
+		l.trail = bulletin.NewTrail(roots)
+		if before != nil {
+			l.trail = before.Under(roots)
 		}
-		if _, err := t.policy.SignerOf(pair[0].list); err != nil { // its authority is trusted no longer
+		if before != nil && before.Current() != nil && l.trail.Current() == nil {
+			l.log.Warn("The bulletin is not used any more: none of the authorities of this server has signed it", "number", before.Current().Number)
+		}
+	}
+	if l.trail == nil || l.trail.Current() == nil {
+		l.rules = nil
+	}
+	l.reviewLocked()
+	l.publishLocked()
+}
+
+// reviewLocked looks again who may sign lists, and which of those that are held it has.
+// It takes a while, which nobody waits for: lists and bulletins are rare.
+func (l *library) reviewLocked() {
+	l.files, l.known = nil, nil
+	if l.base == nil {
+		return
+	}
+	l.known = l.base.policy.WithAuthorities(l.trail.Added(), nil)
+	for _, list := range l.base.policy.Lists() {
+		h, err := examine(l.known, list)
+		if err != nil {
+			l.log.Warn("A revocation list of the server is not passed on to the clients", "err", err)
+			continue
+		}
+		l.files = append(l.files, h)
+	}
+	for signer, pair := range l.taken {
+		if _, err := l.known.SignerOf(pair[0].list); err != nil { // its authority is trusted no longer
 			delete(l.taken, signer)
 		}
 	}
-	l.publishLocked()
 }
 
 // examine makes sure that a list can be handed out.
@@ -119,25 +142,9 @@ func (l *library) take(now time.Time, o Object, from string) (changed bool, err 
 	case channel.CRL:
 		return l.takeList(now, o.Content, from)
 	case channel.Bulletin:
-		return l.takeBulletin(o.Content, from)
+		return l.takeBulletin(now, o.Content, from)
 	}
 	return false, errKind
-}
-
-func (l *library) takeBulletin(content []byte, from string) (changed bool, err error) {
-	next := newItem(itemKey{kind: channel.Bulletin}, content)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.base == nil {
-		return false, errNoChannels
-	}
-	if l.bulletin.Object == next.Object {
-		return false, nil
-	}
-	l.bulletin = next
-	l.publishObjectsLocked()
-	l.log.Info("There is a new bulletin from {name}, with {bytes} bytes", "name", from, "bytes", len(content))
-	return true, nil
 }
 
 func (l *library) takeList(now time.Time, der []byte, from string) (changed bool, err error) {
@@ -149,12 +156,12 @@ func (l *library) takeList(now time.Time, der []byte, from string) (changed bool
 		return false, err
 	}
 	l.mu.Lock()
-	base := l.base
+	known := l.known
 	l.mu.Unlock()
-	if base == nil {
+	if known == nil {
 		return false, errNoChannels
 	}
-	next, err := examine(base.policy, list)
+	next, err := examine(known, list)
 	if err != nil {
 		return false, err
 	}
@@ -163,8 +170,11 @@ func (l *library) takeList(now time.Time, der []byte, from string) (changed bool
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.base != base { // other files in the meantime
-		if _, err := l.base.verifies(list); err != nil {
+	switch {
+	case l.known == nil:
+		return false, errNoChannels
+	case l.known != known: // other files, or another bulletin, in the meantime
+		if _, err := l.known.SignerOf(list); err != nil {
 			return false, err
 		}
 	}
@@ -180,14 +190,6 @@ func (l *library) takeList(now time.Time, der []byte, from string) (changed bool
 
 func objectOf(kind channel.ObjectKind, data []byte) channel.Object {
 	return newItem(itemKey{kind: kind}, data).Object
-}
-
-// verifies returns who has signed a list.
-func (t *Trust) verifies(list *pki.List) (pki.KeyID, error) {
-	if t == nil {
-		return pki.KeyID{}, errNoChannels
-	}
-	return t.policy.SignerOf(list)
 }
 
 // newestLocked returns the newest list of a signer.
@@ -217,7 +219,7 @@ func (l *library) publishLocked() {
 			}
 		}
 	}
-	l.trust.Store(l.base.withLists(lists))
+	l.trust.Store(l.base.withBulletins(l.trail, l.rules).withLists(lists))
 	l.publishObjectsLocked()
 }
 
@@ -234,14 +236,39 @@ func (l *library) publishObjectsLocked() {
 	for signer := range signers {
 		items = append(items, l.newestLocked(signer).item)
 	}
-	if l.bulletin.data != nil {
-		items = append(items, l.bulletin)
+	room := channel.MaxObjects
+	raw := l.trail.Raw()
+	if raw != nil {
+		room--
 	}
-	if len(items) > channel.MaxObjects {
-		l.log.Warn("There are more revocation lists than can be passed on to the clients", "count", len(items), "max", channel.MaxObjects)
+	if len(items) > room {
+		l.log.Warn("There are more revocation lists than can be passed on to the clients", "count", len(items), "max", room)
+		items = l.mostNeededLocked(items)[:room]
+	}
+	if raw != nil {
+		items = append(items, newItem(itemKey{kind: channel.Bulletin}, raw))
 	}
 	l.catalog.Store(l.catalog.Load().with(items))
 	l.changed()
+}
+
+// mostNeededLocked sorts revocation lists: those of authorities that have retired come
+// last.
+func (l *library) mostNeededLocked(lists []item) []item {
+	retired := map[pki.KeyID]bool{}
+	for _, c := range l.trail.Retired() {
+		retired[pki.KeyOf(c)] = true
+	}
+	slices.SortFunc(lists, func(a, b item) int {
+		switch {
+		case retired[a.key.signer] == retired[b.key.signer]:
+			return a.key.compare(b.key)
+		case retired[a.key.signer]:
+			return 1
+		}
+		return -1
+	})
+	return lists
 }
 
 // withLists returns a trust with more revocation lists.
@@ -262,8 +289,8 @@ func (l *library) received() []item {
 	for _, pair := range l.taken {
 		items = append(items, pair[0].item)
 	}
-	if l.bulletin.data != nil {
-		items = append(items, l.bulletin)
+	if l.trail != nil && l.trail.Current() != nil {
+		items = append(items, item{key: itemKey{kind: channel.Bulletin}, data: l.trail.Append(nil)})
 	}
 	return slices.SortedFunc(slices.Values(items), func(a, b item) int { return a.key.compare(b.key) })
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"campagnol/pki"
+	"campagnol/pki/bulletin"
 	"campagnol/pki/pkitest"
 	"campagnol/rdv/channel"
 )
@@ -34,7 +35,7 @@ func newShelf(t *testing.T) *shelfTest {
 	s.ca = pkitest.NewCA(t, "ca", s.now)
 	s.rdv = s.ca.Issue(t, "rdv", rendezvous)
 	s.library = newLibrary(slog.New(slog.NewTextHandler(&s.log, nil)), func() { s.changes++ })
-	s.setTrust(s.files())
+	s.setTrust(s.now, s.files())
 	return s
 }
 
@@ -121,7 +122,7 @@ func TestTakeList(t *testing.T) {
 		{"no list", func(s *shelfTest) []byte { return s.ca.Cert.Raw }, "malformed"},
 		{"more behind it", func(s *shelfTest) []byte { return append(s.list(8, 0), 0) }, "behind it"},
 		{"nothing", func(s *shelfTest) []byte { return nil }, "without content"},
-		{"too much", func(s *shelfTest) []byte { return make([]byte, channel.MaxObject+1) }, "larger"},
+		{"too much", func(s *shelfTest) []byte { return make([]byte, bulletin.MaxTrail+1) }, "larger"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newShelf(t)
@@ -158,7 +159,7 @@ func TestLibraryTrust(t *testing.T) {
 	s := newShelf(t)
 	alice, bob, eve := s.ca.Issue(t, "alice"), s.ca.Issue(t, "bob"), s.ca.Issue(t, "eve")
 	old := s.list(3, -3*time.Hour, eve)
-	s.setTrust(s.files(old))
+	s.setTrust(s.now, s.files(old))
 	s.holds("the file", old)
 	s.refuses("the file", eve, true)
 	s.refuses("the file", alice, false)
@@ -168,17 +169,17 @@ func TestLibraryTrust(t *testing.T) {
 	}
 	s.holds("received", next)
 	s.refuses("received", alice, true)
-	s.setTrust(s.files(old)) // SIGHUP
+	s.setTrust(s.now, s.files(old)) // SIGHUP
 	s.holds("the old file again", next)
 	s.refuses("the old file again", alice, true)
 	newest := s.list(5, -time.Hour, eve, alice, bob)
-	s.setTrust(s.files(newest))
+	s.setTrust(s.now, s.files(newest))
 	s.holds("a newer file", newest)
 	s.refuses("a newer file", bob, true)
 	if _, err := s.take(s.now, Object{channel.CRL, s.list(4, 0)}, "trent"); err == nil {
 		t.Error("a list is taken that is older than that of the file")
 	}
-	s.setTrust(s.files()) // no --crl any more
+	s.setTrust(s.now, s.files()) // no --crl any more
 	s.holds("no file", next)
 	s.refuses("no file", alice, true)
 	s.refuses("no file", bob, false)
@@ -191,9 +192,9 @@ func TestLibraryTrust(t *testing.T) {
 	// The authority is another one.
 	s.ca = pkitest.NewCA(t, "ca2", s.now)
 	s.rdv = s.ca.Issue(t, "rdv", rendezvous)
-	s.setTrust(s.files())
+	s.setTrust(s.now, s.files())
 	s.holds("another authority")
-	s.setTrust(nil)
+	s.setTrust(s.now, nil)
 	s.holds("no certificate")
 	if _, err := s.take(s.now, Object{channel.CRL, s.list(1, 0)}, "trent"); err != errNoChannels {
 		t.Errorf("without a certificate: %v", err)
@@ -209,7 +210,7 @@ func TestLibraryFiles(t *testing.T) {
 	s := newShelf(t)
 	other := pkitest.NewCA(t, "other", s.now)
 	good, foreign := s.list(1, -time.Hour), crlOf(t, other, 1, s.now.Add(-time.Hour))
-	s.setTrust(s.files(good, foreign))
+	s.setTrust(s.now, s.files(good, foreign))
 	s.holds("files", good)
 	if !strings.Contains(s.log.String(), "not passed on") || !strings.Contains(s.log.String(), "CN=other") {
 		t.Errorf("log %q", &s.log)
@@ -220,33 +221,9 @@ func TestLibraryFiles(t *testing.T) {
 		ca := pkitest.NewCA(t, string(rune('a'+i)), s.now)
 		cas, lists = append(cas, ca.Cert), append(lists, crlOf(t, ca, 1, s.now))
 	}
-	s.setTrust(trustOf(t, s.rdv, cas, lists))
+	s.setTrust(s.now, trustOf(t, s.rdv, cas, lists))
 	if got := len(s.catalog.Load().all()); got != channel.MaxObjects || !strings.Contains(s.log.String(), "more revocation lists") {
 		t.Errorf("%d objects; log %q", got, &s.log)
-	}
-}
-
-func TestBulletins(t *testing.T) {
-	s := newShelf(t)
-	trust := s.trust.Load()
-	for _, c := range []struct {
-		content string
-		changed bool
-	}{{"one", true}, {"one", false}, {"two", true}, {"one", true}} {
-		changed, err := s.take(s.now, Object{channel.Bulletin, []byte(c.content)}, "trent")
-		if changed != c.changed || err != nil {
-			t.Errorf("%s: %v, %v, want %v", c.content, changed, err, c.changed)
-		}
-		s.holds("bulletin", []byte(c.content))
-	}
-	if s.trust.Load() != trust {
-		t.Error("a bulletin makes another trust, and all certificates are checked anew")
-	}
-	if _, err := s.take(s.now, Object{77, []byte("x")}, "trent"); err != errKind {
-		t.Errorf("another kind: %v", err)
-	}
-	if s.changes != 4 { // and the first trust
-		t.Errorf("%d changes", s.changes)
 	}
 }
 
@@ -271,7 +248,8 @@ func TestState(t *testing.T) {
 		}
 	}
 	take(channel.CRL, s.list(1, -time.Hour))
-	take(channel.Bulletin, []byte("one"))
+	one := s.bulletin(1, "")
+	take(channel.Bulletin, one)
 	last := s.list(2, -time.Minute)
 	take(channel.CRL, last)
 	for name, content := range map[string]string{"README": "x", "crl-zz.der": "x", "crl-00.der": "x", "bulletin.bak": "x"} {
@@ -289,18 +267,18 @@ func TestState(t *testing.T) {
 	}
 	fresh := newShelf(t)
 	fresh.ca, fresh.rdv = s.ca, s.rdv
-	fresh.setTrust(fresh.files())
+	fresh.setTrust(fresh.now, fresh.files())
 	for _, o := range objects {
-		if _, err := fresh.take(fresh.now, o, "state"); err != nil {
+		if err := fresh.restore(fresh.now, o, "state"); err != nil {
 			t.Error(err)
 		}
 	}
-	fresh.holds("after a restart", last, []byte("one"))
+	fresh.holds("after a restart", last, one)
 	// The authority is another one now: its list goes, and files of others stay.
 	s.ca = pkitest.NewCA(t, "ca2", s.now)
 	s.rdv = s.ca.Issue(t, "rdv", rendezvous)
-	s.setTrust(s.files())
-	take(channel.Bulletin, []byte("two"))
+	s.setTrust(s.now, s.files())
+	take(channel.Bulletin, s.bulletin(1, ""))
 	var names []string
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
@@ -321,7 +299,7 @@ func TestStateErrors(t *testing.T) {
 		t.Errorf("a file as directory: %v", err)
 	}
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, bulletinFile), make([]byte, channel.MaxObject+1), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, bulletinFile), make([]byte, bulletin.MaxTrail+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := OpenState(dir); err == nil || !strings.Contains(err.Error(), bulletinFile) {

@@ -1,7 +1,6 @@
 package rdv
 
 import (
-	"bytes"
 	"net/netip"
 	"testing"
 	"time"
@@ -11,7 +10,7 @@ import (
 	"campagnol/tunnel/record"
 )
 
-// BenchmarkPush is what control does, without the kernel, to bring an object of 1 KB to
+// BenchmarkPush is what control does, without the kernel, to bring a bulletin to
 // 50,000 members: it seals NOTICE and CHUNK, and opens DONE and FETCH.
 func BenchmarkPush(b *testing.B) {
 	const members = 50_000
@@ -32,12 +31,12 @@ func BenchmarkPush(b *testing.B) {
 		arrive(b, s, now, in, nthEndpoint(i), seal(clients[i], channel.Message{Type: channel.Register, ID: 1, VPN: []netip.Addr{nthVPN(i)}}))
 	}
 	answers := make([][2][]byte, members)
-	var round byte
+	var round uint64
 	for b.Loop() {
 		b.StopTimer()
 		round++
 		began, chunks := now, s.registry.Counters().Chunks
-		if err := s.take(b.Context(), now, Object{channel.Bulletin, bytes.Repeat([]byte{round}, channel.MaxData)}, "bench"); err != nil {
+		if err := s.take(b.Context(), now, Object{channel.Bulletin, signBulletin(b, now, round, "", 0, ca)}, "bench"); err != nil {
 			b.Fatal(err)
 		}
 		s.renew(now)

@@ -162,7 +162,7 @@ func New(cfg Config) *Server {
 	})
 	s.trust = &s.library.trust
 	if cfg.Mode != Open {
-		s.library.setTrust(cfg.Trust)
+		s.library.setTrust(time.Now(), cfg.Trust)
 	}
 	rc := RegistryConfig{
 		MaxClients: cfg.MaxClients, Mode: cfg.Mode, Software: cfg.Software,
@@ -200,8 +200,8 @@ func (s *Server) prepare(now time.Time) {
 	s.gate = newGate(now)
 	s.admission = newAdmission(now, rand.Float64)
 	if s.cfg.Mode != Open {
-		for _, o := range s.cfg.State.take() {
-			if _, err := s.library.take(now, o, "the state directory"); err != nil {
+		for _, o := range bulletinsFirst(s.cfg.State.take(), func(o Object) channel.ObjectKind { return o.Kind }) {
+			if err := s.library.restore(now, o, "the state directory"); err != nil {
 				s.logRefused(context.Background(), "the state directory", err)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"campagnol/pki"
+	"campagnol/pki/bulletin"
 	"campagnol/pki/safefile"
 	"campagnol/rdv/channel"
 )
@@ -45,7 +46,7 @@ func OpenState(dir string) (*State, error) {
 		if !ok || len(s.objects) >= 2*channel.MaxObjects {
 			continue
 		}
-		content, err := safefile.Read(filepath.Join(dir, e.Name()), channel.MaxObject)
+		content, err := safefile.Read(filepath.Join(dir, e.Name()), bulletin.MaxTrail)
 		if err != nil {
 			return nil, fmt.Errorf("rdv: %w", err)
 		}
@@ -83,7 +84,7 @@ func (s *State) save(items []item) error {
 	for _, i := range items {
 		path := filepath.Join(s.dir, fileOf(i.key))
 		keep[filepath.Base(path)] = true
-		if old, err := safefile.Read(path, channel.MaxObject); err == nil && string(old) == string(i.data) {
+		if old, err := safefile.Read(path, bulletin.MaxTrail); err == nil && string(old) == string(i.data) {
 			continue
 		}
 		if err := safefile.Write(path, i.data, 0o644); err != nil {

@@ -62,7 +62,7 @@ func (s *Server) SetTrust(t *Trust) {
 	if s.cfg.Mode == Open {
 		return
 	}
-	s.library.setTrust(t)
+	s.library.setTrust(time.Now(), t)
 }
 
 // A verdict is that the certificates of a member are not accepted any more.

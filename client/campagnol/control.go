@@ -35,6 +35,7 @@ type view struct {
 func (n *node) show() {
 	p := n.parts
 	n.view.Store(&view{cfg: p.cfg, client: p.client, conn: p.conn, device: p.kernel, trust: p.trust})
+	n.tellBulletin()
 }
 
 // routes are what the control socket can be asked.
@@ -181,6 +182,8 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 		Revocations:  revocationDocuments(v.trust.policy.Revocations(now)),
 		OCSP:         ocspDocument(v.trust.online),
 		Ethernet:     ethernetDocument(s.Ethernet),
+		Policy:       v.trust.policyDocument(v.cfg),
+		Bulletin:     v.trust.bulletinDocument(),
 
 		Socket: socketDocument(v.conn.LocalAddr(), v.conn.Features(), local),
 		Device: deviceDocument(v.cfg.TunMTU, s.Offloads, device),

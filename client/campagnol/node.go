@@ -40,12 +40,14 @@ type node struct {
 	started time.Time
 
 	view atomic.Pointer[view] // of parts, for requests
-	news chan struct{}        // a revocation list was received; has room for one
+	news chan struct{}        // something for all members was received; has room for one
 
-	newExchange newExchange // with the authority, for a new certificate; nil: it cannot be asked
+	newExchange newExchange // with the authority, for a new certificate
 	renewing    sync.Mutex  // held while a new certificate is asked for
 
 	responders *ocsp.Checker // outlives trusts, which come and go with files
+
+	told struct{ ignored, superseded bool } // what tellBulletin has said; guarded by mu
 
 	mu      sync.Mutex // guards the following; locked from start until serve
 	cfg     *conf.Client
@@ -97,6 +99,7 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 	}
 	n := &node{file: o.file, log: s.Log, level: s.Level, started: time.Now(), cfg: cfg, news: make(chan struct{}, 1),
 		responders: ocsp.NewChecker(ocsp.Config{Log: s.Log})}
+	n.newExchange = n.beginRenewal
 	n.mu.Lock()
 	if n.parts, err = n.build(ctx, cfg, s.Warn); err != nil {
 		return nil, err
@@ -114,11 +117,10 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 
 // build opens socket and device for a configuration, and makes the client.
 func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint string)) (*parts, error) {
-	t, err := loadTrust(ctx, cfg, time.Now(), n.log, warn)
+	t, err := n.loadTrust(ctx, cfg, warn)
 	if err != nil {
 		return nil, err
 	}
-	t.news = n.news
 	n.judge(cfg, t)
 	p := &parts{cfg: cfg, trust: t}
 	if p.where, err = findAddresses(ctx, cfg); err != nil {
@@ -371,6 +373,23 @@ func (p *parts) mustBeReplaced(cfg *conf.Client) bool {
 		old.Queues != cfg.Queues || old.Mode != cfg.Mode || !reflect.DeepEqual(old.Ethernet, cfg.Ethernet)
 }
 
+// loadTrust reads what cfg names. What was received, and could not be written, is not
+// lost by that. n.mu is locked.
+func (n *node) loadTrust(ctx context.Context, cfg *conf.Client, warn func(msg, hint string)) (*trust, error) {
+	t, err := loadTrust(ctx, cfg, time.Now(), n.log, warn)
+	if err != nil {
+		return nil, err
+	}
+	t.news = n.news
+	if n.parts != nil && t.bulletins.inherit(n.parts.trust.bulletins) {
+		t.useReceived()
+		if err := t.loadRules(cfg, warn); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
 // renew reads keys and certificates again.
 func (n *node) renew(ctx context.Context) {
 	n.mu.Lock()
@@ -391,9 +410,8 @@ func (n *node) restart(ctx context.Context) {
 // now.
 func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Context, client.Settings) error) {
 	n.parts.trust.pins.Flush() // for the next to find them
-	t, err := loadTrust(ctx, cfg, time.Now(), n.log, n.warn)
+	t, err := n.loadTrust(ctx, cfg, n.warn)
 	if err == nil {
-		t.news = n.news
 		err = t.policy.Usable() // a broken list must not end all tunnels
 	}
 	if err == nil {

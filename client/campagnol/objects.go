@@ -10,6 +10,7 @@ import (
 	"campagnol/client"
 	"campagnol/internal/logging"
 	"campagnol/pki"
+	"campagnol/pki/bulletin"
 	"campagnol/rdv/channel"
 )
 
@@ -34,7 +35,7 @@ func (m memberObjects) Has(o channel.Object) bool {
 	switch {
 	case o.Kind == channel.CRL:
 		return m.policy.HasList(o.Hash) || m.lists.Has(o.Hash)
-	case o.Kind == channel.Bulletin && m.bulletins != nil:
+	case o.Kind == channel.Bulletin:
 		return m.bulletins.has(o.Hash)
 	}
 	return true // nothing can be done with it
@@ -45,20 +46,25 @@ func (m memberObjects) Take(o channel.Object, data []byte) (err error) {
 	if o.Kind == channel.CRL {
 		err = m.takeList(time.Now(), data)
 	} else {
-		err = m.bulletins.keep(time.Now(), data)
+		err = m.takeBulletin(time.Now(), data)
 	}
 	const refused = "What the RDV server has for all members is not used"
 	switch {
 	case errors.Is(err, errUnsaved):
 		m.log.Warn("What the RDV server has sent for all members cannot be written", "err", err)
-	case errors.Is(err, pki.ErrOldList), errors.Is(err, errOldBulletin):
+	case errors.Is(err, pki.ErrOldList), errors.Is(err, bulletin.ErrOld):
 		m.log.Info(refused, "err", err)
 		return err
-	case errors.Is(err, pki.ErrForeignList):
+	case errors.Is(err, pki.ErrForeignList), errors.Is(err, bulletin.ErrUntrusted):
 		m.log.Warn(refused, "err", err, "hint", "if its authority is one of this VPN, add the certificate to ca_certificates")
 		return err
 	case err != nil:
-		m.log.Warn(refused, "err", err)
+		var own interface{ Hint() string }
+		if errors.As(err, &own) {
+			m.log.Warn(refused, "err", err, "hint", own.Hint())
+		} else {
+			m.log.Warn(refused, "err", err)
+		}
 		return err
 	}
 	select {
@@ -74,7 +80,10 @@ func (m memberObjects) takeList(now time.Time, der []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := m.policy.Accept(now, l); err != nil {
+	// As bulletins have it now, which may not be in use yet. The last list of an
+	// authority that has retired is kept, though it says nothing to us.
+	known := m.files.WithAuthorities(m.bulletins.current().Added(), nil).WithLists(m.lists.Lists())
+	if err := known.Accept(now, l); err != nil {
 		return err
 	}
 	err = m.lists.Keep(l)
@@ -89,10 +98,10 @@ func (m memberObjects) takeList(now time.Time, der []byte) error {
 	return nil
 }
 
-// useLists makes the revocation lists that were received count: peers that they
-// revoke lose their tunnels. No file of the configuration is read again, so that none
-// can be in the way.
-func (n *node) useLists(ctx context.Context) {
+// useNews makes the revocation lists and the bulletin that were received count: peers
+// that they revoke, or that the policy keeps from us, lose their tunnels. Of the
+// configuration only policy_file is read again, so that nothing can be in the way.
+func (n *node) useNews(ctx context.Context) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	p := n.parts
@@ -100,10 +109,18 @@ func (n *node) useLists(ctx context.Context) {
 	if err := t.lists.Refresh(); err != nil { // a trust before this one may have put it there
 		n.log.Warn("Revocation lists that were received cannot be read", "err", err)
 	}
-	t.policy = t.policy.WithLists(t.lists.Lists())
+	if err := t.bulletins.refresh(); err != nil {
+		n.log.Warn("The bulletin that was received cannot be read", "err", err)
+	}
+	t.useReceived()
+	if b := t.bulletins.current().Current(); b != nil && (t.bulletin == nil || b.Number != t.bulletin.Number) {
+		if err := t.loadRules(p.cfg, n.warn); err != nil {
+			n.log.Error("The policy cannot be used; it stays as it was", "err", err)
+		}
+	}
 	if err := p.client.Apply(ctx, p.settings(p.cfg, &t)); err != nil {
 		if ctx.Err() == nil { // another client begins, with what is stored
-			n.log.Info("The client does not take the revocation list just now", "err", err)
+			n.log.Info("The client does not take what was received just now", "err", err)
 		}
 		return
 	}

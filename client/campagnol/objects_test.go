@@ -144,7 +144,7 @@ func TestListFromRDV(t *testing.T) {
 	if err := n.objects().Take(o, der); err != nil || !n.told() {
 		t.Fatalf("a good list: %v", err)
 	}
-	n.useLists(t.Context())
+	n.useNews(t.Context())
 	check("after the list", true)
 	if !n.objects().Has(o) || n.log.count("Revocation list {number} of {authority} received") != 1 || n.log.count("level=INFO+2") == 0 {
 		t.Error("the list is not known, or not logged as a notice")
@@ -179,7 +179,7 @@ func TestListFromRDV(t *testing.T) {
 	if err := n.objects().Take(o, der); err != nil || !n.told() {
 		t.Fatal(err)
 	}
-	n.useLists(t.Context())
+	n.useNews(t.Context())
 	check("after the next list", false)
 }
 
@@ -193,7 +193,7 @@ func TestListFromRDVAndFile(t *testing.T) {
 	if err := n.objects().Take(received, der); err != nil {
 		t.Fatal(err)
 	}
-	n.useLists(t.Context())
+	n.useNews(t.Context())
 	inFile, fileDER := n.list(t, 6, bob.Cert)
 	pkitest.Write(t, file, "X509 CRL", fileDER)
 	trust, err := loadTrust(t.Context(), n.cfg, time.Now(), n.node.log, n.warn)
@@ -236,7 +236,7 @@ func TestListDuringReload(t *testing.T) {
 	if err := before.Take(o, der); err != nil || !n.told() {
 		t.Fatal(err)
 	}
-	n.useLists(t.Context())
+	n.useNews(t.Context())
 	if err := n.view.Load().trust.verify(time.Now(), netip.MustParseAddr("10.9.0.2"), bob.Raw(), false); err == nil {
 		t.Error("bob is not revoked")
 	}
@@ -249,7 +249,7 @@ func TestOurselvesRevoked(t *testing.T) {
 	if err := n.objects().Take(o, der); err != nil {
 		t.Fatal(err)
 	}
-	n.useLists(t.Context())
+	n.useNews(t.Context())
 	const text = "Our own certificate has been revoked"
 	if n.log.count(text) != 1 || n.log.count("level=ERROR") != 1 || n.log.count("campagnol ca issue") == 0 {
 		t.Error("the log does not say that we are revoked, and what to do")
@@ -259,8 +259,8 @@ func TestOurselvesRevoked(t *testing.T) {
 	}
 }
 
-// TestWatchUsesLists: the node's watch uses a list as soon as it is told of it.
-func TestWatchUsesLists(t *testing.T) {
+// TestWatchUsesNews: the node's watch uses a list as soon as it is told of it.
+func TestWatchUsesNews(t *testing.T) {
 	n := startTestNode(t, "")
 	bob := n.ca.Issue(t, "bob", pkitest.Addrs("10.9.0.2"))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -285,7 +285,7 @@ func TestWatchUsesLists(t *testing.T) {
 // TestObjectKinds: what nothing can be done with is not fetched.
 func TestObjectKinds(t *testing.T) {
 	n := startTestNode(t, "")
-	for _, kind := range []channel.ObjectKind{0, channel.Bulletin, 99} {
+	for _, kind := range []channel.ObjectKind{0, 99} {
 		if !n.objects().Has(channel.Object{Kind: kind, Size: 1}) {
 			t.Errorf("kind %d is fetched", kind)
 		}
@@ -296,23 +296,7 @@ func TestObjectKinds(t *testing.T) {
 	if s := (&trust{}).objects(); s != nil {
 		t.Errorf("a trust without lists takes objects: %v", s)
 	}
-	// With somebody to check them, bulletins are.
-	bulletins, err := openBulletins(time.Now(), bulletinFile(n.dir), numberFirst)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.parts.trust.bulletins = bulletins
-	o := channel.Object{Kind: channel.Bulletin, Size: 3, Hash: sha256.Sum256([]byte("\x01ab"))}
-	if n.objects().Has(o) {
+	if n.objects().Has(channel.Object{Kind: channel.Bulletin, Size: 1}) {
 		t.Error("a bulletin is not fetched")
-	}
-	if err := n.objects().Take(o, []byte("\x01ab")); err != nil || !n.told() || !n.objects().Has(o) {
-		t.Errorf("a good bulletin: %v", err)
-	}
-	if err := n.objects().Take(o, []byte("\x01cd")); err == nil || n.told() {
-		t.Errorf("another one with the same number: %v", err)
-	}
-	if n.log.count("level=WARN") != 0 {
-		t.Error("an old bulletin is a warning")
 	}
 }

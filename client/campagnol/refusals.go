@@ -44,7 +44,7 @@ var refusalKinds = []refusalKind{
 	{pki.Malformed.String(), "what came as a certificate cannot be read", faultPeer, "look at the certificate file of the other end", nil},
 	{pki.Expired.String(), "a certificate has expired", faultPeer, renewPeer + "; or set the clock of this host", nil},
 	{pki.NotYetValid.String(), "a certificate is not valid yet", faultUnknown, "compare the clocks of both hosts and of the authority", nil},
-	{pki.UnknownCA.String(), "the certificate is of an authority that this host does not trust", faultPeer, "make sure that both hosts have the certificate of the same authority", authorities},
+	{pki.UnknownCA.String(), "the certificate is of an authority that this host does not trust", faultPeer, "make sure that both hosts have the certificate of the same authority; it may have another key (campagnol ca rotate): then add its new certificate, cacert.pem, to the file", authorities},
 	{pki.BadCA.String(), "a certificate is used as that of an authority, which it is not", faultPeer, "issue the certificate by the authority itself", authorities},
 	{pki.Revoked.String(), "the certificate is on the revocation list", faultPeer, "nothing, if that was meant; else " + renewPeer, revocations},
 	{pki.WrongUsage.String(), "the certificate is not for this use: its key usage does not allow it", faultPeer, renewPeer, nil},

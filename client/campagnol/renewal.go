@@ -48,7 +48,11 @@ type newExchange func(now time.Time, id *pki.Identity) (exchange, error)
 // How certificates are renewed.
 const (
 	// renewalInterval is how often we look whether it is time.
-	renewalInterval = 10 * time.Second
+	renewalInterval = 2 * time.Second
+
+	// rotationSpread is within which time after the authority has got another key a
+	// certificate by the last one is renewed: not all members at once.
+	rotationSpread = 10 * time.Minute
 
 	// renewalSteps is how many questions an exchange may have.
 	renewalSteps = 64
@@ -70,6 +74,7 @@ const (
 // value is ready.
 type renewalPlan struct {
 	leaf  *x509.Certificate // whose plan it is
+	early bool              // it is by a key that another takes the place of
 	at    time.Time         // the next try
 	tries int               // that have failed
 }
@@ -83,6 +88,15 @@ func (p *renewalPlan) due(leaf *x509.Certificate, jitter func() float64) time.Ti
 		*p = renewalPlan{leaf: leaf, at: leaf.NotAfter.Add(-third).Add(time.Duration(jitter() * float64(third/10)))}
 	}
 	return p.at
+}
+
+// superseded takes that the certificate, which is due already or not, is by a key of
+// the authority that another takes the place of.
+func (p *renewalPlan) superseded(now time.Time, jitter func() float64) {
+	if soon := now.Add(time.Duration(jitter() * float64(rotationSpread))); !p.early && soon.Before(p.at) {
+		p.at = soon
+	}
+	p.early = true
 }
 
 // failed takes that a try was in vain. There are some tries until the end, however
@@ -104,7 +118,12 @@ func (n *node) keepCertificate(ctx context.Context) {
 	var plan renewalPlan
 	for {
 		v := n.view.Load()
-		if now := time.Now(); v.cfg.RenewCertificate && !now.Before(plan.due(v.trust.identity.Chain[0], rand.Float64)) {
+		now := time.Now()
+		plan.due(v.trust.identity.Chain[0], rand.Float64)
+		if v.trust.superseded() {
+			plan.superseded(now, rand.Float64)
+		}
+		if v.cfg.RenewCertificate && !now.Before(plan.at) {
 			if _, err := n.renewCertificate(ctx); err == nil {
 				plan.renewed(now)
 			} else if ctx.Err() == nil {
@@ -132,7 +151,6 @@ func (e *renewalError) Hint() string { return e.hint }
 
 var (
 	errRenewing   = &renewalError{"a new certificate is being asked for already", "ask again in a moment"}
-	errCannotAsk  = &renewalError{"this client cannot ask the VPN's authority", `renew the certificate where the authority is ("campagnol ca issue NAME --renew") and copy it here`}
 	errTooManyAsk = errors.New("the VPN's authority comes to no end")
 )
 
@@ -143,6 +161,8 @@ func renewalHint(err error) string {
 	switch {
 	case errors.As(err, &own):
 		return own.Hint()
+	case hintOfRefusal(err) != "":
+		return hintOfRefusal(err)
 	case errors.Is(err, client.ErrNoChannel):
 		return "the way to the authority is the authenticated channel to the RDV server: see rdv_auth, and \"campagnol status\""
 	case errors.As(err, &refused) && refused.Reason == channel.Unreachable:
@@ -158,9 +178,6 @@ func (n *node) renewCertificate(ctx context.Context) (pki.Expiry, error) {
 		return pki.Expiry{}, errRenewing
 	}
 	defer n.renewing.Unlock()
-	if n.newExchange == nil {
-		return pki.Expiry{}, errCannotAsk
-	}
 	ctx, cancel := context.WithTimeout(ctx, renewalTime)
 	defer cancel()
 	v := n.view.Load()

@@ -6,22 +6,26 @@ import (
 	"net/netip"
 
 	"campagnol/conf"
+	"campagnol/internal/cli"
 	"campagnol/pki"
+	"campagnol/pki/bulletin"
 	"campagnol/pki/policy"
 	"campagnol/tunnel/filter"
 )
 
-// loadRules reads the policy.
+// loadRules reads the policy: that of the configuration, or else that of the bulletin.
 func (t *trust) loadRules(cfg *conf.Client, warn func(msg, hint string)) error {
-	if cfg.PolicyFile == "" {
-		return nil
-	}
-	rules, err := policy.Load(cfg.PolicyFile)
+	b := t.bulletins.current().Current()
+	rules, err := chooseRules(cfg, b)
 	if err != nil {
 		return err
 	}
+	t.bulletin, t.rules = b, nil
+	if rules == nil {
+		return nil
+	}
 	for _, w := range rules.Warnings() {
-		warn(fmt.Sprintf("%s: %v", cfg.PolicyFile, w), "")
+		warn(fmt.Sprintf("%s: %v", rules.Name(), w), "")
 	}
 	self, err := member(t.identity.Chain[0], cfg.VPNIP)
 	if err != nil {
@@ -29,6 +33,20 @@ func (t *trust) loadRules(cfg *conf.Client, warn func(msg, hint string)) error {
 	}
 	t.rules, t.self = rules, self
 	return nil
+}
+
+// chooseRules returns the policy, of which the bulletin, which may be nil, may have
+// one; nil: there is none.
+func chooseRules(cfg *conf.Client, b *bulletin.Bulletin) (*policy.Policy, error) {
+	if cfg.PolicyFile != "" {
+		return policy.Load(cfg.PolicyFile)
+	}
+	rules, err := bulletinPolicy(b)
+	if err != nil { // another version of this program has taken it
+		return nil, cli.WithHint(fmt.Errorf("%s: %w", bulletinFile(cfg.StateDir), err),
+			"install the version of this program that has run here before, or a newer one; or name a policy_file")
+	}
+	return rules, nil
 }
 
 // member returns who a certificate's holder at a VPN address is to a policy.

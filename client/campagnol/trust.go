@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"campagnol/client"
 	"campagnol/conf"
 	"campagnol/pki"
+	"campagnol/pki/bulletin"
 	"campagnol/pki/ocsp"
 	"campagnol/pki/policy"
 	"campagnol/tunnel/cipherlist"
@@ -23,19 +25,22 @@ import (
 // A trust is our identity and whom we believe.
 type trust struct {
 	identity   *pki.Identity
-	policy     *pki.Policy
+	files      *pki.Policy // of the configuration
+	policy     *pki.Policy // and of what was received
 	pins       *pki.Pins
 	servers    *serverMemory
 	requireSAN bool
-	network    netip.Prefix    // of the VPN
-	network6   netip.Prefix    // likewise, for IPv6; the zero Prefix: none
-	suites     []record.Suite  // nil: all
-	rules      *policy.Policy  // nil: none
-	self       policy.Member   // of rules: this host
-	lists      *pki.ListStore  // revocation lists that were received; they are in policy
-	bulletins  *bulletinStore  // nil: none are taken
-	news       chan<- struct{} // has room for one: lists has one that policy has not
-	online     ocsp.Judge      // what responders say about certificates
+	cas        string             // ca_certificates, for people
+	network    netip.Prefix       // of the VPN
+	network6   netip.Prefix       // likewise, for IPv6; the zero Prefix: none
+	suites     []record.Suite     // nil: all
+	rules      *policy.Policy     // nil: none
+	bulletin   *bulletin.Bulletin // that rules are of, or not; nil: there is none
+	self       policy.Member      // of rules: this host
+	lists      *pki.ListStore     // revocation lists that were received; they are in policy
+	bulletins  *bulletinStore     // likewise
+	news       chan<- struct{}    // has room for one: lists or bulletins have what policy has not
+	online     ocsp.Judge         // what responders say about certificates
 	log        *slog.Logger
 }
 
@@ -56,7 +61,7 @@ func loadTrust(ctx context.Context, cfg *conf.Client, now time.Time, log *slog.L
 	if err != nil {
 		return nil, err
 	}
-	policy, err := pki.LoadPolicy(pki.PolicyConfig{
+	files, err := pki.LoadPolicy(pki.PolicyConfig{
 		CAFile:      cfg.CACertificates,
 		CADir:       cfg.CACertificatesDir,
 		CRLFile:     cfg.CRLFile,
@@ -74,15 +79,21 @@ func loadTrust(ctx context.Context, cfg *conf.Client, now time.Time, log *slog.L
 	if err != nil {
 		return nil, err
 	}
-	for _, ws := range [][]string{id.Warnings(now), policy.Warnings(), pins.Warnings(), lists.Warnings()} {
+	bulletins, err := openBulletins(bulletinFile(cfg.StateDir), files.Authorities(now, id))
+	if err != nil {
+		warn(err.Error(), "it is received again when the VPN's authority has one that is for this VPN")
+	}
+	for _, ws := range [][]string{id.Warnings(now), files.Warnings(), pins.Warnings(), lists.Warnings()} {
 		for _, w := range ws {
 			warn(w, "")
 		}
 	}
-	t := &trust{identity: id, policy: policy, pins: pins, servers: servers, lists: lists, network: cfg.Network, network6: cfg.Network6, requireSAN: cfg.RequireIPSAN, log: log}
+	t := &trust{identity: id, files: files, pins: pins, servers: servers, lists: lists, bulletins: bulletins,
+		cas: cmp.Or(cfg.CACertificates, cfg.CACertificatesDir), network: cfg.Network, network6: cfg.Network6, requireSAN: cfg.RequireIPSAN, log: log}
 	if err := t.chooseSuites(cfg, warn); err != nil {
 		return nil, err
 	}
+	t.useReceived()
 	if err := t.loadRules(cfg, warn); err != nil {
 		return nil, err
 	}
@@ -91,7 +102,7 @@ func loadTrust(ctx context.Context, cfg *conf.Client, now time.Time, log *slog.L
 	if err != nil {
 		return nil, fmt.Errorf("%s: no tunnel can be opened with this certificate and key: %w", cfg.Certificate, err)
 	}
-	if err := policy.VerifyOwn(now, id); err != nil && !t.reportRevoked(now) {
+	if err := t.policy.VerifyOwn(now, id); err != nil && !t.reportRevoked(now) {
 		warn("peers that trust the same authorities will refuse our own certificate: "+err.Error(), "")
 	}
 	return t, nil
@@ -155,7 +166,7 @@ func (t *trust) verify(now time.Time, vpn netip.Addr, chain [][]byte, server boo
 func (t *trust) verifyServer(now time.Time, chain [][]byte) (client.ServerIdentity, error) {
 	peer, err := t.policy.Verify(now, chain, pki.Server)
 	if err != nil {
-		return client.ServerIdentity{}, err
+		return client.ServerIdentity{}, t.explainServer(err)
 	}
 	if err := t.onlineServer().Check(now, peer); err != nil {
 		return client.ServerIdentity{}, err

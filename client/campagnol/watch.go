@@ -22,7 +22,7 @@ func trustFiles(cfg *conf.Client) []string {
 }
 
 // watch reads keys, certificates, revocation lists and the policy again when
-// their files have changed, uses revocation lists that were received, and tells of
+// their files have changed, uses what was received, and tells of
 // certificates that are about to end, until ctx is done.
 func (n *node) watch(ctx context.Context) {
 	ticker := time.NewTicker(filewatch.Interval)
@@ -49,7 +49,7 @@ func (n *node) watch(ctx context.Context) {
 			case <-ticker.C:
 				ticked = true
 			case <-n.news:
-				n.useLists(ctx)
+				n.useNews(ctx)
 			case <-ctx.Done():
 				return
 			}

@@ -42,6 +42,8 @@ type Status struct {
 	Revocations  []Revocation  `json:"revocations"`
 	OCSP         OCSP          `json:"ocsp,omitzero"`     // zero: no responder is asked
 	Ethernet     Ethernet      `json:"ethernet,omitzero"` // zero: IP packets are carried
+	Policy       Policy        `json:"policy"`
+	Bulletin     Bulletin      `json:"bulletin,omitzero"` // zero: there is none
 
 	Socket   Socket    `json:"socket"`
 	Device   Device    `json:"device"`
@@ -98,6 +100,30 @@ const (
 	FromFile = "file"
 	FromRDV  = "rdv"
 )
+
+// A Policy says who may talk with whom. All but the source is there only if there is
+// a policy.
+type Policy struct {
+	Source  string `json:"source"`
+	Name    string `json:"name,omitempty"`
+	Version uint64 `json:"version,omitempty"`
+	Digest  string `json:"digest,omitempty"`
+	Ignored bool   `json:"ignored,omitempty"`
+}
+
+// Where policies come from. From files they come as revocation lists do.
+const (
+	FromNowhere  = "none"
+	FromBulletin = "bulletin"
+)
+
+// A Bulletin is the newest that the VPN's authority has signed for all members.
+type Bulletin struct {
+	Number  string    `json:"number"`
+	Issued  time.Time `json:"issued"`
+	Added   []string  `json:"authorities_added,omitempty"`
+	Retired []string  `json:"authorities_retired,omitempty"`
+}
 
 // A Socket is the UDP socket.
 type Socket struct {

@@ -102,12 +102,19 @@ func (c *CA) renewable(now time.Time, grace time.Duration, x *index, r *record, 
 		return nil, refuse(enroll.Superseded, "the host has a newer certificate, %s of %s, with another key; only that can be renewed", formatSerial(last.serial), minute(issuedAt(newest)))
 	case now.After(cert.NotAfter.Add(grace)):
 		return nil, refuse(enroll.Expired, "the certificate has expired on %s", minute(cert.NotAfter))
-	case now.Sub(issuedAt(newest)) >= minAge(newest):
+	case now.Sub(issuedAt(newest)) >= minAge(newest), c.byLastKey(newest):
 		return nil, nil
 	case fits:
 		return newest, nil
 	}
 	return nil, refuse(enroll.TooSoon, "the certificate was issued on %s, and cannot be renewed before %s", minute(issuedAt(newest)), minute(issuedAt(newest).Add(minAge(newest))))
+}
+
+// byLastKey reports whether a certificate is by the key that is being replaced: its
+// host needs another one, however new it is.
+func (c *CA) byLastKey(cert *x509.Certificate) bool {
+	last, err := c.previous()
+	return err == nil && last != nil && issuerOf([]*x509.Certificate{c.Cert, last}, cert) == last
 }
 
 // minAge is how old a certificate has to be before it is renewed: a quarter of its
