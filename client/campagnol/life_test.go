@@ -144,6 +144,10 @@ func TestLifeRotation(t *testing.T) {
 			if got := m.trusts(); got != next || m.logged("has retired, and is not trusted any more") != 1 || m.logged("New DTLS connection opened") > 3 {
 				t.Errorf("%s trusts %s, and has opened %d tunnels", m.name, got, m.logged("New DTLS connection opened"))
 			}
+			// The last list of the old authority comes after it has retired.
+			if n := m.logged(`level=WARN msg="What the RDV server has for all members is not used"`); n != 0 {
+				t.Errorf("%s refuses %d lists or bulletins", m.name, n)
+			}
 		}
 		// Bulletins are now signed by the new key alone; restarts change nothing.
 		if _, err := w.ca.Publish(time.Now(), rand.Reader, "default allow\n"); err != nil {
