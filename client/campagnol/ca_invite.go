@@ -35,8 +35,9 @@ The token is a secret: whoever uses it first takes the place of NAME. It works
 once, and for an hour (--valid). It is shown now and never again.
 
 The host gets the address --ip, or a free one of the VPN's network, or of the
-part of it that --pool names; and one of its IPv6 network, if it has one. A CA that does not know the rendezvous server and
-the network yet is told by "campagnol ca settings".
+part of it that --pool names; and one of its IPv6 network, if it has one. A CA
+that does not know the rendezvous server and the network yet is told by
+"campagnol ca settings".
 
 A host that has a certificate, and has lost its key, is invited with --renew. It
 keeps its addresses, groups and networks.`,

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -72,8 +74,8 @@ func TestIdentifyIPv6(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, text := logged()
-	tr := &trust{pins: pins, log: log, network: netip.MustParsePrefix("10.9.0.0/24"), network6: netip.MustParsePrefix("fd09::/64")}
+	var log bytes.Buffer
+	tr := &trust{pins: pins, log: slog.New(slog.NewTextHandler(&log, nil)), network: netip.MustParsePrefix("10.9.0.0/24"), network6: netip.MustParsePrefix("fd09::/64")}
 	vpn := netip.MustParseAddr("10.9.0.2")
 	leaf := ca.Issue(t, "bob", pkitest.Addrs("10.9.0.2", "fd09::2", "fd08::2", "fe80::2", "fd09::3"))
 	want := []netip.Addr{netip.MustParseAddr("fd09::2"), netip.MustParseAddr("fd09::3")}
@@ -85,8 +87,8 @@ func TestIdentifyIPv6(t *testing.T) {
 	if got := tr.identify(now, netip.MustParseAddr("10.9.0.3"), newer.Raw()).Addrs; !slices.Equal(got, want[1:]) {
 		t.Errorf("a newer certificate: %v, want %v", got, want[1:])
 	}
-	if got := tr.identify(now, vpn, leaf.Raw()).Addrs; !slices.Equal(got, want[:1]) || !strings.Contains(text(), "Another address of the peer is not used") {
-		t.Errorf("then: %v, want %v\n%s", got, want[:1], text())
+	if got := tr.identify(now, vpn, leaf.Raw()).Addrs; !slices.Equal(got, want[:1]) || !strings.Contains(log.String(), "Another address of the peer is not used") {
+		t.Errorf("then: %v, want %v\n%s", got, want[:1], log.String())
 	}
 	// The pins outlive the process.
 	pins.Flush()
@@ -105,7 +107,7 @@ func TestIdentifyIPv6(t *testing.T) {
 // TestEnvironmentIPv6: commands find the IPv6 address in their environment, and no
 // per cent sign stands for it.
 func TestEnvironmentIPv6(t *testing.T) {
-	v := example
+	v := variables{vpnIP: netip.MustParseAddr("10.9.0.1"), prefix: netip.MustParsePrefix("10.9.0.0/24")}
 	if got := v.environment(); !slices.Contains(got, "CAMPAGNOL_VPN_IP6=") || !slices.Contains(got, "CAMPAGNOL_NETWORK6=") {
 		t.Errorf("without IPv6: %q", got)
 	}
