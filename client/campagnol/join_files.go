@@ -263,6 +263,9 @@ network = %v
 certificate = %s
 key = %s
 
+# Ask the authority for the next certificate before this one ends.
+renew_certificate = yes
+
 # The authority of the VPN: hosts with a certificate of it are let in.
 ca_certificates = %s
 `, r.Name, now.UTC().Format("2006-01-02"), host, port, r.Addrs[i], r.Network, joinIPv6(r), quoteConf(f.cert), quoteConf(f.key), quoteConf(f.ca))
