@@ -36,6 +36,8 @@ type Member struct {
 	noticed uint16 // the generation of objects that it knows of; 0: none
 	fetched uint32 // when it would have used nothing of its share of pieces, see mayFetch
 
+	listed time.Duration // when it would have used nothing of its share of lists, see listFor
+
 	attrs *pki.Attributes // of its certificate; nil: not read yet
 
 	channel *sealed // of the Server; the registry does not look at it

@@ -16,6 +16,11 @@ const (
 	// maxLooked is how many members are looked at for one piece of a list: a policy
 	// may keep all of them from the asker.
 	maxLooked = 1024
+
+	// A member gets listBurst pieces at once, and one each listEvery in the long run:
+	// a policy makes each cost as much as a thousand introductions.
+	listBurst = 128
+	listEvery = 50 * time.Millisecond
 )
 
 // A roll is the VPN addresses of those with a channel, in order.
@@ -30,6 +35,10 @@ func (r *Registry) listFor(m *Member, req *channel.Message, out []Out) []Out {
 	if len(m.held) == 0 {
 		return m.refuse(req, channel.Strangers, "", out)
 	}
+	if m.listed > r.now+listBurst*listEvery {
+		return m.refuse(req, channel.Busy, "", out)
+	}
+	m.listed = max(m.listed, r.now) + listEvery
 	var after netip.Addr // before all others
 	if len(req.VPN) > 0 {
 		after = req.VPN[0]

@@ -112,6 +112,41 @@ func TestListMany(t *testing.T) {
 	}
 }
 
+// TestListShare: nobody gets so many lists that others have to wait.
+func TestListShare(t *testing.T) {
+	s := newStage(t, Strict, 0)
+	a, b := s.join(epA, alice), s.join(epB, bob)
+	s.says(a, register(1, ip1), "alice"+registered+"203.0.113.21:49380")
+	s.says(b, register(1, ip2), "bob"+registered+"203.0.113.22:39538")
+	ask := func(m *Member) (refused bool) {
+		t.Helper()
+		out := s.reg.Handle(s.time(), In{From: m.at, Local: here, Member: m, Request: &channel.Message{Type: channel.List, ID: 9}}, nil)
+		if len(out) != 1 {
+			t.Fatalf("%v", s.told(out))
+		}
+		if out[0].Answer.Type == channel.Refused && out[0].Answer.Reason != channel.Busy {
+			t.Fatalf("%v", s.told(out))
+		}
+		return out[0].Answer.Type == channel.Refused
+	}
+	got := 0
+	for range 10 * listBurst {
+		if !ask(a) {
+			got++
+		}
+	}
+	if got != listBurst+1 {
+		t.Errorf("alice has got %d pieces at once, want %d", got, listBurst+1)
+	}
+	if ask(b) {
+		t.Error("bob has to wait for alice")
+	}
+	s.at(listEvery)
+	if ask(a) || !ask(a) {
+		t.Error("alice does not get one piece after a while")
+	}
+}
+
 func asking(m channel.Message) *channel.Message { return &m }
 
 // BenchmarkList is a whole list of many, of which the order is kept for a while.
@@ -126,6 +161,7 @@ func BenchmarkList(b *testing.B) {
 	}
 	var out []Out
 	for b.Loop() {
+		m.listed = 0
 		req := &channel.Message{Type: channel.List}
 		for {
 			out = reg.Handle(now, In{From: m.at, Local: here, Member: m, Request: req}, out[:0])
