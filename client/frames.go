@@ -7,6 +7,7 @@ import (
 	"campagnol/tunnel/device"
 	"campagnol/tunnel/filter"
 	"campagnol/tunnel/l2"
+	"campagnol/tunnel/l2/ether"
 	"campagnol/tunnel/packet"
 	"campagnol/tunnel/segment"
 )
@@ -60,6 +61,9 @@ func (in *inbound) frame(s *tunnel.Session, b []byte) {
 	case isIP && in.ecn != packet.NotECT && s.PeerECN() && !packet.Decapsulate(in.ecn, pkt):
 		in.refuse(s, tunnel.DropCE)
 	default:
+		if r := f.way(s.Port()); r != nil {
+			r.clamp(b, &d.Frame)
+		}
 		in.deliver(b)
 	}
 }
@@ -145,7 +149,16 @@ func (o *outbound) frameTo(f *fabric, b []byte) {
 		if r.session.Filter() != nil && !o.c.permitsContent(o.when, r, b) {
 			continue
 		}
+		r.clamp(b, &o.decision.Frame)
 		o.seal(r, now, b)
+	}
+}
+
+// clamp makes a frame that opens a TCP connection ask for segments that fit the path, if
+// that is known to be small. f is its header.
+func (r *route) clamp(b []byte, f *ether.Frame) {
+	if r.limit > 0 {
+		l2.ClampMSS(b, f, r.limit-r.session.Overhead())
 	}
 }
 

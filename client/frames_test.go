@@ -170,6 +170,57 @@ func (s *station) told() (v4, v6 int) {
 	}
 }
 
+// synFrame returns a frame that opens a TCP connection and takes segments of mss bytes.
+func synFrame(from, to *station, mss uint16) []byte {
+	b := from.mac.Append(to.mac.Append(nil))
+	b = append(b, 0x08, 0x00)
+	b = append(b, packetTo(from.vpn, to.vpn, strings.Repeat("\x00", 16))...)
+	b[14+9] = 6 // TCP
+	tcp := b[34:]
+	clear(tcp)
+	tcp[12], tcp[13] = 6<<4, 2 // 24 bytes, SYN
+	tcp[20], tcp[21], tcp[22], tcp[23] = 2, 4, byte(mss>>8), byte(mss)
+	return b
+}
+
+// TestEthernetMSS: over a path that is known to be small, TCP is asked for segments that
+// fit, in both directions, by the end that knows it.
+func TestEthernetMSS(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		all := v.mesh(2, nil)
+		a, b := all[0], all[1]
+		mss := func(s *station) (got int) {
+			t.Helper()
+			for {
+				select {
+				case f := <-s.dev.Delivered():
+					if len(f) == len(synFrame(a, b, 0)) && f[14+9] == 6 {
+						got = int(f[34+22])<<8 | int(f[34+23])
+					}
+				default:
+					return got
+				}
+			}
+		}
+		for _, narrow := range []bool{false, true} {
+			want := 1352
+			if narrow {
+				a.narrow(b, 1200)
+			}
+			a.says(synFrame(a, b, 1352))
+			out := mss(b)
+			b.says(synFrame(b, a, 1352))
+			in := mss(a)
+			if narrow { // 1200 less IP and UDP (28), record (37), frame, IP and TCP (54)
+				want = 1200 - 28 - 37 - 54
+			}
+			if out != want || in != want {
+				t.Errorf("narrow %v: segments of %d to the peer and %d from it, want %d", narrow, out, in, want)
+			}
+		}
+	})
+}
+
 // TestEthernetTooBig: who sends a packet in a frame that is larger than the path is told
 // what fits, and that does. Nobody is told about other frames, and about those to all.
 func TestEthernetTooBig(t *testing.T) {
