@@ -32,44 +32,51 @@ type Router struct {
 // for the other programs.
 func (n *Node) StartReceiver(ctx context.Context, label string, o program.ReceiverOptions) (*Receiver, error) {
 	o.Control = n.controlPath(label)
-	p, err := n.startProgram(label, o)
-	if err != nil {
+	r, p, err := startControlled(ctx, n, label, o, o.Control, program.NewReceiver)
+	if p == nil {
 		return nil, err
 	}
-	ctx, cancel := p.untilExit(ctx)
-	defer cancel()
-	r, err := program.NewReceiver(ctx, o.Control)
 	return &Receiver{r, p}, err
 }
 
 // StartSender starts a sender.
 func (n *Node) StartSender(ctx context.Context, label string, o program.SenderOptions) (*Sender, error) {
 	o.Control = n.controlPath(label)
-	p, err := n.startProgram(label, o)
-	if err != nil {
+	s, p, err := startControlled(ctx, n, label, o, o.Control, program.NewSender)
+	if p == nil {
 		return nil, err
 	}
-	ctx, cancel := p.untilExit(ctx)
-	defer cancel()
-	s, err := program.NewSender(ctx, o.Control)
 	return &Sender{s, p}, err
 }
 
 // StartRouter starts a multicast router, of which a node can have one.
 func (n *Node) StartRouter(ctx context.Context, label string, o program.RouterOptions) (*Router, error) {
 	o.Control = n.controlPath(label)
-	p, err := n.startProgram(label, o)
-	if err != nil {
+	r, p, err := startControlled(ctx, n, label, o, o.Control, program.NewRouter)
+	if p == nil {
 		return nil, err
 	}
-	ctx, cancel := p.untilExit(ctx)
-	defer cancel()
-	r, err := program.NewRouter(ctx, o.Control)
 	return &Router{r, p}, err
 }
 
+// startControlled starts a program with options o, and reaches it at its control
+// socket. The process is nil if it was not started.
+func startControlled[T any](ctx context.Context, n *Node, label string, o programOptions, control string,
+	reach func(context.Context, string) (T, error)) (t T, p *Process, err error) {
+	if p, err = n.startProgram(label, o); err != nil {
+		return t, nil, err
+	}
+	ctx, cancel := p.untilExit(ctx)
+	defer cancel()
+	t, err = reach(ctx, control)
+	return t, p, err
+}
+
+// programOptions are those of one of the programs.
+type programOptions interface{ Args() ([]string, error) }
+
 // startProgram starts one of the programs in our own binary.
-func (n *Node) startProgram(label string, o interface{ Args() ([]string, error) }) (*Process, error) {
+func (n *Node) startProgram(label string, o programOptions) (*Process, error) {
 	args, err := o.Args()
 	if err != nil {
 		return nil, err
