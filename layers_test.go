@@ -37,10 +37,11 @@ var layers = map[string][]string{
 	"pki/safefile": {},
 
 	"rdv/wire":     {},
-	"rdv/channel":  {},
+	"rdv/channel":  {"punch", "punch/nat"},
 	"punch":        {"rdv/wire"},
 	"punch/udp":    {"punch"},
-	"punch/simnet": {"punch", "rdv/wire"},
+	"punch/nat":    {},
+	"punch/simnet": {"punch", "punch/nat", "rdv/wire"},
 
 	"tunnel/packet":     {},
 	"tunnel/device":     {"tunnel/packet", "tunnel/segment"},
@@ -59,8 +60,8 @@ var layers = map[string][]string{
 
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
-	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
-	"client":             {"punch", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/record", "tunnel/segment"},
+	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
+	"client":             {"punch", "punch/nat", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab/clock":    {},
 	"internal/lab/frame":    {},

@@ -34,6 +34,7 @@ func (c *Client) channelConfig() channelConfig {
 		jitter: c.cfg.Jitter,
 		register: channel.Message{
 			Type: channel.Register, VPN: c.own(), Software: c.set.Software,
+			NAT: c.nat, Candidates: c.candidates(),
 		},
 	}
 	if c.set.Objects != nil {

@@ -29,6 +29,7 @@ type inbound struct {
 	large   bool            // the device takes large packets
 	spare   []byte          // a copy of a record that two sessions may have sealed
 	ecn     packet.ECN      // of the datagram
+	from    netip.AddrPort  // likewise
 
 	table    *table // of the batch
 	decision l2.Decision
@@ -57,7 +58,7 @@ func (in *inbound) batch(now time.Time, t *table, ds []punch.Datagram) {
 	in.when, in.now, in.table = now, in.c.clock.Stamp(now), t
 	for i := range ds {
 		d := &ds[i]
-		in.ecn = packet.ECN(d.ECN)
+		in.ecn, in.from = packet.ECN(d.ECN), d.Addr
 		// What came in one datagram, or joined to one, came from one peer.
 		src, known := t.source(d.Addr)
 		size := d.Segment
@@ -186,7 +187,7 @@ func (in *inbound) received(s *tunnel.Session, h record.Header, payload []byte, 
 		}
 	case control && s.Frames() && in.fragment(s, payload):
 	case control:
-		in.c.hand(in.c.inner, event{session: s, typ: h.Type, data: bytes.Clone(payload)})
+		in.c.hand(in.c.inner, event{addr: in.from, session: s, typ: h.Type, data: bytes.Clone(payload)})
 	case s.Frames():
 		in.frame(s, payload)
 	case s.Filter().In(in.when, payload) != filter.Pass:

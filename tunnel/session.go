@@ -249,6 +249,9 @@ type Event struct {
 	// Renewal is what the peer says of fresh keys; nil: nothing.
 	Renewal *Renewal
 
+	// Path is about the path by which it came; nil: nothing.
+	Path *PathSignal
+
 	// Groups is what the peer says of multicast, borrowed; nil: nothing.
 	Groups []byte
 }
@@ -276,6 +279,9 @@ func (s *Session) Handle(now time.Time, typ record.ContentType, payload []byte, 
 	case record.ApplicationData:
 		if r := s.parseRenewal(payload); r != nil {
 			return out, Event{Renewal: r}
+		}
+		if p := s.parsePath(payload); p != nil {
+			return out, Event{Path: p}
 		}
 		if typ, content, ok := s.signal(payload); ok && typ == signalGroups && s.frames {
 			return out, Event{Groups: content}

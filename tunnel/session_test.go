@@ -45,12 +45,20 @@ func results(t testing.TB) (client, server *handshake.Result) {
 	return client, server
 }
 
+// sessionsOf is sessions with results that edit has changed.
+func sessionsOf(t testing.TB, edit func(*handshake.Result)) (a, b *Session) {
+	t.Helper()
+	c, s := results(t)
+	edit(c)
+	edit(s)
+	return NewSession(epoch, bob, c), NewSession(epoch, alice, s)
+}
+
 // sessions returns alice's session with bob, and bob's with alice; bob was the
 // DTLS server.
 func sessions(t testing.TB) (a, b *Session) {
 	t.Helper()
-	c, s := results(t)
-	return NewSession(epoch, bob, c), NewSession(epoch, alice, s)
+	return sessionsOf(t, func(*handshake.Result) {})
 }
 
 // ipv4 returns an IPv4 packet.

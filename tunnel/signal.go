@@ -24,7 +24,8 @@ const FrameProtocolName = "campagnol-frames/1"
 // content. The first byte of that says what the sender of the probe can do: a set
 // of bits, of which those that are not known are ignored. Groups is what the peer's
 // hosts want to hear of multicast, see package tunnel/l2/mcast. A fragment is a part of
-// a frame, see package tunnel/l2.
+// a frame, see package tunnel/l2. Challenges and responses are about paths, see
+// [Session.SealChallenge].
 const (
 	signalMark     = 0
 	signalProbe    = 1
@@ -32,6 +33,9 @@ const (
 	signalRekey    = 3
 	signalGroups   = 4
 	signalFragment = 5
+
+	signalChallenge = 6
+	signalResponse  = 7
 
 	featureECN       = 1 << 0 // it reads the ECN field of datagrams
 	featureFragments = 1 << 1 // it puts frames together again

@@ -53,7 +53,7 @@ func (f *firewall) outbound(now int64, inside, remote netip.AddrPort) {
 		a = new(admission)
 		f.byInside[inside] = a
 	}
-	a.add(now, f.cfg.Filtering.of(remote))
+	a.add(now, f.cfg.Filtering.Of(remote))
 }
 
 // inbound reports whether a packet from outside may pass.
@@ -62,11 +62,11 @@ func (f *firewall) inbound(now int64, remote, inside netip.AddrPort) bool {
 		return true
 	}
 	a := f.byInside[inside]
-	if a == nil || !a.has(now, f.lifetime, f.cfg.Filtering.of(remote)) {
+	if a == nil || !a.has(now, f.lifetime, f.cfg.Filtering.Of(remote)) {
 		return false
 	}
 	if f.cfg.RefreshInbound {
-		a.refresh(now, f.cfg.Filtering.of(remote))
+		a.refresh(now, f.cfg.Filtering.Of(remote))
 	}
 	return true
 }

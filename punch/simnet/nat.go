@@ -4,103 +4,32 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"campagnol/punch/nat"
 )
 
-// A Dependence says on what of a remote endpoint a NAT's behaviour depends
-// (RFC 4787 sections 4.1 and 5).
-type Dependence uint8
+// What a NAT does, in words that simnet shares with what describes real ones.
+type (
+	Dependence = nat.Dependence
+	PortChoice = nat.PortChoice // where a choice leaves it open, a hash decides
+	Hairpin    = nat.Hairpin
+)
 
-// The dependences.
+// The values of these.
 const (
-	EndpointIndependent Dependence = iota
-	AddressDependent
-	AddressAndPortDependent
+	EndpointIndependent     = nat.EndpointIndependent
+	AddressDependent        = nat.AddressDependent
+	AddressAndPortDependent = nat.AddressAndPortDependent
+
+	Preserving  = nat.Preserving
+	Sequential  = nat.Sequential
+	Random      = nat.Random
+	Overloading = nat.Overloading
+
+	NoHairpinning  = nat.NoHairpinning
+	ExternalSource = nat.ExternalSource
+	InternalSource = nat.InternalSource
 )
-
-// String returns the dependence in the RFC's words.
-func (d Dependence) String() string {
-	switch d {
-	case EndpointIndependent:
-		return "endpoint-independent"
-	case AddressDependent:
-		return "address-dependent"
-	case AddressAndPortDependent:
-		return "address-and-port-dependent"
-	}
-	return fmt.Sprintf("dependence %d", uint8(d))
-}
-
-// of returns as much of a as d depends on.
-func (d Dependence) of(a netip.AddrPort) netip.AddrPort {
-	switch d {
-	case EndpointIndependent:
-		return netip.AddrPort{}
-	case AddressDependent:
-		return netip.AddrPortFrom(a.Addr(), 0)
-	}
-	return a
-}
-
-// A PortChoice says how a NAT finds the public port of a new mapping (RFC 4787
-// section 4.2).
-type PortChoice uint8
-
-// The choices. Where they leave it open, a hash decides.
-const (
-	// Preserving takes the private port if no other mapping has it.
-	Preserving PortChoice = iota
-	// Sequential takes the next one that is free.
-	Sequential
-	// Random takes any that is free.
-	Random
-	// Overloading takes the private port, unless another host uses it towards
-	// the same remote endpoint. Several hosts may share a port as long as
-	// their remote endpoints differ. Every remote endpoint has a mapping of
-	// its own, whatever NAT.Mapping says; but as they have the same port, the
-	// NAT looks endpoint-independent until two hosts collide. With
-	// AddressAndPortDependent filtering, this is masquerading in Linux.
-	Overloading
-)
-
-// String returns the choice in words.
-func (c PortChoice) String() string {
-	switch c {
-	case Preserving:
-		return "preserving"
-	case Sequential:
-		return "sequential"
-	case Random:
-		return "random"
-	case Overloading:
-		return "overloading"
-	}
-	return fmt.Sprintf("port choice %d", uint8(c))
-}
-
-// A Hairpin says what a NAT does with packets from inside that are sent to a
-// public endpoint of its own (RFC 4787 section 6).
-type Hairpin uint8
-
-// The hairpins. Filtering applies as if the packet came from outside, from the
-// sender's public endpoint.
-const (
-	NoHairpinning  Hairpin = iota // they are dropped
-	ExternalSource                // they come from the sender's public endpoint, as REQ-9 demands
-	InternalSource                // they come from the sender's private endpoint
-)
-
-// String returns the hairpin in words.
-func (h Hairpin) String() string {
-	switch h {
-	case NoHairpinning:
-		return "no hairpinning"
-	case ExternalSource:
-		return "external source"
-	case InternalSource:
-		return "internal source"
-	}
-	return fmt.Sprintf("hairpin %d", uint8(h))
-}
 
 // A NAT describes a NAT, in the terms of RFC 4787. The zero NAT is a full cone
 // that preserves ports and does not hairpin.
@@ -276,7 +205,7 @@ func (x *box) keyOf(inside, remote netip.AddrPort) mappingKey {
 	if x.cfg.Ports == Overloading {
 		return mappingKey{inside, remote}
 	}
-	return mappingKey{inside, x.cfg.Mapping.of(remote)}
+	return mappingKey{inside, x.cfg.Mapping.Of(remote)}
 }
 
 // outbound returns the public endpoint from which a packet from inside goes on
@@ -296,7 +225,7 @@ func (x *box) outbound(now int64, inside, remote netip.AddrPort) (netip.AddrPort
 		}
 	}
 	m.used = now
-	m.admits.add(now, x.cfg.Filtering.of(remote))
+	m.admits.add(now, x.cfg.Filtering.Of(remote))
 	return netip.AddrPortFrom(x.public, m.port), true
 }
 
@@ -310,7 +239,7 @@ func (x *box) inbound(now int64, remote netip.AddrPort, port uint16) (netip.Addr
 			continue
 		}
 		verdict = Refused
-		if m.static || m.admits.has(now, x.lifetime, x.cfg.Filtering.of(remote)) {
+		if m.static || m.admits.has(now, x.lifetime, x.cfg.Filtering.Of(remote)) {
 			if to == nil || x.cfg.Ports == Overloading && m.remote == remote {
 				to = m
 			}
@@ -321,7 +250,7 @@ func (x *box) inbound(now int64, remote netip.AddrPort, port uint16) (netip.Addr
 	}
 	if x.cfg.RefreshInbound {
 		to.used = now
-		to.admits.refresh(now, x.cfg.Filtering.of(remote))
+		to.admits.refresh(now, x.cfg.Filtering.Of(remote))
 	}
 	return to.inside, Translated
 }

@@ -75,6 +75,9 @@ import (
 	"fmt"
 	"net/netip"
 
+	"campagnol/punch"
+	"campagnol/punch/nat"
+
 	"golang.org/x/crypto/cryptobyte"
 )
 
@@ -96,8 +99,9 @@ const (
 	// MaxObjects is how many objects a message can name, and so how many there are.
 	MaxObjects = 8
 
-	maxAddrs     = 16 // in one message
-	maxEndpoints = 16
+	maxAddrs      = 16 // in one message
+	maxEndpoints  = 16
+	maxCandidates = 16
 	maxText      = 200 // bytes
 )
 
@@ -182,6 +186,8 @@ const (
 	tagObject    = 8 // kind (1 byte), size (4 bytes), hash (32 bytes); may be repeated
 	tagOffset    = 9 // 4 bytes
 	tagData      = 10
+	tagNAT       = 11 // see [nat.Behaviour.Append]
+	tagCandidate = 12 // kind (1 byte), length of the address (1 byte), address, port (2 bytes), scope; may be repeated
 )
 
 // An Object is something that the server has for its clients.
@@ -223,6 +229,11 @@ type Message struct {
 	Objects   []Object
 	Offset    uint32 // of Data in an object, in bytes
 	Data      []byte
+
+	// NAT is how the client's way to the Internet behaves, as far as it knows, and
+	// Candidates are where it can be reached.
+	NAT        nat.Behaviour
+	Candidates []punch.Candidate
 }
 
 // Errors of [Parse].
@@ -275,12 +286,27 @@ func (m *Message) Append(b []byte) []byte {
 	if n := min(len(m.Data), MaxData); n > 0 {
 		addField(w, tagData, func(w *cryptobyte.Builder) { w.AddBytes(m.Data[:n]) })
 	}
+	if b := m.NAT.Append(nil); b != nil {
+		addField(w, tagNAT, func(w *cryptobyte.Builder) { w.AddBytes(b) })
+	}
+	for _, c := range m.Candidates[:min(len(m.Candidates), maxCandidates)] {
+		if c.Addr.IsValid() && len(c.Scope) <= punch.MaxScope {
+			addField(w, tagCandidate, func(w *cryptobyte.Builder) { addCandidate(w, c) })
+		}
+	}
 	return w.BytesOrPanic() // only lengths over 64 KiB fail, and there are none
 }
 
 func addField(w *cryptobyte.Builder, tag uint16, value func(*cryptobyte.Builder)) {
 	w.AddUint16(tag)
 	w.AddUint16LengthPrefixed(value)
+}
+
+func addCandidate(w *cryptobyte.Builder, c punch.Candidate) {
+	w.AddUint8(uint8(c.Kind))
+	w.AddUint8LengthPrefixed(func(w *cryptobyte.Builder) { w.AddBytes(c.Addr.Addr().Unmap().AsSlice()) })
+	w.AddUint16(c.Addr.Port())
+	w.AddBytes([]byte(c.Scope))
 }
 
 func addText(w *cryptobyte.Builder, tag uint16, text string) {
@@ -317,7 +343,7 @@ func Parse(b []byte) (Message, error) {
 }
 
 // seenTags has the tags of fields that may occur once.
-type seenTags [tagData + 1]bool
+type seenTags [tagCandidate + 1]bool
 
 // field takes a field. It returns false if its value makes no sense.
 func (m *Message) field(tag uint16, value cryptobyte.String, seen *seenTags) bool {
@@ -334,6 +360,10 @@ func (m *Message) field(tag uint16, value cryptobyte.String, seen *seenTags) boo
 		o, ok := readObject(value)
 		m.Objects = append(m.Objects, o)
 		return ok && len(m.Objects) <= MaxObjects
+	case tagCandidate:
+		c, ok := readCandidate(value)
+		m.Candidates = append(m.Candidates, c)
+		return ok && len(m.Candidates) <= maxCandidates
 	}
 	if int(tag) >= len(seen) || seen[tag] {
 		return true
@@ -355,6 +385,8 @@ func (m *Message) field(tag uint16, value cryptobyte.String, seen *seenTags) boo
 	case tagData:
 		m.Data = append(m.Data, value...)
 		return len(value) <= MaxData
+	case tagNAT:
+		m.NAT = nat.Parse(value)
 	}
 	return true
 }
@@ -371,4 +403,15 @@ func readEndpoint(value cryptobyte.String) (e netip.AddrPort, ok bool) {
 	}
 	a, ok := netip.AddrFromSlice(ip)
 	return netip.AddrPortFrom(a.Unmap(), port), ok && port != 0
+}
+
+func readCandidate(value cryptobyte.String) (c punch.Candidate, ok bool) {
+	var ip cryptobyte.String
+	var port uint16
+	if !value.ReadUint8((*uint8)(&c.Kind)) || !value.ReadUint8LengthPrefixed(&ip) || !value.ReadUint16(&port) {
+		return c, false
+	}
+	a, ok := netip.AddrFromSlice(ip)
+	c.Addr, c.Scope = netip.AddrPortFrom(a.Unmap(), port), clean(string(value))
+	return c, ok && port != 0 && len(value) <= punch.MaxScope
 }

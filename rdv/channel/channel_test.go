@@ -8,6 +8,9 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"campagnol/punch"
+	"campagnol/punch/nat"
 )
 
 func addrs(ss ...string) (as []netip.Addr) {
@@ -48,6 +51,11 @@ var golden = []struct {
 			"0008 0025 02 00000005" + strings.Repeat("00", 32)},
 	{"chunk", Message{Type: Chunk, ID: 4, Offset: 1024, Data: []byte("abc")},
 		"01 0c 00000004 0009 0004 00000400 000a 0003 616263"},
+	{"introduce", Message{Type: Introduce, ID: 6, NAT: nat.Behaviour{Known: true, Translated: true, Mapping: nat.AddressDependent, Ports: nat.Sequential, Step: 2},
+		Candidates: []punch.Candidate{{Addr: netip.MustParseAddrPort("203.0.113.8:1"), Kind: punch.Mapped},
+			{Addr: netip.MustParseAddrPort("10.1.2.3:4"), Kind: punch.Configured, Scope: "office"}}},
+		"01 06 00000006 000b 0005 02 01 00 01 02 000c 0008 03 04 cb007108 0001" +
+			"000c 000e 04 04 0a010203 0004 6f6666696365"},
 	{"apply", Message{Type: Apply, ID: 5, Endpoints: endpoints("203.0.113.8:1"), Data: []byte{0}},
 		"01 0d 00000005 0002 0006 cb0071080001 000a 0001 00"},
 }
@@ -83,7 +91,7 @@ func TestParseTolerates(t *testing.T) {
 	}{
 		{"an unknown type", "01 c8 00000001", Message{Type: 200, ID: 1}},
 		{"an unknown field", "01 07 00000001 0100 0003 616263", Message{Type: Done, ID: 1}},
-		{"an unknown field of a tag that is next", "01 07 00000001 000b 0000", Message{Type: Done, ID: 1}},
+		{"an unknown field of a tag that is next", "01 07 00000001 000d 0000", Message{Type: Done, ID: 1}},
 		{"tag 0", "01 07 00000001 0000 0001 ff", Message{Type: Done, ID: 1}},
 		{"a field twice", "01 03 00000001 0004 0002 0002 0004 0002 0003", Message{Type: Refused, ID: 1, Reason: NotYours}},
 		{"a longer value", "01 02 00000001 0003 0005 0000000aff", Message{Type: Registered, ID: 1, Lease: 10}},
@@ -115,6 +123,10 @@ func TestParseRefuses(t *testing.T) {
 		{"an endpoint without port", "01 05 00000001 0002 0004 0a090001", ErrMalformed},
 		{"port 0", "01 05 00000001 0002 0006 0a0900010000", ErrMalformed},
 		{"a short endpoint", "01 05 00000001 0002 0001 0a", ErrMalformed},
+		{"a candidate without port", "01 05 00000001 000c 0008 01 04 0a090001 0000", ErrMalformed},
+		{"a candidate without address", "01 05 00000001 000c 0004 01 00 0001", ErrMalformed},
+		{"a scope that is too long", "01 05 00000001 000c 0029 01 04 0a090001 0001" + strings.Repeat("61", 33), ErrMalformed},
+		{"too many candidates", "01 05 00000001" + strings.Repeat("000c 0008 01 04 0a090001 0001", maxCandidates+1), ErrMalformed},
 		{"a short lease", "01 02 00000001 0003 0003 00000a", ErrMalformed},
 		{"a short reason", "01 03 00000001 0004 0001 01", ErrMalformed},
 		{"too many addresses", "01 01 00000001" + strings.Repeat("0001 0004 0a090001", maxAddrs+1), ErrMalformed},

@@ -1,0 +1,153 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"campagnol/punch"
+	"campagnol/tunnel/device"
+	"campagnol/tunnel/filter"
+	"campagnol/tunnel/record"
+)
+
+// A Config says what a Client is made of.
+type Config struct {
+	VPNAddr netip.Addr   // our address in the VPN; IPv4
+	Network netip.Prefix // the VPN's network
+
+	// Broadcast is the address of everybody in the network; the zero Addr
+	// means that there is none.
+	Broadcast netip.Addr
+
+	// VPNAddr6 and Network6 are the same for IPv6: an address of ours that our
+	// certificate names, and the network in which those of peers are. The zero
+	// values mean that there is none.
+	VPNAddr6 netip.Addr
+	Network6 netip.Prefix
+
+	Conn   punch.Conn   // the primary socket: the RDV's and the peers'
+	More   []punch.Conn // at the same address, closed with Conn: each has a goroutine
+	ECN    bool         // they fill in and obey Datagram.ECN
+	Device device.Device
+
+	// Ethernet makes the client carry frames, and a switch with its peers; nil: it
+	// carries IP packets. Device has to be of that kind.
+	Ethernet *Ethernet
+
+	// PathErrors are what the network says about single destinations of Conn;
+	// nil: it is not known.
+	PathErrors <-chan punch.PathError
+
+	Settings
+
+	Log    *slog.Logger   // nil: none
+	Jitter func() float64 // 0 to 1; nil: random
+}
+
+// Settings are the part of a Config that may change while the Client runs.
+type Settings struct {
+	Server netip.AddrPort // the RDV
+
+	// LocalAddr is the address that the RDV tells to peers behind the same
+	// NAT. The zero value publishes none.
+	LocalAddr netip.AddrPort
+
+	Certificate tls.Certificate // ours
+
+	// Verify decides whether a certificate chain, in DER, leaf first, is that
+	// of the peer with VPN address vpn. server says that the peer is the DTLS
+	// server. It is called from several goroutines.
+	Verify func(now time.Time, vpn netip.Addr, chain [][]byte, server bool) error
+
+	// Inquire, unless it is nil, is called in a handshake with a peer before
+	// Verify, with the same chain. It is not called by the control goroutine, and
+	// may wait, for somebody who knows more about certificates; what it learns is
+	// for Verify to use, which must not wait.
+	Inquire func(ctx context.Context, chain [][]byte, server bool)
+
+	// Filter returns what a policy says about the packets of the peer with VPN
+	// address vpn, whose chain Verify has accepted; nil lets them all pass. The
+	// function is nil without a policy.
+	Filter func(vpn netip.Addr, chain [][]byte) *filter.Filter
+
+	// Identify returns what a chain, which Verify has accepted for the peer with
+	// VPN address vpn, says about that. If the function is nil, a peer has the
+	// address that it is known by, and no other. It is called on one goroutine.
+	Identify func(now time.Time, vpn netip.Addr, chain [][]byte) Identity
+
+	AcceptRoutes bool // networks behind peers are reached through them
+
+	// HostAddrs are this host's addresses, besides that in the VPN. No network
+	// behind a peer contains one.
+	HostAddrs []netip.Addr
+
+	Suites []record.Suite // nil: all that we speak
+
+	// Auth says how we register; but for AuthNo, VerifyServer is needed.
+	Auth Auth
+
+	// VerifyServer decides whether a certificate chain, in DER, leaf first, is
+	// that of our RDV. It is called from several goroutines.
+	VerifyServer func(now time.Time, chain [][]byte) (ServerIdentity, error)
+
+	// ServerKnown says whether a channel has ever stood with the RDV, so that
+	// AuthAuto does not register in clear; nil: never. RememberServer, unless
+	// it is nil, is called in a goroutine of its own each time when one does.
+	ServerKnown    func() bool
+	RememberServer func(ServerIdentity)
+
+	// Objects takes what the RDV has for all members; nil: nothing is wanted.
+	Objects ObjectStore
+
+	Software string // our name and version, for people at the RDV
+
+	FIFOSize   int           // packets kept for a peer until its session is up; 0: 20
+	MaxClients int           // peers at a time; 0: 100
+	Timeout    time.Duration // idle time of a session; 0: 120 s. The DTLS server adds 10 s
+	KeepAlive  time.Duration // between two messages on an idle path; 0: 10 s
+
+	// RekeyTime is how long the keys of a session are used, and RekeyRecords
+	// for how many records in either direction. 0 is an hour, and 2^32; a
+	// negative time is for ever. What is safe with a cipher bounds both.
+	RekeyTime    time.Duration
+	RekeyRecords uint64
+
+	// MaxRate limits what is sent to all peers together, PeerRate what is sent
+	// to each. MTU is that of the device, in bytes; it sizes their bursts.
+	MaxRate, PeerRate Rate
+	MTU               int
+
+	Multicast bool // multicast goes over every open tunnel, as broadcast does
+}
+
+// withDefaults returns s with the original's defaults for what is zero.
+func (s Settings) withDefaults() Settings {
+	s.FIFOSize = cmp.Or(s.FIFOSize, defaultFIFOSize)
+	s.MaxClients = cmp.Or(s.MaxClients, defaultMaxClients)
+	s.Timeout = cmp.Or(s.Timeout, defaultTimeout)
+	s.KeepAlive = cmp.Or(s.KeepAlive, defaultKeepAlive)
+	s.RekeyTime = cmp.Or(s.RekeyTime, defaultRekeyTime)
+	s.RekeyRecords = cmp.Or(s.RekeyRecords, defaultRekeyRecords)
+	return s
+}
+
+// check reports what s lacks.
+func (s *Settings) check() error {
+	if !s.Server.IsValid() || s.Verify == nil || s.Auth != AuthNo && s.VerifyServer == nil {
+		return errors.New("client: incomplete settings")
+	}
+	return nil
+}
+
+// The original's defaults.
+const (
+	defaultFIFOSize   = 20
+	defaultMaxClients = 100
+	defaultTimeout    = 120 * time.Second
+	defaultKeepAlive  = 10 * time.Second
+)

@@ -1,0 +1,223 @@
+package client
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"time"
+
+	"campagnol/tunnel"
+	"campagnol/tunnel/device"
+	"campagnol/tunnel/filter"
+	"campagnol/tunnel/handshake"
+	"campagnol/tunnel/record"
+)
+
+// establish makes a session of a handshake's result.
+func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake.Result, id Identity) {
+	c.absorb(now, p, &id)
+	s := tunnel.NewSession(now, p.vpn, result)
+	if p.session != nil {
+		c.replace(now, p)
+	}
+	c.setFilter(s)
+	c.log.Info("New DTLS connection opened with peer", "peer", p.vpn, "addr", r.addr,
+		"cipher", s.Suite().String(), "took", now.Sub(p.try.began).Round(time.Microsecond))
+	p.session, p.addr, p.server, p.kept = s, r.addr, r.server, now
+	p.rekey = rekey{random: c.cfg.Jitter()}
+	if !bytes.Equal(r.leaf, leafOf(&c.set)) { // it was replaced meanwhile
+		p.rekey.shown = now
+	}
+	p.pulse = pulse{at: now.Add(pulseInterval)}
+	c.refused.forget(p.vpn)
+	c.failures.forget(p.vpn)
+	p.mtu, p.mtuAt = 0, time.Time{}
+	p.way = c.newRoute(now, s, r.addr)
+	c.plug(now, p)
+	tab := c.moveTo(c.claim(c.table.Load(), p, id), p, r.addr.Addr())
+	c.sendStaged(now, tab, p) // before the data path can overtake them
+	c.refuseOthers(now, p)
+	if c.abilities() != (tunnel.Abilities{}) && s.IsOurs() {
+		c.probe(now, p) // it tells the peer so
+	}
+	c.flush()
+
+	// One change for the data path: in between, it would drop what comes.
+	c.ends[r.addr] = p
+	src := &source{sessions: []*tunnel.Session{s}}
+	if old, ok := tab.source(r.addr); ok {
+		src.sessions = append(src.sessions, old.sessions...)
+		src.handshaking = old.handshaking
+	}
+	c.publish(c.endTry(c.withPort(tab.withSource(r.addr, src), p), p))
+	c.plugged(now, p)
+	c.closeLosers(now)
+	for _, rec := range r.hs.Early() {
+		c.receiveLate(now, p, r.addr, rec)
+	}
+}
+
+// replace makes p's session the old one: what it still has on the way is taken
+// for a while.
+func (c *Client) replace(now time.Time, p *peer) {
+	c.stopRekey(p)
+	if p.old != nil {
+		c.retireOld(p)
+	}
+	p.old, p.oldAddr, p.oldUntil = p.session, p.addr, now.Add(oldKeysLife)
+}
+
+// retireOld forgets p's old session.
+func (c *Client) retireOld(p *peer) {
+	c.publish(c.withoutSession(c.table.Load(), p.old, p.oldAddr))
+	if p.session == nil || !p.session.Continues(p.old) {
+		p.old.Filter().Close()
+	}
+	p.old = nil
+}
+
+// withoutSession returns tab in which addr is no longer a source of s.
+func (c *Client) withoutSession(tab *table, s *tunnel.Session, addr netip.AddrPort) *table {
+	src, ok := tab.source(addr)
+	if !ok {
+		return tab
+	}
+	rest := slices.DeleteFunc(slices.Clone(src.sessions), func(t *tunnel.Session) bool { return t == s })
+	if len(rest) == 0 && !src.handshaking {
+		delete(c.ends, addr)
+		return tab.withSource(addr, nil)
+	}
+	return tab.withSource(addr, &source{sessions: rest, handshaking: src.handshaking})
+}
+
+// closeSession tells the peer that the session is over, and ends it.
+func (c *Client) closeSession(now time.Time, p *peer) {
+	for _, b := range p.session.CloseNotify(nil) {
+		c.sendRecord(now, p.addr, b)
+	}
+	c.dropSession(p)
+}
+
+// dropSession ends p's session.
+func (c *Client) dropSession(p *peer) {
+	c.stopRekey(p)
+	c.unplug(p)
+	tab := c.moveTo(c.claim(c.table.Load(), p, Identity{}), p, netip.Addr{})
+	c.publish(c.withoutSession(tab, p.session, p.addr))
+	p.way = nil
+	p.session.Filter().Close()
+	p.session = nil
+	if p.old != nil {
+		c.retireOld(p)
+	}
+}
+
+// receiveLate opens a datagram that came before its session was known to the
+// data path.
+func (c *Client) receiveLate(now time.Time, p *peer, from netip.AddrPort, b []byte) {
+	for len(b) > 0 && p.session != nil {
+		h, rec, rest, err := record.Split(b)
+		if err != nil {
+			return
+		}
+		b = rest
+		if h.Epoch == 0 {
+			continue
+		}
+		s := p.session
+		payload, control, d := s.Receive(c.clock.Stamp(now), h, rec, &c.tmp)
+		switch {
+		case d != tunnel.Kept:
+			c.drops.Add(d)
+			s.Stats().Drops.Add(d)
+		case !control && s.Frames():
+			in := newInbound(c, c.cfg.Device)
+			in.when, in.table = now, c.table.Load()
+			in.frame(s, payload)
+			in.flush()
+		case !control && s.Filter().In(now, payload) != filter.Pass:
+			c.drops.Add(tunnel.DropFilter)
+			s.Stats().Drops.Add(tunnel.DropFilter)
+		case !control:
+			if err := c.cfg.Device.Write([]device.Packet{{Data: payload}}); err != nil {
+				c.drops.Add(tunnel.DropDevice)
+			}
+		default:
+			c.handleInner(now, event{addr: from, session: s, typ: h.Type, data: payload})
+		}
+	}
+}
+
+// handleInner takes what an established peer has sent that is not data, or a
+// report of the data path about its data.
+func (c *Client) handleInner(now time.Time, e event) {
+	p := c.peers[e.session.Peer()]
+	if p != nil && e.session == p.rekey.fresh {
+		c.takeKeys(now, p)
+	}
+	if p == nil || e.session != p.session && e.session != p.old {
+		return
+	}
+	switch {
+	case e.drop != tunnel.Kept:
+		c.reportStrange(p, e.drop)
+		return
+	case e.woken:
+		c.wake(now, p)
+		return
+	}
+	addr := p.addr
+	if e.session == p.old {
+		addr = p.oldAddr
+	}
+	out, ev := e.session.Handle(now, e.typ, e.data, nil)
+	for _, b := range out {
+		c.sendRecord(now, addr, b)
+	}
+	if ev.Path != nil {
+		c.handlePath(now, e.addr, e.session, ev.Path)
+	}
+	if ev.Groups != nil && e.session == p.session {
+		c.handlePeersGroups(now, p, ev.Groups)
+	}
+	if ev.Renewal != nil && e.session == p.session {
+		c.handleRenewal(now, p, ev.Renewal)
+		c.settle(p)
+	}
+	if !ev.Closed {
+		return
+	}
+	if e.session == p.old && !p.session.Continues(p.old) {
+		c.retireOld(p)
+	} else {
+		if ev.Reason != nil {
+			c.log.Warn("DTLS error, shutting down the connexion.", "peer", p.vpn, "err", ev.Reason)
+		}
+		c.log.Info("DTLS connection closed by peer", "peer", p.vpn)
+		c.dropSession(p)
+	}
+	c.settle(p)
+}
+
+// handlePath answers a challenge of a peer's where it came from.
+func (c *Client) handlePath(now time.Time, from netip.AddrPort, s *tunnel.Session, sig *tunnel.PathSignal) {
+	if sig.Response || !c.usable(from) {
+		return
+	}
+	if b := s.SealResponse(sig.Number, &c.tmp); b != nil {
+		c.sendRecord(now, from, b)
+	}
+}
+
+// reportStrange logs, once for each kind and session, that an authenticated peer
+// sends what it should not.
+func (c *Client) reportStrange(p *peer, d tunnel.Drop) {
+	switch d {
+	case tunnel.DropNotIP:
+		c.log.Warn("Peer sends something that is not an IP packet; dropped", "peer", p.vpn)
+	case tunnel.DropSource:
+		c.log.Warn("Peer sends packets from an address that is not its own; dropped", "peer", p.vpn)
+	default:
+		c.log.Warn("Packets of peer are dropped", "peer", p.vpn, "reason", d.String())
+	}
+}
