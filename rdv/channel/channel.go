@@ -102,7 +102,7 @@ const (
 	maxAddrs      = 16 // in one message
 	maxEndpoints  = 16
 	maxCandidates = 16
-	maxText      = 200 // bytes
+	maxText       = 200 // bytes
 )
 
 // A Type says what a message means.
