@@ -52,6 +52,7 @@ var layers = map[string][]string{
 	"tunnel/filter":     {"pki/policy"},
 	"tunnel/l2":         {"tunnel/l2/ether", "tunnel/segment"},
 	"tunnel/l2/ether":   {},
+	"tunnel/pmtu":       {},
 	"tunnel":            {"tunnel/filter", "tunnel/handshake", "tunnel/packet", "tunnel/record"},
 
 	"tunnel/l2/mcast":          {"tunnel/l2/mcast/gmp"},
@@ -61,7 +62,7 @@ var layers = map[string][]string{
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
 	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
-	"client":             {"punch", "punch/nat", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/record", "tunnel/segment"},
+	"client":             {"punch", "punch/nat", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/pmtu", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab/clock":    {},
 	"internal/lab/frame":    {},

@@ -330,6 +330,7 @@ func (o *outbound) packet(t *table, pkt []byte) {
 	if r != nil {
 		o.wake(r)
 		if o.c.permits(o.when, r, pkt[:info.Len]) {
+			r.clampPacket(pkt[:info.Len])
 			o.seal(r, o.now, pkt[:info.Len])
 		}
 		return

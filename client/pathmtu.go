@@ -1,42 +1,92 @@
 package client
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
 	"campagnol/punch"
 	"campagnol/tunnel"
 	"campagnol/tunnel/device"
+	"campagnol/tunnel/l2"
+	"campagnol/tunnel/l2/ether"
 	"campagnol/tunnel/packet"
+	"campagnol/tunnel/pmtu"
 	"campagnol/tunnel/segment"
 )
 
-// What a path carries. Datagrams leave with DF set. Where one does not fit, this
-// host or a router says so, and the packets inside get what they would get from a
-// router: those that may be cut are, to the sender of others it is said what fits
-// (RFC 1191).
+// What a path carries. Datagrams leave with DF set. What fits is found out by probes
+// between two of ours (package pmtu), and this host or a router may say so, too. The
+// packets inside get what they would get from a router: those that may be cut are, to
+// the sender of others it is said what fits (RFC 1191), and TCP is made to ask for
+// less.
 const (
 	// minPathMTU is what every path of today carries. Who says less is mistaken
 	// or lies: anybody can forge such a message.
 	minPathMTU = 576
 
-	pathMTULife = 10 * time.Minute // RFC 1191 section 6.3
-
 	tooBigRate  = 100 // ICMP messages a second
 	tooBigBurst = 20
+
+	defaultPathMTU = 1500 // for a device of unknown MTU
 )
+
+// udpHeaderLen is the length of a UDP header, in bytes.
+const udpHeaderLen = 8
 
 // payloadLimit returns how much payload a datagram to addr may have on a path that
 // carries IP packets of mtu bytes. 0 stands for no limit, in both.
 func payloadLimit(addr netip.AddrPort, mtu int) int {
-	const udp = 8
 	switch {
 	case mtu == 0:
 		return 0
 	case addr.Addr().Is4():
-		return mtu - packet.IPv4HeaderLen - udp
+		return mtu - packet.IPv4HeaderLen - udpHeaderLen
 	}
-	return mtu - packet.IPv6HeaderLen - udp
+	return mtu - packet.IPv6HeaderLen - udpHeaderLen
+}
+
+// searchMTU begins to find out what p's path carries. Until then nothing is too large.
+func (c *Client) searchMTU(now time.Time, p *peer) {
+	const headers, frame = packet.IPv4HeaderLen + udpHeaderLen, ether.HeaderLen + ether.TagLen
+	cfg := pmtu.Config{
+		Min: minPathMTU, Base: segment.MinIPv6, Max: defaultPathMTU,
+		Random: rand.Uint64, Passive: !p.session.IsOurs() || c.set.MTU == 0,
+	}
+	if c.set.MTU > 0 {
+		cfg.Max = c.set.MTU + p.session.Overhead() + headers
+	}
+	if p.session.Frames() {
+		cfg.Max += frame
+	}
+	if !p.addr.Addr().Is4() {
+		cfg.Min, cfg.Max = segment.MinIPv6, cfg.Max+packet.IPv6HeaderLen-packet.IPv4HeaderLen
+	}
+	p.mtu = pmtu.New(now, cfg)
+	c.heedMTU(p)
+}
+
+// advanceMTU sends the probes that are due.
+func (c *Client) advanceMTU(now time.Time, p *peer) {
+	const recent = 10 * time.Second
+	used := now.Sub(c.clock.Time(p.session.LastOut())) < recent
+	for _, probe := range p.mtu.Advance(now, used, nil) {
+		if b := p.session.SealChallenge(probe.Number, payloadLimit(p.addr, probe.Size), &c.tmp); b != nil {
+			c.sendRecord(now, p.addr, b)
+		}
+	}
+	c.heedMTU(p)
+}
+
+// answeredMTU takes the response to a challenge, and reports whether that was a probe
+// of what p's path carries.
+func (c *Client) answeredMTU(now time.Time, p *peer, number uint64) bool {
+	if !p.mtu.Responded(now, number) {
+		return false
+	}
+	c.heedMTU(p)
+	c.settle(p)
+	return true
 }
 
 // handlePathError takes what the network says about a destination.
@@ -45,43 +95,44 @@ func (c *Client) handlePathError(now time.Time, e punch.PathError) {
 	if e.MTU <= 0 || p == nil || p.session == nil || p.addr != e.Addr {
 		return
 	}
-	mtu := max(e.MTU, minPathMTU)
-	if p.mtu != 0 && mtu > p.mtu {
-		return // about a datagram from before
-	}
-	if mtu != p.mtu {
-		c.log.Info("The path to the peer carries smaller packets", "peer", p.vpn, "addr", p.addr, "mtu", mtu, "from", e.From)
-		c.reportIPv6Path(p, mtu)
-	}
-	p.mtuAt = now.Add(pathMTULife)
-	c.setMTU(p, mtu)
+	p.mtu.TooBig(now, e.MTU)
+	c.heedMTU(p, "from", e.From)
 	c.settle(p)
 }
 
-// forgetMTU tries after a while whether the path carries more.
-func (c *Client) forgetMTU(now time.Time, p *peer) {
-	if p.mtu != 0 && !now.Before(p.mtuAt) {
-		p.mtuAt = time.Time{}
-		c.setMTU(p, 0)
-	}
-}
-
-// setMTU makes the data path heed what p's path carries.
-func (c *Client) setMTU(p *peer, mtu int) {
-	if p.mtu == mtu {
+// heedMTU makes the data path heed what p's path carries, and says so, with attrs, when
+// that has become less.
+func (c *Client) heedMTU(p *peer, attrs ...any) {
+	mtu := p.mtu.Limit()
+	limit := payloadLimit(p.addr, mtu)
+	if p.way == nil || p.way.limit == limit {
 		return
 	}
-	p.mtu = mtu
-	if p.way != nil {
-		next := *p.way
-		next.limit = payloadLimit(p.addr, mtu)
-		c.publish(c.setWay(c.table.Load(), p, &next))
+	if limit > 0 && (p.way.limit == 0 || limit < p.way.limit) {
+		c.log.Info("The path to the peer carries smaller packets", append([]any{"peer", p.vpn, "addr", p.addr, "mtu", mtu}, attrs...)...)
+		c.reportIPv6Path(p, mtu)
 	}
+	next := *p.way
+	next.limit = limit
+	c.publish(c.setWay(c.table.Load(), p, &next))
 }
 
 // tooBig reports whether a packet does not fit r's path.
 func (r *route) tooBig(pkt []byte) bool {
 	return r.limit > 0 && r.session.Overhead()+len(pkt) > r.limit
+}
+
+// clampPacket makes a packet that opens a TCP connection ask for segments that fit the
+// path, if that is known to be small.
+func (r *route) clampPacket(pkt []byte) {
+	if r.limit == 0 {
+		return
+	}
+	f := ether.Frame{Type: ether.IPv4}
+	if packet.IsIPv6(pkt) {
+		f.Type = ether.IPv6
+	}
+	l2.ClampMSS(pkt, &f, r.limit-r.session.Overhead())
 }
 
 // refit sends a packet that does not fit r's path in pieces, or tells its sender

@@ -8,6 +8,7 @@ import (
 	"campagnol/punch"
 	"campagnol/rdv/wire"
 	"campagnol/tunnel"
+	"campagnol/tunnel/pmtu"
 )
 
 const (
@@ -30,8 +31,7 @@ type peer struct {
 	session *tunnel.Session // nil: none
 	addr    netip.AddrPort  // of the session's path
 	server  bool            // we were the DTLS server of the session
-	mtu     int             // of the path, in bytes; 0: not known to be small
-	mtuAt   time.Time       // when to forget mtu
+	mtu     *pmtu.Search    // of the path; nil: no session
 	kept    time.Time       // the last keep-alive
 	pulse   pulse           // of the session
 	rekey   rekey           // of the session
@@ -143,7 +143,7 @@ func (c *Client) peerTimeout(p *peer) time.Time {
 		consider(c.keepAliveAt(p))
 		consider(p.pulse.at)
 		consider(c.rekeyAt(p))
-		consider(p.mtuAt)
+		consider(p.mtu.Timeout())
 	}
 	if p.old != nil {
 		consider(p.oldUntil)
@@ -184,7 +184,7 @@ func (c *Client) advancePeer(now time.Time, p *peer) {
 		c.retireOld(p)
 	}
 	if p.session != nil {
-		c.forgetMTU(now, p)
+		c.advanceMTU(now, p)
 		c.advanceSession(now, p)
 	}
 	if p.try != nil {

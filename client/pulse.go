@@ -37,6 +37,9 @@ type pulse struct {
 
 // wake begins to watch p's session, which is used after a pause.
 func (c *Client) wake(now time.Time, p *peer) {
+	if p.session != nil {
+		p.mtu.Wake(now)
+	}
 	if p.session != nil && p.pulse.at.IsZero() {
 		p.pulse.at, p.pulse.used = now.Add(pulseInterval), now
 		c.due.set(p, c.peerTimeout(p))

@@ -31,8 +31,8 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	p.pulse = pulse{at: now.Add(pulseInterval)}
 	c.refused.forget(p.vpn)
 	c.failures.forget(p.vpn)
-	p.mtu, p.mtuAt = 0, time.Time{}
 	p.way = c.newRoute(now, s, r.addr)
+	c.searchMTU(now, p)
 	c.plug(now, p)
 	tab := c.moveTo(c.claim(c.table.Load(), p, id), p, r.addr.Addr())
 	c.sendStaged(now, tab, p) // before the data path can overtake them
@@ -175,7 +175,7 @@ func (c *Client) handleInner(now time.Time, e event) {
 		c.sendRecord(now, addr, b)
 	}
 	if ev.Path != nil {
-		c.handlePath(now, e.addr, e.session, ev.Path)
+		c.handlePath(now, p, e.addr, e.session, ev.Path)
 	}
 	if ev.Groups != nil && e.session == p.session {
 		c.handlePeersGroups(now, p, ev.Groups)
@@ -199,9 +199,14 @@ func (c *Client) handleInner(now time.Time, e event) {
 	c.settle(p)
 }
 
-// handlePath answers a challenge of a peer's where it came from.
-func (c *Client) handlePath(now time.Time, from netip.AddrPort, s *tunnel.Session, sig *tunnel.PathSignal) {
-	if sig.Response || !c.usable(from) {
+// handlePath takes what a peer says about the path by which it came: it answers a
+// challenge where that came from.
+func (c *Client) handlePath(now time.Time, p *peer, from netip.AddrPort, s *tunnel.Session, sig *tunnel.PathSignal) {
+	if sig.Response {
+		c.answeredMTU(now, p, sig.Number)
+		return
+	}
+	if !c.usable(from) {
 		return
 	}
 	if b := s.SealResponse(sig.Number, &c.tmp); b != nil {

@@ -136,7 +136,7 @@ func (c *Client) describe(ps *PeerStatus, p *peer) {
 			ps.Addrs = append(ps.Addrs, k.Addr())
 		}
 	}
-	ps.PathMTU = p.mtu
+	ps.PathMTU = p.mtu.Limit()
 	ps.Addr, ps.Server, ps.Since = p.addr, p.server, p.session.Since()
 	ps.Keys, ps.Rekeys, ps.RekeyFailures = p.session.Opened(), p.session.Renewals(), p.rekey.failures
 	ps.Cipher, ps.Protocol = p.session.Suite().String(), p.session.Protocol()

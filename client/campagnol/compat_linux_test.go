@@ -17,6 +17,7 @@ import (
 	"campagnol/internal/lab"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // await waits for a condition.
@@ -178,6 +179,39 @@ func TestD_C16_SmallPath(t *testing.T) {
 		if err != nil || pings.Received() < 4 {
 			t.Errorf("%s pings with full packets: %v, %v", from.Name(), pings, err)
 		}
+	}
+}
+
+// TestBlackHole: the same, and no router says so: what ICMP would tell is dropped on
+// the way to both hosts. In the original full packets vanish for ever.
+func TestBlackHole(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t, lab.PortRestricted, lab.PortRestricted)
+	a, b := m.peers[0], m.peers[1]
+	for _, p := range m.peers {
+		if err := p.nat.Link().SetMTU(1400); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Link().Drop(lab.ToNode, lab.Match{Protocol: unix.IPPROTO_ICMP}); err != nil {
+			t.Fatal(err)
+		}
+		p.start()
+	}
+	a.ping(b, 3)
+	m.await(a.process, "The path to the peer carries smaller packets")
+	m.await(b.process, "The path to the peer carries smaller packets")
+	for _, way := range [][2]*meshPeer{{a, b}, {b, a}} {
+		from, to := way[0], way[1]
+		// Of full packets that must not be cut, a first one may go to tell the sender.
+		pings, err := from.Ping(t.Context(), to.vpn, lab.PingOptions{Count: 20, Size: 1419 - 28, Interval: 10 * time.Millisecond})
+		if err != nil || pings.Received() < 19 {
+			t.Errorf("%s pings with full packets: %v, %v", from.Name(), pings, err)
+		}
+		r, err := lab.Bulk(t.Context(), from.Node, to.Node, netip.AddrPortFrom(to.vpn, 0), lab.BulkOptions{Size: 4 << 20})
+		if err != nil {
+			t.Errorf("%s sends 4 MB to %s: %v", from.Name(), to.Name(), err)
+		}
+		t.Logf("%s to %s: %v", from.Name(), to.Name(), r)
 	}
 }
 
