@@ -21,7 +21,7 @@ import (
 )
 
 // newLabCommand returns the command "campagnol lab".
-func newLabCommand() *cobra.Command { return labCommand(lab.Demo, lab.Sweep) }
+func newLabCommand() *cobra.Command { return labCommand(lab.Demo, lab.Sweep, lab.RunGrid) }
 
 // labFlags are the options of the command.
 type labFlags struct {
@@ -29,6 +29,9 @@ type labFlags struct {
 	json  bool
 	clean bool
 	size  labSize
+
+	grid     bool
+	parallel int
 }
 
 const labHelp = `Make a laboratory of network namespaces on this machine: an Internet with a
@@ -49,18 +52,23 @@ has a certificate.
 With --rdv-mode mixed or strict the rendezvous server has a certificate, and the
 command checks that every peer registers over an authenticated channel.
 
+With --grid it tries all pairs of NATs instead, and some other situations, and prints
+a table: whether a direct path came about, how long the first answer took, and for
+how long nothing was answered when the NAT's outer address changed meanwhile.
+
 It has to run as root, and changes nothing outside of its own namespaces. The
 exit status is 0 if everything happened as it should.`
 
 // labCommand returns the command, given what it does.
-func labCommand(demo func(context.Context, lab.DemoOptions) error, sweep func(kept bool) (lab.Swept, error)) *cobra.Command {
+func labCommand(demo func(context.Context, lab.DemoOptions) error, sweep func(kept bool) (lab.Swept, error),
+	grid func(context.Context, lab.GridOptions) ([]lab.GridResult, error)) *cobra.Command {
 	f := &labFlags{size: 100_000_000}
 	f.NATs = [2]lab.Kind{lab.PortRestricted, lab.PortRestricted}
 	cmd := &cobra.Command{
 		Use:           "lab",
 		Short:         "Show on this machine how peers behind NATs find each other",
 		Long:          labHelp,
-		Example:       "  campagnol lab\n  campagnol lab --nat-a symmetric --nat-b restricted --peers 5\n  campagnol lab --mode tap\n  campagnol lab --keep\n  campagnol lab --clean",
+		Example:       "  campagnol lab\n  campagnol lab --nat-a symmetric --nat-b restricted --peers 5\n  campagnol lab --mode tap\n  campagnol lab --grid\n  campagnol lab --keep\n  campagnol lab --clean",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -76,6 +84,9 @@ func labCommand(demo func(context.Context, lab.DemoOptions) error, sweep func(ke
 					f.RDVMode = ""
 				}
 			}
+			if f.grid {
+				return f.runGrid(cmd, grid)
+			}
 			return f.run(cmd, demo)
 		},
 	}
@@ -89,19 +100,53 @@ func labCommand(demo func(context.Context, lab.DemoOptions) error, sweep func(ke
 	flags.DurationVar(&f.Timeout, "timeout", 3*time.Minute, "give up after this time")
 	flags.BoolVar(&f.Keep, "keep", false, "leave everything running, and say how to enter it")
 	flags.BoolVar(&f.json, "json", false, "write one JSON object for every step")
+	flags.BoolVar(&f.grid, "grid", false, "try all pairs of NATs, and print a table")
+	flags.IntVar(&f.parallel, "parallel", 2, "how many pairs are tried at the same time, with --grid")
 	flags.BoolVar(&f.clean, "clean", false, "remove what --keep left running, and the rest of labs that were killed")
 	return cmd
 }
 
-// run plays the demonstration.
-func (f *labFlags) run(cmd *cobra.Command, demo func(context.Context, lab.DemoOptions) error) error {
-	// The first signal makes us clean up; the second ends us at once.
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+// interruptible returns a context that the first signal ends, so that we clean up; the
+// second ends us at once.
+func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-ctx.Done()
 		stop()
 	}()
+	return ctx, stop
+}
+
+// runGrid tries all pairs of NATs.
+func (f *labFlags) runGrid(cmd *cobra.Command, grid func(context.Context, lab.GridOptions) ([]lab.GridResult, error)) error {
+	if f.parallel < 1 {
+		return fmt.Errorf("lab: %d pairs at a time are not possible", f.parallel)
+	}
+	ctx, stop := interruptible(cmd.Context())
+	defer stop()
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("lab: find this program itself: %w", err)
+	}
+	o := lab.GridOptions{Client: exe, Certify: certifyPeers, Parallel: f.parallel}
+	if f.json {
+		o.Report = lab.GridJSON(cmd.OutOrStdout())
+	} else {
+		o.Report = func(r lab.GridResult) { fmt.Fprintf(cmd.ErrOrStderr(), "%v: done\n", r.GridCell) }
+	}
+	results, problems := grid(ctx, o)
+	if !f.json && results != nil {
+		if err := lab.GridTable(cmd.OutOrStdout(), results); err != nil {
+			return err
+		}
+	}
+	return problems
+}
+
+// run plays the demonstration.
+func (f *labFlags) run(cmd *cobra.Command, demo func(context.Context, lab.DemoOptions) error) error {
+	ctx, stop := interruptible(cmd.Context())
+	defer stop()
 	exe, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("lab: find this program itself: %w", err)

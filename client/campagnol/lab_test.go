@@ -31,6 +31,9 @@ func runLab(t *testing.T, demo func(context.Context, lab.DemoOptions) error, swe
 			t.Error("--clean does not remove the labs that were kept")
 		}
 		return swept, sweepErr
+	}, func(context.Context, lab.GridOptions) ([]lab.GridResult, error) {
+		t.Error("the grid is tried")
+		return nil, nil
 	})
 	cmd.SetOut(&b)
 	cmd.SetErr(&b)
@@ -130,6 +133,35 @@ func TestLabClean(t *testing.T) {
 		if got != c.want || !errors.Is(err, c.err) {
 			t.Errorf("%+v: output %q, error %v, want %q, %v", c.swept, got, err, c.want, c.err)
 		}
+	}
+}
+
+func TestLabGrid(t *testing.T) {
+	broken := errors.New("broken")
+	run := func(args ...string) (out, progress string, o lab.GridOptions, err error) {
+		var b, e bytes.Buffer
+		cmd := labCommand(nil, nil, func(_ context.Context, got lab.GridOptions) ([]lab.GridResult, error) {
+			o = got
+			r := lab.GridResult{GridCell: lab.Grid()[0], Reply: time.Millisecond, Recovery: lab.Lost}
+			got.Report(r)
+			return []lab.GridResult{r}, broken
+		})
+		cmd.SetOut(&b)
+		cmd.SetErr(&e)
+		cmd.SetArgs(append([]string{"--grid"}, args...))
+		err = cmd.ExecuteContext(t.Context())
+		return b.String(), e.String(), o, err
+	}
+	out, progress, o, err := run("--parallel", "3")
+	if !errors.Is(err, broken) || o.Parallel != 3 || o.Client == "" || o.Certify == nil || progress != "none to none: done\n" ||
+		!strings.Contains(out, "| none to none | direct | direct  | 1.0 ms      | -") {
+		t.Errorf("%v, %+v\n%s%s", err, o, progress, out)
+	}
+	if out, progress, _, _ := run("--json"); !strings.HasPrefix(out, `{"cell":"none to none",`) || strings.Count(out, "\n") != 1 || progress != "" {
+		t.Errorf("as JSON: %s%s", out, progress)
+	}
+	if _, _, _, err := run("--parallel", "0"); err == nil || errors.Is(err, broken) {
+		t.Errorf("no pair at a time: %v", err)
 	}
 }
 

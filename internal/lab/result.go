@@ -77,6 +77,22 @@ func (r PingResult) Median() time.Duration {
 	return rtts[len(rtts)/2]
 }
 
+// Gap returns the longest time for which nothing was answered, given the time between
+// two requests. It returns Lost if nothing was answered in the end.
+func (r PingResult) Gap(interval time.Duration) time.Duration {
+	if len(r.RTT) == 0 || r.RTT[len(r.RTT)-1] == Lost {
+		return Lost
+	}
+	longest, run := 0, 0
+	for _, d := range r.RTT {
+		if run++; d != Lost {
+			run = 0
+		}
+		longest = max(longest, run)
+	}
+	return time.Duration(longest) * interval
+}
+
 // answered returns the round-trip times of answered requests.
 func (r PingResult) answered() []time.Duration {
 	return slices.DeleteFunc(slices.Clone(r.RTT), func(d time.Duration) bool { return d == Lost })

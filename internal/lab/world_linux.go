@@ -18,6 +18,7 @@ type kernelWorld struct {
 	lab    *Lab // nil before Build
 	server *Host
 	peers  []*Host
+	nats   []*NAT           // of the peers; nil: none
 	outer  []netip.Addr     // of the peers: where datagrams for them go
 	creds  []Credentials    // of the peers, then of the RDV if it is to have any
 	procs  map[int]*Process // by peer, or theServer
@@ -70,7 +71,7 @@ func (w *kernelWorld) addPeer(peer int, kind Kind) (place PeerPlace, err error) 
 		outer = place.Addr
 	}
 	w.outer = append(w.outer, outer)
-	w.peers = append(w.peers, h)
+	w.peers, w.nats = append(w.peers, h), append(w.nats, nat)
 	return place, nil
 }
 
