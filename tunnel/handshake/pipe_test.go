@@ -68,8 +68,10 @@ func FuzzDeliver(f *testing.F) {
 	f.Add([]byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 1})
 	f.Add([]byte{23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 1, 1})
 	f.Add([]byte{21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40})
+	f.Add(append([]byte{25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 1, 2, 3, 4, 0, finishedLen + 16}, make([]byte, finishedLen+16)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p := newPipe(len(b)%2 == 0, record.Suites(), func([]byte) {})
+		p.withID = len(b)%3 != 0
 		for range 2 * maxEarly {
 			p.deliver(b)
 			p.watch(b)
