@@ -221,9 +221,24 @@ func (p *pipe) WriteTo(b []byte, _ net.Addr) (int, error) {
 	if p.swallowing {
 		return len(b), nil
 	}
-	p.watch(b)
-	p.send(b) // under the lock: after swallow has returned, nothing leaves
+	d := inClear(b)
+	p.watch(d)
+	p.send(d) // under the lock: after swallow has returned, nothing leaves
 	return len(b), nil
+}
+
+// inClear returns a datagram as it is to be sent. pion puts the peer's connection ID
+// into its alerts in clear, too, and the alert where it would be encrypted; but IDs are
+// for protected records only (RFC 9146 section 3), and the peer would not understand.
+func inClear(b []byte) []byte {
+	const alertLen = 2
+	h, ok := record.Peek(b)
+	if !ok || h.Type != record.WithID || h.Epoch != 0 || len(b) < record.HeaderLen+alertLen+1 {
+		return b
+	}
+	content := b[len(b)-alertLen-1 : len(b)-1]
+	d := append([]byte{b[len(b)-1]}, b[1:record.HeaderLen-2]...)
+	return append(append(d, 0, alertLen), content...)
 }
 
 // watch notes the highest sequence numbers of datagram b, and keeps b if it
