@@ -3,6 +3,7 @@ package handshake
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"campagnol/tunnel/record"
 
 	"github.com/pion/dtls/v3"
+	"github.com/pion/dtls/v3/pkg/protocol/alert"
 	"github.com/pion/dtls/v3/pkg/protocol/extension"
 	"github.com/pion/dtls/v3/pkg/protocol/handshake"
 )
@@ -412,5 +414,65 @@ func TestConnectionIDOffered(t *testing.T) {
 				t.Errorf("offered %x, want %x", offered, id)
 			}
 		})
+	}
+}
+
+// TestConnectionIDRefusal: who is refused in a handshake with IDs learns why.
+func TestConnectionIDRefusal(t *testing.T) {
+	refusal := errors.New("we do not know this one")
+	refuse := func([][]byte) error { return refusal }
+	for _, server := range []bool{false, true} {
+		t.Run(fmt.Sprintf("server=%v", server), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, other := Config{ConnectionID: clientID}, Config{ConnectionID: serverID}
+				if server {
+					other.Verify = refuse
+				} else {
+					client.Verify = refuse
+				}
+				l := newLink(t, client, other)
+				_, _, ours, theirs := l.run()
+				if server {
+					ours, theirs = theirs, ours
+				}
+				if !errors.Is(ours, refusal) {
+					t.Errorf("our error: %v, want the refusal", ours)
+				}
+				var a *AlertError
+				if !errors.As(theirs, &a) || a.Description != alert.BadCertificate {
+					t.Errorf("the peer's error: %v, want bad_certificate", theirs)
+				}
+				for _, d := range l.log {
+					if h, ok := record.Peek(d.data); ok && h.Epoch == 0 && h.Type == record.WithID {
+						t.Errorf("an ID in clear: %x", d.data)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestInClear(t *testing.T) {
+	unhex := func(s string) []byte {
+		b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for _, c := range []struct{ name, b, want string }{
+		{"an alert", "15fefd 0000 000000000007 0002 0228", ""},
+		{"an alert with an ID", "19fefd 0000 000000000007 01020304 0003 022a15", "15fefd 0000 000000000007 0002 022a"},
+		{"with one of a byte", "19fefd 0000 000000000007 09 0003 022a15", "15fefd 0000 000000000007 0002 022a"},
+		{"protected", "19fefd 0001 000000000007 01020304 0003 022a15", ""},
+		{"cut", "19fefd 0000 000000000007 0003 02", ""},
+		{"nothing", "", ""},
+	} {
+		if c.want == "" {
+			c.want = c.b
+		}
+		if got := inClear(unhex(c.b)); !bytes.Equal(got, unhex(c.want)) {
+			t.Errorf("%s: %x, want %s", c.name, got, c.want)
+		}
 	}
 }
