@@ -74,7 +74,7 @@ func FuzzDeliver(f *testing.F) {
 		p.withID = len(b)%3 != 0
 		for range 2 * maxEarly {
 			p.deliver(b)
-			p.watch(b)
+			p.watch(inClear(b))
 		}
 		if len(p.early) > maxEarly || len(p.finished) > maxFinished || len(p.in) > maxQueued {
 			t.Errorf("kept %d, %d, %d", len(p.early), len(p.finished), len(p.in))
