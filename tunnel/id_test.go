@@ -247,3 +247,20 @@ func TestSessionIDNoAllocs(t *testing.T) {
 		t.Errorf("%s packets received, want 1001", got)
 	}
 }
+
+// TestBlocksOf: what is counted for the limits of a key is no less than what its cipher
+// works on, for records of any size, with a connection ID and without.
+func TestBlocksOf(t *testing.T) {
+	const block, tag, plainAAD, idAAD = 16, 1, 13, 23 + record.IDLen
+	up := func(n int) uint64 { return uint64((n + block - 1) / block) }
+	for size := range 1500 {
+		plain := up(size) + up(plainAAD) + tag
+		withID := up(size+1) + up(idAAD) + tag
+		if got := blocksOf(uint64(size), 1, false); got < plain {
+			t.Errorf("a record of %d bytes: %d blocks, want at least %d", size, got, plain)
+		}
+		if got := blocksOf(uint64(size), 1, true); got < withID {
+			t.Errorf("a record of %d bytes with an ID: %d blocks, want at least %d", size, got, withID)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 
 	"campagnol/tunnel/record"
 
@@ -137,7 +138,7 @@ func (h *Handshake) prove(open, trial *record.Opener, finished [][]byte) (proven
 func (p *pipe) handOver() (finished, lastFlight [][]byte, nextSeq uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.finished, p.lastFlight, p.nextSeq
+	return slices.Clone(p.finished), p.lastFlight, p.nextSeq
 }
 
 // keys makes what seals and opens the session's records, with the connection IDs that
