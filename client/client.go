@@ -103,6 +103,7 @@ type event struct {
 	typ     record.ContentType // of a record content
 	drop    tunnel.Drop        // what to report about session
 	woken   bool               // session is used again after a pause
+	stray   bool               // a record of session's came from addr, which is no source of it
 	note    l2.Note            // about a frame, which is data if it waits for a tunnel
 }
 

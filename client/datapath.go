@@ -98,6 +98,7 @@ func (in *inbound) datagram(t *table, src *source, known bool, from netip.AddrPo
 		in.records(src, from, b)
 	case (kind == wire.KindDTLS || kind == wire.KindGate) && t.channel && from == t.server:
 		in.c.hand(in.c.channel, event{data: bytes.Clone(b)})
+	case kind == wire.KindDTLS && in.strays(from, b):
 	case kind == wire.KindDTLS:
 		in.c.drops.Add(tunnel.DropNoPeer)
 	case kind == wire.KindRendezvous:
@@ -126,6 +127,9 @@ func (in *inbound) message(t *table, from netip.AddrPort, b []byte) {
 // records handles a datagram of DTLS records.
 func (in *inbound) records(src *source, from netip.AddrPort, b []byte) {
 	if len(src.sessions) == 0 {
+		if in.strays(from, b) {
+			return
+		}
 		in.c.hand(in.c.records, event{addr: from, data: bytes.Clone(b)})
 		return
 	}
@@ -141,7 +145,11 @@ func (in *inbound) records(src *source, from netip.AddrPort, b []byte) {
 			in.c.hand(in.c.records, event{addr: from, data: bytes.Clone(b)})
 			return
 		}
-		in.record(src, from, h, rec)
+		if h.Type == record.WithID {
+			in.identified(src, from, h, rec)
+		} else {
+			in.record(src, from, h, rec)
+		}
 		b = rest
 	}
 }
@@ -187,7 +195,7 @@ func (in *inbound) received(s *tunnel.Session, h record.Header, payload []byte, 
 		}
 	case control && s.Frames() && in.fragment(s, payload):
 	case control:
-		in.c.hand(in.c.inner, event{addr: in.from, session: s, typ: h.Type, data: bytes.Clone(payload)})
+		in.c.hand(in.c.inner, event{addr: in.from, session: s, typ: in.tmp.Type(), data: bytes.Clone(payload)})
 	case s.Frames():
 		in.frame(s, payload)
 	case s.Filter().In(in.when, payload) != filter.Pass:

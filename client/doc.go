@@ -15,6 +15,10 @@
 // never wait for control: what they cannot place they post, as a bounded copy,
 // and what does not fit they count and drop.
 //
+// Whose a record is, the address tells that it comes from, or a connection ID in it (RFC
+// 9146), between two of ours. What comes with an ID from elsewhere is delivered, and
+// control is told from where.
+//
 // # Life of a peer
 //
 //	packet for it ─► NEW ──ANS──► PUNCHING ──PUNCH──► LINKED ──DTLS──► ESTABLISHED ─► CLOSED

@@ -91,7 +91,10 @@ func (c *Client) handshakeConfig(p *peer, server bool) handshake.Config {
 		},
 		Suites:    c.set.Suites,
 		Protocols: []string{c.protocol()},
-		Log:       c.log,
+
+		ConnectionID: c.newID(),
+
+		Log: c.log,
 	}
 }
 

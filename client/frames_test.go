@@ -211,8 +211,8 @@ func TestEthernetMSS(t *testing.T) {
 			out := mss(b)
 			b.says(synFrame(b, a, 1352))
 			in := mss(a)
-			if narrow { // 1200 less IP and UDP (28), record (37), frame, IP and TCP (54)
-				want = 1200 - 28 - 37 - 54
+			if narrow { // 1200 less IP and UDP (28), record with its ID (42), frame, IP and TCP (54)
+				want = 1200 - 28 - 42 - 54
 			}
 			if out != want || in != want {
 				t.Errorf("narrow %v: segments of %d to the peer and %d from it, want %d", narrow, out, in, want)

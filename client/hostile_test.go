@@ -179,7 +179,7 @@ func TestReplay(t *testing.T) {
 		alice.ping(bob, 5*time.Second)
 		var recorded [][]byte
 		v.net.Observe(func(p simnet.Packet, verdict simnet.Verdict) {
-			if verdict == simnet.Delivered && p.Kind == simnet.KindData && p.From == bob.conn {
+			if verdict == simnet.Delivered && isSealed(p) && p.From == bob.conn {
 				recorded = append(recorded, bytes.Clone(p.Data))
 			}
 		})

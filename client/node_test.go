@@ -74,8 +74,8 @@ func TestIdle(t *testing.T) {
 		var order []string
 		var ended time.Duration
 		v.net.Observe(func(p simnet.Packet, verdict simnet.Verdict) {
-			if verdict == simnet.Sent && p.From == alice.conn && (p.Kind == 13 || p.Kind == simnet.KindAlert) {
-				order = append(order, p.Kind.String())
+			if verdict == simnet.Sent && p.From == alice.conn && (p.Kind == 13 || isAlert(p)) {
+				order = append(order, wordFor(p))
 				ended = p.Time.Sub(start)
 			}
 		})
@@ -278,7 +278,7 @@ func TestGoodbye(t *testing.T) {
 		var order []string
 		v.net.Observe(func(p simnet.Packet, verdict simnet.Verdict) {
 			if verdict == simnet.Sent && p.From == alice.conn {
-				order = append(order, p.Kind.String())
+				order = append(order, wordFor(p))
 			}
 		})
 		alice.stop()

@@ -41,6 +41,8 @@ type peer struct {
 	claims []netip.Prefix // what id stands for
 	under  netip.Addr     // of addr, as claims knows it
 
+	strays int // reports that the session's records come from elsewhere
+
 	old      *tunnel.Session // replaced by session
 	oldAddr  netip.AddrPort
 	oldUntil time.Time

@@ -269,6 +269,9 @@ const rekeyMTU = 1200
 // clear: ChangeCipherSpec and Finished.
 func endsHandshake(b []byte) bool {
 	for len(b) > 0 {
+		if record.ContentType(b[0]) == record.WithID {
+			return true // how long the ID is, may be known to the peer only
+		}
 		h, _, rest, err := record.Split(b)
 		if err != nil {
 			return false
@@ -363,7 +366,7 @@ func (c *Client) withSession(tab *table, p *peer, s *tunnel.Session) *table {
 		src.sessions = append(src.sessions, known.sessions...)
 		src.handshaking = known.handshaking
 	}
-	return tab.withSource(p.addr, src)
+	return tab.withSource(p.addr, src).withID(s)
 }
 
 // useKeys makes s, which goes on for p's session, the one that is sent with. What
@@ -434,7 +437,7 @@ func (c *Client) stopRekey(p *peer) {
 		k.run = nil
 	}
 	if k.fresh != nil {
-		c.publish(c.withoutSession(c.table.Load(), k.fresh, p.addr))
+		c.publish(c.withoutSession(c.table.Load(), k.fresh, p.addr).withoutID(k.fresh))
 		k.fresh = nil
 	}
 	k.look = time.Time{}

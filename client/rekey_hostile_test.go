@@ -200,6 +200,8 @@ func TestEndsHandshake(t *testing.T) {
 		{"change behind a message", join(rec(22, 0, 40), rec(20, 0, 1)), true},
 		{"protected", rec(22, 1, 60), true},
 		{"cut", rec(22, 1, 60)[:20], false},
+		{"protected, with an ID of some length", rec(25, 1, 60)[:30], true},
+		{"such a one behind a message", join(rec(22, 0, 40), rec(25, 1, 9)), true},
 	} {
 		if got := endsHandshake(c.b); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)

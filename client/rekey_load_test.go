@@ -67,7 +67,7 @@ func TestRekeyLostEnd(t *testing.T) {
 						victim = alice.conn
 					}
 					// An end of a handshake, or a probe: short records of data.
-					small := p.Kind == simnet.KindData && len(p.Data) < 150
+					small := isSealed(p) && len(p.Data) < 150
 					if p.From != victim || !small || c.small != (len(p.Data) < 60) || dropped >= 5 {
 						return false
 					}
@@ -108,7 +108,7 @@ func TestRekeyUnheard(t *testing.T) {
 		dropped := 0
 		v.net.Drop(func(p simnet.Packet) bool {
 			h, _, _, err := record.Split(p.Data)
-			if p.From != alice.conn || p.Kind != simnet.KindData || err != nil || h.Seq > 250 {
+			if p.From != alice.conn || !isSealed(p) || err != nil || h.Seq > 250 {
 				return false
 			}
 			dropped++
@@ -138,7 +138,7 @@ func TestRekeyUnheard(t *testing.T) {
 
 // dropHandshakes loses all datagrams of handshakes inside sessions.
 func dropHandshakes(v *vpn) {
-	v.net.Drop(func(p simnet.Packet) bool { return p.Kind == simnet.KindData && len(p.Data) > 100 && !isNumbered(p) })
+	v.net.Drop(func(p simnet.Packet) bool { return isSealed(p) && len(p.Data) > 100 && !isNumbered(p) })
 }
 
 // TestRekeyFails: a handshake that does not succeed leaves the session as it was.

@@ -270,7 +270,7 @@ func TestRekeyIdle(t *testing.T) {
 		}
 		var closed time.Duration
 		v.net.Observe(func(p simnet.Packet, verdict simnet.Verdict) {
-			if verdict == simnet.Sent && p.From == alice.conn && p.Kind == simnet.KindAlert {
+			if verdict == simnet.Sent && p.From == alice.conn && isAlert(p) {
 				closed = p.Time.Sub(used)
 			}
 		})

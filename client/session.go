@@ -49,7 +49,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 		src.sessions = append(src.sessions, old.sessions...)
 		src.handshaking = old.handshaking
 	}
-	c.publish(c.endTry(c.withPort(tab.withSource(r.addr, src), p), p))
+	c.publish(c.endTry(c.withPort(tab.withSource(r.addr, src).withID(s), p), p))
 	c.plugged(now, p)
 	c.closeLosers(now)
 	for _, rec := range r.hs.Early() {
@@ -69,7 +69,7 @@ func (c *Client) replace(now time.Time, p *peer) {
 
 // retireOld forgets p's old session.
 func (c *Client) retireOld(p *peer) {
-	c.publish(c.withoutSession(c.table.Load(), p.old, p.oldAddr))
+	c.publish(c.withoutSession(c.table.Load(), p.old, p.oldAddr).withoutID(p.old))
 	if p.session == nil || !p.session.Continues(p.old) {
 		p.old.Filter().Close()
 	}
@@ -103,7 +103,7 @@ func (c *Client) dropSession(p *peer) {
 	c.stopRekey(p)
 	c.unplug(p)
 	tab := c.moveTo(c.claim(c.table.Load(), p, Identity{}), p, netip.Addr{})
-	c.publish(c.withoutSession(tab, p.session, p.addr))
+	c.publish(c.withoutSession(tab, p.session, p.addr).withoutID(p.session))
 	p.way = nil
 	p.session.Filter().Close()
 	p.session = nil
@@ -121,10 +121,15 @@ func (c *Client) receiveLate(now time.Time, p *peer, from netip.AddrPort, b []by
 			return
 		}
 		b = rest
+		s := p.session
 		if h.Epoch == 0 {
+			if s.RepeatsFlight(h) {
+				for _, flight := range s.LastFlight(now) {
+					c.sendRecord(now, from, flight)
+				}
+			}
 			continue
 		}
-		s := p.session
 		payload, control, d := s.Receive(c.clock.Stamp(now), h, rec, &c.tmp)
 		switch {
 		case d != tunnel.Kept:
@@ -143,7 +148,7 @@ func (c *Client) receiveLate(now time.Time, p *peer, from netip.AddrPort, b []by
 				c.drops.Add(tunnel.DropDevice)
 			}
 		default:
-			c.handleInner(now, event{addr: from, session: s, typ: h.Type, data: payload})
+			c.handleInner(now, event{addr: from, session: s, typ: c.tmp.Type(), data: payload})
 		}
 	}
 }
@@ -164,6 +169,9 @@ func (c *Client) handleInner(now time.Time, e event) {
 		return
 	case e.woken:
 		c.wake(now, p)
+		return
+	case e.stray:
+		c.strayed(now, p, e.session, e.addr)
 		return
 	}
 	addr := p.addr

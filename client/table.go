@@ -7,6 +7,7 @@ import (
 	"campagnol/punch"
 	"campagnol/tunnel"
 	"campagnol/tunnel/packet"
+	"campagnol/tunnel/record"
 
 	"github.com/gaissmai/bart"
 )
@@ -14,10 +15,11 @@ import (
 // A table is the data path's view of the peers. It is immutable; control
 // publishes a changed copy.
 type table struct {
-	routes   cow[netip.Addr, *route]      // by VPN address: all that the peers have
-	networks *bart.Table[*network]        // behind the peers; nil: none
-	sources  cow[netip.AddrPort, *source] // by UDP address
-	punching cow[netip.Addr, struct{}]    // VPN addresses whose punches control waits for
+	routes   cow[netip.Addr, *route]         // by VPN address: all that the peers have
+	networks *bart.Table[*network]           // behind the peers; nil: none
+	sources  cow[netip.AddrPort, *source]    // by UDP address
+	ids      cow[record.ID, *tunnel.Session] // by the connection ID in what they receive
+	punching cow[netip.Addr, struct{}]       // VPN addresses whose punches control waits for
 
 	frames *fabric // nil: packets are carried
 

@@ -26,8 +26,9 @@ func (m Mode) String() string {
 }
 
 // tapMTU is the default MTU of a virtual interface that carries frames, in bytes. With
-// the header of a frame and two VLAN tags (22 bytes), the record around it (at most 37)
-// and IPv6 and UDP below (48) it fits 1500.
+// the header of a frame and a VLAN tag (18 bytes), the record around it (at most 42) and
+// IPv6 and UDP below (48) it fits 1500. Over IPv4, which takes 20 bytes less, there is
+// room for two tags and PPPoE.
 const tapMTU = 1392
 
 // Ethernet is what a client's file says about the switch that it is a part of. It

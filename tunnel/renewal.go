@@ -105,8 +105,8 @@ func (s *Session) Worn() float64 {
 	l := s.suite.Limits()
 	sealed, opened := s.seal.Sealed(), s.open.Opened()
 	blocks := max(
-		blocksOf(s.stats.BytesOut.Load()-s.before.bytesOut, sealed),
-		blocksOf(s.stats.BytesIn.Load()-s.before.bytesIn, opened))
+		blocksOf(s.stats.BytesOut.Load()-s.before.bytesOut, sealed, s.seal.Overhead() > s.suite.Overhead()),
+		blocksOf(s.stats.BytesIn.Load()-s.before.bytesIn, opened, s.id != nil))
 	return max(
 		float64(max(sealed, opened))/float64(l.Records),
 		float64(blocks)/float64(l.Blocks),
@@ -115,5 +115,11 @@ func (s *Session) Worn() float64 {
 
 // blocksOf returns how many blocks of the cipher so many records with so many
 // bytes take at most. A record's last block may be short, and one more each goes
-// into its tag and into its header.
-func blocksOf(bytes, records uint64) uint64 { return bytes/16 + 3*records }
+// into its tag and into its header; with a connection ID, that takes two.
+func blocksOf(bytes, records uint64, withID bool) uint64 {
+	each := uint64(3)
+	if withID {
+		each++
+	}
+	return bytes/16 + each*records
+}

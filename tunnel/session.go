@@ -27,12 +27,14 @@ type Session struct {
 	frames   bool // they carry Ethernet frames
 	seal     *record.Sealer
 	open     *record.Opener
+	id       *record.ID // in the peer's records; nil: in none
 	before   inheritance
 
 	stats         *Stats        // of all sessions of the tunnel
 	heard         atomic.Int64  // Stamp of the last authentic record
 	lastIn        atomic.Int64  // Stamp of the last packet from the peer
 	lastOut       atomic.Int64  // Stamp of the last packet for the peer
+	strayed       atomic.Int64  // Stamp of the last report that the peer sends from elsewhere
 	strange       atomic.Uint32 // bit set of the Drops that were reported
 	peerECN       atomic.Bool   // the peer reads the ECN field
 	peerFragments atomic.Bool   // the peer puts frames together again
@@ -87,6 +89,7 @@ func NewSession(now time.Time, peer netip.Addr, r *handshake.Result) *Session {
 		frames:   r.Protocol == FrameProtocolName,
 		seal:     r.Seal,
 		open:     r.Open,
+		id:       r.ConnectionID,
 		before:   inheritance{since: now},
 		stats:    new(Stats),
 		opened:   now,
@@ -161,7 +164,8 @@ func (s *Session) Seal(now Stamp, dst, pkt []byte, tmp *record.Scratch) ([]byte,
 }
 
 // Receive opens rec, one whole record with header h, in place. It yields either
-// an IP packet, which is the peer's own, or, with control, something for Handle.
+// an IP packet, which is the peer's own, or, with control, something for Handle, of
+// type tmp.Type().
 //
 // After DropAuth the content of rec is undefined; after DropEpoch, DropShort and
 // DropReplay it is as it was.
@@ -171,7 +175,7 @@ func (s *Session) Receive(now Stamp, h record.Header, rec []byte, tmp *record.Sc
 		return nil, false, dropOf(err)
 	}
 	stamp(&s.heard, now)
-	if h.Type != record.ApplicationData || s.isSignal(payload) {
+	if tmp.Type() != record.ApplicationData || s.isSignal(payload) {
 		return payload, true, Kept
 	}
 	stamp(&s.lastIn, now)
@@ -237,6 +241,8 @@ func dropOf(err error) Drop {
 		return DropShort
 	case errors.Is(err, record.ErrEpoch), errors.Is(err, record.ErrVersion):
 		return DropEpoch
+	case errors.Is(err, record.ErrNoType):
+		return DropInvalid
 	}
 	return DropAuth
 }

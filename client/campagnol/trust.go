@@ -98,7 +98,7 @@ func loadTrust(ctx context.Context, cfg *conf.Client, now time.Time, log *slog.L
 		return nil, err
 	}
 	// With all suites: what cipher_list leaves may suit peers' keys only.
-	err = handshake.Rehearse(ctx, handshake.Config{Certificate: id.TLS(), Log: log})
+	err = handshake.Rehearse(ctx, handshake.Config{Certificate: id.TLS(), ConnectionID: new(record.ID), Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("%s: no tunnel can be opened with this certificate and key: %w", cfg.Certificate, err)
 	}

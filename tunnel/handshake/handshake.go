@@ -23,6 +23,12 @@
 // them repeats its own, and must be answered byte for byte, since the same
 // ciphertext reuses no nonce (see [Result.LastFlight]).
 //
+// With connection IDs (RFC 9146) the type of a protected record does not show. What is
+// as long as a Finished is shown to pion, and whatever came is among the early records,
+// but for the Finished itself. pion numbers the Finished 0 each time that it sends it:
+// a repeated one is the same record, which the Opener takes for a replay, so that it is
+// the ChangeCipherSpec before it that asks a server for its last flight.
+//
 // A peer with which no handshake is possible, as the original as released, is
 // recognised by its first datagrams, and the error says so (see [LegacyError]).
 package handshake
@@ -83,8 +89,13 @@ type Config struct {
 	Suites    []record.Suite // offered or accepted, best first; nil: record.Suites()
 	Protocols []string       // ALPN (RFC 7301), best first; nil: none
 	MTU       int            // of a datagram, in bytes; 0: 1200
-	Timeout   time.Duration  // 0: 15 s
-	Log       *slog.Logger   // nil: none
+
+	// ConnectionID is what the peer shall put into its records, if it can (RFC 9146).
+	// It must be unique among the caller's sessions. nil: nothing, nor do we into ours.
+	ConnectionID *record.ID
+
+	Timeout time.Duration // 0: 15 s
+	Log     *slog.Logger  // nil: none
 }
 
 // A Result is what a handshake leaves.
@@ -94,6 +105,9 @@ type Result struct {
 	Open         *record.Opener
 	Certificates [][]byte // the peer's chain, in DER, leaf first
 	Protocol     string   // agreed by ALPN; "": none
+
+	// ConnectionID is in all records of the peer's; nil: in none.
+	ConnectionID *record.ID
 
 	// LastFlight are the datagrams that the peer may still miss. It is empty
 	// for a client. They are to be sent again, unchanged, when the peer repeats
@@ -145,6 +159,7 @@ func New(cfg Config, send func(datagram []byte)) (*Handshake, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	h := &Handshake{cfg: cfg, pipe: newPipe(cfg.Server, cfg.Suites, send)}
+	h.pipe.withID = cfg.ConnectionID != nil
 	conn, err := h.newConn()
 	if err != nil {
 		return nil, fmt.Errorf("handshake: %w", err)
@@ -174,6 +189,9 @@ func (h *Handshake) newConn() (*dtls.Conn, error) {
 	}
 	if len(h.cfg.Protocols) > 0 {
 		options = append(options, dtls.WithSupportedProtocols(h.cfg.Protocols...))
+	}
+	if id := h.cfg.ConnectionID; id != nil {
+		options = append(options, dtls.WithConnectionIDGenerator(func() []byte { return id[:] }))
 	}
 	if h.cfg.Server {
 		server := []dtls.ServerOption{

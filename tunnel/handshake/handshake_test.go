@@ -422,7 +422,7 @@ func TestExportedState(t *testing.T) {
 		MasterSecret:  bytes.Repeat([]byte{3}, 48), SequenceNumber: 1,
 		PeerCertificates: [][]byte{{1}}, IsClient: true,
 	}
-	if err := good.check(false); err != nil {
+	if err := good.check(false, nil); err != nil {
 		t.Fatalf("a good state: %v", err)
 	}
 	for name, spoil := range map[string]func(s *exportedState){
@@ -434,10 +434,13 @@ func TestExportedState(t *testing.T) {
 		"SequenceNumber":   func(s *exportedState) { s.SequenceNumber = 0 },
 		"PeerCertificates": func(s *exportedState) { s.PeerCertificates = nil },
 		"IsClient":         func(s *exportedState) { s.IsClient = false },
+
+		"LocalConnectionID":  func(s *exportedState) { s.LocalConnectionID = []byte{1} },
+		"RemoteConnectionID": func(s *exportedState) { s.RemoteConnectionID = []byte{1} },
 	} {
 		s := good
 		spoil(&s)
-		if err := s.check(false); err == nil {
+		if err := s.check(false, nil); err == nil {
 			t.Errorf("%s missing: not noticed", name)
 		}
 	}

@@ -3,6 +3,7 @@ package handshake
 import (
 	"bytes"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,10 @@ const (
 	maxRecordLen = 4 << 10 // of a kept record, in bytes; a VPN packet is smaller
 )
 
+// finishedLen is the length of a Finished with its type (RFC 5246 section 7.4.9, RFC
+// 6347 section 4.2.2), as it is sealed in a record with a connection ID, in bytes.
+const finishedLen = 12 + 12 + 1
+
 // A pipe is the net.PacketConn that pion speaks through. It stands between pion
 // and the network: it shows pion only the records of a handshake, keeps those
 // that come early, and watches which sequence numbers leave.
@@ -29,6 +34,7 @@ type pipe struct {
 	doubted chan struct{} // closed when the peer seems to refuse the handshake, or not to be able to do it
 	closed  chan struct{}
 	expired *deadline.Deadline // of reads
+	withID  bool               // records with a connection ID may come
 
 	mu         sync.Mutex
 	swallowing bool
@@ -36,8 +42,8 @@ type pipe struct {
 	doubt      error // why doubted is closed: a *LegacyError or an *AlertError
 	refused    bool  // doubt is about a hello that pion has not seen
 	peer       diagnosis
-	early      [][]byte // whole records of epoch 1 that are not handshake records
-	finished   [][]byte // copies of epoch-1 handshake records from the peer
+	early      [][]byte // whole records of epoch 1 that are not handshake records, or may be others
+	finished   [][]byte // copies of epoch-1 handshake records from the peer, the newest
 	lastFlight [][]byte // datagrams since our last ChangeCipherSpec
 	nextSeq    uint64   // one more than the highest epoch-1 number that left
 	nextClear  uint64   // the same of epoch 0
@@ -89,8 +95,8 @@ func (p *pipe) sort(h record.Header, rec []byte) (forPion bool) {
 	case h.Epoch == 0 && h.Type == record.Alert:
 		p.noteAlert(h, rec[record.HeaderLen:])
 	case h.Epoch == 1 && h.Type == record.Handshake:
-		if len(p.finished) < maxFinished && len(rec) <= maxRecordLen {
-			p.finished = append(p.finished, bytes.Clone(rec))
+		if len(rec) <= maxRecordLen {
+			p.keepFinished(rec)
 		}
 		if p.swallowing { // after the take-over: a repeated flight, for the session
 			p.keepEarly(rec)
@@ -99,8 +105,32 @@ func (p *pipe) sort(h record.Header, rec []byte) (forPion bool) {
 		return true
 	case h.Epoch == 1 && (h.Type == record.ApplicationData || h.Type == record.Alert):
 		p.keepEarly(rec)
+	case h.Epoch == 1 && h.Type == record.WithID && p.withID:
+		p.keepEarly(rec)
+		if p.swallowing || !p.mayFinish(h) {
+			return false
+		}
+		p.keepFinished(rec)
+		return true
 	}
 	return false
+}
+
+// mayFinish reports whether a record with a connection ID has the length of a Finished.
+// If it is something else all the same, pion drops it.
+func (p *pipe) mayFinish(h record.Header) bool {
+	return slices.ContainsFunc(p.peer.suites, func(s record.Suite) bool {
+		return h.Length == finishedLen+s.Overhead()-record.HeaderLen
+	})
+}
+
+// keepFinished keeps a copy of what may be the peer's Finished. The newest are kept,
+// since the handshake ends with the true one, and anybody can send others before.
+func (p *pipe) keepFinished(rec []byte) {
+	if len(p.finished) == maxFinished {
+		p.finished = slices.Delete(p.finished, 0, 1)
+	}
+	p.finished = append(p.finished, bytes.Clone(rec))
 }
 
 func (p *pipe) keepEarly(rec []byte) {
@@ -163,6 +193,11 @@ func (p *pipe) refuse() {
 	}
 }
 
+// forgetEarly makes a copy of a record no early one. p.mu is held.
+func (p *pipe) forgetEarly(rec []byte) {
+	p.early = slices.DeleteFunc(p.early, func(b []byte) bool { return bytes.Equal(b, rec) })
+}
+
 func (p *pipe) takeEarly() [][]byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -186,9 +221,24 @@ func (p *pipe) WriteTo(b []byte, _ net.Addr) (int, error) {
 	if p.swallowing {
 		return len(b), nil
 	}
-	p.watch(b)
-	p.send(b) // under the lock: after swallow has returned, nothing leaves
+	d := inClear(b)
+	p.watch(d)
+	p.send(d) // under the lock: after swallow has returned, nothing leaves
 	return len(b), nil
+}
+
+// inClear returns a datagram as it is to be sent. pion puts the peer's connection ID
+// into its alerts in clear, too, and the alert where it would be encrypted; but IDs are
+// for protected records only (RFC 9146 section 3), and the peer would not understand.
+func inClear(b []byte) []byte {
+	const alertLen = 2
+	h, ok := record.Peek(b)
+	if !ok || h.Type != record.WithID || h.Epoch != 0 || len(b) < record.HeaderLen+alertLen+1 {
+		return b
+	}
+	content := b[len(b)-alertLen-1 : len(b)-1]
+	d := append([]byte{b[len(b)-1]}, b[1:record.HeaderLen-2]...)
+	return append(append(d, 0, alertLen), content...)
 }
 
 // watch notes the highest sequence numbers of datagram b, and keeps b if it
@@ -196,8 +246,8 @@ func (p *pipe) WriteTo(b []byte, _ net.Addr) (int, error) {
 func (p *pipe) watch(b []byte) {
 	last := len(p.lastFlight) > 0
 	for rest := b; len(rest) > 0; {
-		h, _, r, err := record.Split(rest)
-		if err != nil {
+		h, ok := record.Peek(rest)
+		if !ok {
 			break
 		}
 		if h.Epoch == 0 {
@@ -210,6 +260,13 @@ func (p *pipe) watch(b []byte) {
 			p.nextSeq = max(p.nextSeq, h.Seq+1)
 		case h.Type == record.Handshake: // a flight before the last, repeated
 			p.lastFlight, last = nil, false
+		}
+		if h.Type == record.WithID {
+			break // how long its ID is, the peer knows; pion puts nothing behind a Finished
+		}
+		_, _, r, err := record.Split(rest)
+		if err != nil {
+			break
 		}
 		rest = r
 	}

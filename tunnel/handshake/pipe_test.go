@@ -68,11 +68,13 @@ func FuzzDeliver(f *testing.F) {
 	f.Add([]byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 1})
 	f.Add([]byte{23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 1, 1})
 	f.Add([]byte{21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40})
+	f.Add(append([]byte{25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 1, 2, 3, 4, 0, finishedLen + 16}, make([]byte, finishedLen+16)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p := newPipe(len(b)%2 == 0, record.Suites(), func([]byte) {})
+		p.withID = len(b)%3 != 0
 		for range 2 * maxEarly {
 			p.deliver(b)
-			p.watch(b)
+			p.watch(inClear(b))
 		}
 		if len(p.early) > maxEarly || len(p.finished) > maxFinished || len(p.in) > maxQueued {
 			t.Errorf("kept %d, %d, %d", len(p.early), len(p.finished), len(p.in))

@@ -23,10 +23,10 @@ const rehearsalTimeout = 10 * time.Second
 // milliseconds longer than the next, since everything in it runs for the first
 // time. After a rehearsal the first peer need not wait for that.
 //
-// Of cfg only Certificate, Suites, Protocols and Log count.
+// Of cfg only Certificate, Suites, Protocols, ConnectionID and Log count.
 func Rehearse(ctx context.Context, cfg Config) error {
 	cfg = Config{
-		Certificate: cfg.Certificate, Suites: cfg.Suites, Protocols: cfg.Protocols, Log: cfg.Log,
+		Certificate: cfg.Certificate, Suites: cfg.Suites, Protocols: cfg.Protocols, ConnectionID: cfg.ConnectionID, Log: cfg.Log,
 		Timeout: rehearsalTimeout,
 		Verify:  isChain(cfg.Certificate.Certificate),
 	}

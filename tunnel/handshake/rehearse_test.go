@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
+	"fmt"
 	"testing"
 	"testing/synctest"
 
@@ -14,12 +15,14 @@ import (
 
 func TestRehearse(t *testing.T) {
 	for _, kind := range []string{"ECDSA", "RSA"} {
-		t.Run(kind, func(t *testing.T) {
-			cfg := Config{Certificate: identity(t, kind), Protocols: []string{"campagnol/1"}}
-			if err := Rehearse(t.Context(), cfg); err != nil {
-				t.Error(err)
-			}
-		})
+		for _, id := range []*record.ID{nil, new(record.ID), clientID} {
+			t.Run(fmt.Sprintf("%s/%x", kind, id), func(t *testing.T) {
+				cfg := Config{Certificate: identity(t, kind), Protocols: []string{"campagnol/1"}, ConnectionID: id}
+				if err := Rehearse(t.Context(), cfg); err != nil {
+					t.Error(err)
+				}
+			})
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 
 	"campagnol/tunnel/record"
 
@@ -28,10 +29,13 @@ type exportedState struct {
 	IsClient         bool
 
 	NegotiatedProtocol string
+
+	LocalConnectionID  []byte // that we have chosen; empty: the peer sends none
+	RemoteConnectionID []byte // that we send; empty: none
 }
 
 // check reports what would make the state unusable.
-func (s *exportedState) check(server bool) error {
+func (s *exportedState) check(server bool, id *record.ID) error {
 	switch {
 	case s.LocalEpoch != 1 || s.RemoteEpoch != 1:
 		return fmt.Errorf("epochs %d and %d, not 1", s.LocalEpoch, s.RemoteEpoch)
@@ -45,6 +49,10 @@ func (s *exportedState) check(server bool) error {
 		return errors.New("the other role")
 	case s.SequenceNumber == 0: // the Finished had number 0 at least
 		return errors.New("no sequence number")
+	case len(s.LocalConnectionID) > 0 && (id == nil || !bytes.Equal(s.LocalConnectionID, id[:])):
+		return errors.New("a connection ID that is not ours")
+	case len(s.RemoteConnectionID) > 0 && id == nil:
+		return errors.New("a connection ID of the peer's, of which we have not heard")
 	}
 	return nil
 }
@@ -65,7 +73,7 @@ func (h *Handshake) takeOver() (*Result, error) {
 	if err := gob.NewDecoder(bytes.NewReader(blob)).Decode(&s); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTakeOver, err)
 	}
-	if err := s.check(h.cfg.Server); err != nil {
+	if err := s.check(h.cfg.Server, h.cfg.ConnectionID); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTakeOver, err)
 	}
 	return h.result(&s)
@@ -85,32 +93,68 @@ func (h *Handshake) result(s *exportedState) (*Result, error) {
 	if h.cfg.Server {
 		r.LastFlight = lastFlight
 	}
+	if len(s.LocalConnectionID) > 0 {
+		r.ConnectionID = h.cfg.ConnectionID
+	}
 	var err error
-	if r.Seal, r.Open, err = keys(s, r.Suite); err != nil {
+	if r.Seal, r.Open, err = h.keys(s, r.Suite); err != nil {
 		return nil, err
 	}
-	var tmp record.Scratch
-	proven := false
-	for _, rec := range finished {
-		hd, rec, _, err := record.Split(rec)
-		if err != nil {
-			continue
-		}
-		if _, err := r.Open.Open(hd, rec, &tmp); err == nil {
-			proven = true
-		}
+	// Another Opener with the same keys, for records that need not be a Finished: the
+	// session is to find those as new.
+	_, trial, err := h.keys(s, r.Suite)
+	if err != nil {
+		return nil, err
 	}
-	if !proven {
+	if !h.prove(r.Open, trial, finished) {
 		return nil, ErrTakeOver
 	}
 	return r, nil
+}
+
+// prove reports whether a Finished is among some records: copies of what was shown to
+// pion as such. Those that are one are opened for the session, too.
+func (h *Handshake) prove(open, trial *record.Opener, finished [][]byte) (proven bool) {
+	var tmp record.Scratch
+	for _, b := range finished {
+		hd, rec, _, err := record.Split(bytes.Clone(b))
+		if err != nil {
+			continue
+		}
+		if _, err := trial.Open(hd, rec, &tmp); err != nil || tmp.Type() != record.Handshake {
+			continue
+		}
+		proven = true
+		hd, rec, _, _ = record.Split(bytes.Clone(b))
+		open.Open(hd, rec, &tmp)
+		h.pipe.mu.Lock()
+		h.pipe.forgetEarly(b)
+		h.pipe.mu.Unlock()
+	}
+	return proven
 }
 
 // handOver returns what the pipe kept for the take-over.
 func (p *pipe) handOver() (finished, lastFlight [][]byte, nextSeq uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.finished, p.lastFlight, p.nextSeq
+	return slices.Clone(p.finished), p.lastFlight, p.nextSeq
+}
+
+// keys makes what seals and opens the session's records, with the connection IDs that
+// were agreed.
+func (h *Handshake) keys(s *exportedState, suite record.Suite) (*record.Sealer, *record.Opener, error) {
+	seal, open, err := keys(s, suite)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := seal.Identify(s.RemoteConnectionID); err != nil {
+		return nil, nil, fmt.Errorf("handshake: %w", err)
+	}
+	if len(s.LocalConnectionID) > 0 {
+		open.Expect(*h.cfg.ConnectionID)
+	}
+	return seal, open, nil
 }
 
 // keys derives both directions' keys (RFC 5246 section 6.3).

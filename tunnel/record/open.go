@@ -10,6 +10,8 @@ import (
 type Opener struct {
 	protection
 	failed atomic.Uint64 // records that did not authenticate
+	id     ID            // which records have to carry
+	withID bool          // they have to carry one
 
 	mu     sync.Mutex // guards window; never held over the cipher's work
 	window Window
@@ -37,20 +39,23 @@ func (o *Opener) Opened() uint64 {
 func (o *Opener) Failed() uint64 { return o.failed.Load() }
 
 // Open checks and decrypts rec, one whole record with header h as [Split]
-// returns them, in place. The payload it returns is a part of rec. After an
-// error the content of rec is undefined, except after ErrVersion, ErrEpoch,
-// ErrShort and ErrReplay, which leave it alone.
+// returns them, in place. The payload it returns is a part of rec, and its type is
+// tmp.Type(). After an error the content of rec is undefined, except after
+// ErrVersion, ErrEpoch, ErrID, ErrShort and ErrReplay, which leave it alone.
 //
 // Whether a record is new is checked before the cipher's work and noted after
 // it, so that only authentic records move the window (RFC 6347 section
 // 4.1.2.6).
 func (o *Opener) Open(h Header, rec []byte, tmp *Scratch) (payload []byte, err error) {
+	head := h.Len()
 	switch {
 	case h.Epoch != o.epoch:
 		return nil, ErrEpoch
 	case h.Version != Version12:
 		return nil, ErrVersion
-	case h.Length < o.explicit+tagLen || len(rec) < HeaderLen+h.Length:
+	case (h.Type == WithID) != o.withID || h.ID != o.id:
+		return nil, ErrID
+	case h.Length < o.explicit+tagLen || len(rec) < head+h.Length:
 		return nil, ErrShort
 	}
 	o.mu.Lock()
@@ -62,12 +67,17 @@ func (o *Opener) Open(h Header, rec []byte, tmp *Scratch) (payload []byte, err e
 
 	plain := h
 	plain.Length -= o.explicit + tagLen
-	o.fill(tmp, plain)
+	aad := tmp.aad[:plainAAD]
+	if o.withID {
+		aad = o.fillID(tmp, plain, o.id[:])
+	} else {
+		o.fill(tmp, plain)
+	}
 	// GCM's nonce is the record's own explicit part, which need not be the
 	// sequence number (RFC 5288 section 3).
-	copy(tmp.nonce[len(tmp.nonce)-o.explicit:], rec[HeaderLen:HeaderLen+o.explicit])
-	sealed := rec[HeaderLen+o.explicit : HeaderLen+h.Length]
-	payload, err = o.aead.Open(sealed[:0], tmp.nonce[:], sealed, tmp.aad[:])
+	copy(tmp.nonce[len(tmp.nonce)-o.explicit:], rec[head:head+o.explicit])
+	sealed := rec[head+o.explicit : head+h.Length]
+	payload, err = o.aead.Open(sealed[:0], tmp.nonce[:], sealed, aad)
 	if err != nil {
 		o.failed.Add(1)
 		return nil, ErrAuth
@@ -78,6 +88,10 @@ func (o *Opener) Open(h Header, rec []byte, tmp *Scratch) (payload []byte, err e
 	o.mu.Unlock()
 	if !fresh {
 		return nil, ErrReplay // lost a race with its own duplicate
+	}
+	tmp.typ = h.Type
+	if o.withID {
+		return tmp.unwrap(payload)
 	}
 	return payload, nil
 }

@@ -6,6 +6,9 @@
 // every protected record of that epoch, whatever its type, is made by its one
 // [Sealer] and draws its sequence number from the Sealer's one counter. Since
 // the nonce is made of that number, no nonce is ever used twice.
+//
+// Records may carry a connection ID (RFC 9146), by which their receiver knows whose
+// they are, whatever address they come from. See [ID].
 package record
 
 import (
@@ -13,7 +16,7 @@ import (
 	"errors"
 )
 
-// HeaderLen is the length of a record header, in bytes.
+// HeaderLen is the length of a record header without connection ID, in bytes.
 const HeaderLen = 13
 
 // MaxPayload is the largest payload of a record, in bytes (RFC 6347 section
@@ -32,6 +35,7 @@ const (
 	Alert            ContentType = 21
 	Handshake        ContentType = 22
 	ApplicationData  ContentType = 23
+	WithID           ContentType = 25 // tls12_cid: the type of the content is encrypted (RFC 9146 section 4)
 )
 
 // Versions on the wire: the ones' complement of TLS's.
@@ -50,6 +54,8 @@ var (
 	ErrAuth    = errors.New("record: authentication failed")
 	ErrSpent   = errors.New("record: sequence numbers of the epoch are used up")
 	ErrTooLong = errors.New("record: payload longer than 2^14 bytes")
+	ErrID      = errors.New("record: connection ID missing, or another one")
+	ErrNoType  = errors.New("record: nothing but padding")
 )
 
 // A Header is a record header.
@@ -58,24 +64,52 @@ type Header struct {
 	Version uint16
 	Epoch   uint16
 	Seq     uint64 // 48 bits
+	ID      ID     // of ours, if Type is WithID
 	Length  int    // of what follows the header, in bytes
 }
 
-// ParseHeader reads the header of the record at the start of b, and returns
-// ErrShort if b does not hold the whole record.
-func ParseHeader(b []byte) (Header, error) {
+// Len returns the length of the header itself, in bytes.
+func (h *Header) Len() int {
+	if h.Type == WithID {
+		return HeaderLen + IDLen
+	}
+	return HeaderLen
+}
+
+// Peek reads those fields of the header at the start of b that stand at the same
+// place in every record: all but ID and Length. It is for records whose connection ID
+// is not ours, the length of which does not show. It returns false if b is shorter
+// than any header.
+func Peek(b []byte) (Header, bool) {
 	if len(b) < HeaderLen {
-		return Header{}, ErrShort
+		return Header{}, false
 	}
 	seq := binary.BigEndian.Uint64(b[3:])
-	h := Header{
+	return Header{
 		Type:    ContentType(b[0]),
 		Version: binary.BigEndian.Uint16(b[1:]),
 		Epoch:   uint16(seq >> 48),
 		Seq:     seq & maxSeq,
-		Length:  int(binary.BigEndian.Uint16(b[11:])),
+	}, true
+}
+
+// ParseHeader reads the header of the record at the start of b, and returns
+// ErrShort if b does not hold the whole record. A connection ID is taken to be one of
+// ours, of [IDLen] bytes.
+func ParseHeader(b []byte) (Header, error) {
+	h, ok := Peek(b)
+	if !ok {
+		return Header{}, ErrShort
 	}
-	if HeaderLen+h.Length > len(b) {
+	n := HeaderLen
+	if h.Type == WithID {
+		if n += IDLen; len(b) < n {
+			return Header{}, ErrShort
+		}
+		h.ID = ID(b[idAt:])
+	}
+	h.Length = int(binary.BigEndian.Uint16(b[n-2:]))
+	if n+h.Length > len(b) {
 		return Header{}, ErrShort
 	}
 	return h, nil
@@ -89,7 +123,7 @@ func Split(b []byte) (h Header, rec, rest []byte, err error) {
 	if err != nil {
 		return h, nil, nil, err
 	}
-	n := HeaderLen + h.Length
+	n := h.Len() + h.Length
 	return h, b[:n:n], b[n:], nil
 }
 
@@ -97,7 +131,7 @@ func Split(b []byte) (h Header, rec, rest []byte, err error) {
 // nonce and the additional data.
 func (h Header) epochSeq() uint64 { return uint64(h.Epoch)<<48 | h.Seq }
 
-// put writes h to the first HeaderLen bytes of b.
+// put writes h, which has no ID, to the first HeaderLen bytes of b.
 func (h Header) put(b []byte) {
 	_ = b[HeaderLen-1]
 	b[0] = byte(h.Type)

@@ -10,6 +10,7 @@ import (
 type Sealer struct {
 	protection
 	next atomic.Uint64 // sequence number
+	id   []byte        // the peer's; empty: none
 }
 
 // NewSealer returns a Sealer that numbers its records from first on. The key
@@ -25,7 +26,13 @@ func NewSealer(s Suite, key, iv []byte, epoch uint16, first uint64) (*Sealer, er
 }
 
 // Overhead returns by how many bytes a record is longer than its payload.
-func (s *Sealer) Overhead() int { return HeaderLen + s.explicit + tagLen }
+func (s *Sealer) Overhead() int {
+	n := HeaderLen + s.explicit + tagLen
+	if len(s.id) > 0 {
+		n += len(s.id) + typeLen
+	}
+	return n
+}
 
 // Sealed returns how many records could have been sealed so far: the next
 // sequence number.
@@ -46,7 +53,8 @@ func (s *Sealer) reserve(n uint64) (first uint64, ok bool) {
 // Seal appends to dst a record of the given type and payload, and returns the
 // extended slice. The free space of dst may be the payload's own place only if
 // the payload starts exactly where it will stand in the record (the cipher
-// works in place then); else they must not overlap.
+// works in place then); else they must not overlap. With a connection ID the byte
+// behind the payload, too, is written to in dst.
 //
 // It fails with ErrSpent at the end of the sequence numbers and ErrTooLong for
 // a payload over MaxPayload; dst is then returned as it was.
@@ -59,6 +67,9 @@ func (s *Sealer) Seal(dst, payload []byte, typ ContentType, tmp *Scratch) ([]byt
 		return dst, ErrSpent
 	}
 	h := Header{Type: typ, Version: Version12, Epoch: s.epoch, Seq: seq, Length: len(payload)}
+	if len(s.id) > 0 {
+		return s.sealID(dst, payload, h, tmp), nil
+	}
 	s.fill(tmp, h)
 
 	n := len(dst)
@@ -70,21 +81,25 @@ func (s *Sealer) Seal(dst, payload []byte, typ ContentType, tmp *Scratch) ([]byt
 	h.Length += s.explicit + tagLen
 	h.put(dst[n:])
 	copy(dst[n+HeaderLen:], tmp.nonce[len(tmp.nonce)-s.explicit:])
-	return s.aead.Seal(dst, tmp.nonce[:], payload, tmp.aad[:]), nil
+	return s.aead.Seal(dst, tmp.nonce[:], payload, tmp.aad[:plainAAD]), nil
 }
 
 // fill sets the nonce and the additional data of a record with header h, whose
 // Length is that of the plaintext.
 func (p *protection) fill(tmp *Scratch, h Header) {
+	p.number(tmp, h)
+	binary.BigEndian.PutUint64(tmp.aad[0:], h.epochSeq())
+	tmp.aad[8] = byte(h.Type)
+	binary.BigEndian.PutUint16(tmp.aad[9:], h.Version)
+	binary.BigEndian.PutUint16(tmp.aad[11:], uint16(h.Length))
+}
+
+// number sets the nonce.
+func (p *protection) number(tmp *Scratch, h Header) {
 	es := h.epochSeq()
 	tmp.nonce = p.iv
 	if p.explicit == 0 { // RFC 7905 section 2: the number is XORed into the IV
 		es ^= binary.BigEndian.Uint64(tmp.nonce[4:])
 	} // else RFC 5288 section 3: salt, then the number in clear
 	binary.BigEndian.PutUint64(tmp.nonce[4:], es)
-
-	binary.BigEndian.PutUint64(tmp.aad[0:], h.epochSeq())
-	tmp.aad[8] = byte(h.Type)
-	binary.BigEndian.PutUint16(tmp.aad[9:], h.Version)
-	binary.BigEndian.PutUint16(tmp.aad[11:], uint16(h.Length))
 }

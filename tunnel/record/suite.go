@@ -76,8 +76,8 @@ func (s Suite) KeyLen() int { return suites[s].keyLen }
 // IVLen is described at KeyLen.
 func (s Suite) IVLen() int { return suites[s].ivLen }
 
-// Overhead returns by how many bytes a sealed record is longer than its
-// payload.
+// Overhead returns by how many bytes a sealed record without connection ID is longer
+// than its payload.
 func (s Suite) Overhead() int { return HeaderLen + suites[s].explicitLen + tagLen }
 
 func newGCM(key []byte) (cipher.AEAD, error) {
@@ -119,5 +119,17 @@ func newProtection(s Suite, key, iv []byte, epoch uint16) (protection, error) {
 // the heap; each goroutine that seals or opens owns one Scratch instead.
 type Scratch struct {
 	nonce [12]byte
-	aad   [13]byte
+	aad   [maxAAD]byte
+	typ   ContentType
 }
+
+// Type returns the type of the content that was last opened with the Scratch: what
+// the header says, or with a connection ID what was encrypted.
+func (t *Scratch) Type() ContentType { return t.typ }
+
+// Additional data is 13 bytes long (RFC 5246 section 6.2.3.3), or with a connection
+// ID, longer (RFC 9146 section 5.3).
+const (
+	plainAAD = 13
+	maxAAD   = aadIDAt + MaxIDLen + 2
+)

@@ -94,6 +94,9 @@ func (e *end) open() *handshake.Result {
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	if r.ConnectionID != nil {
+		e.t.Errorf("connection ID %x was agreed on", *r.ConnectionID)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.session = tunnel.NewSession(time.Now(), netip.MustParseAddr("10.9.0.2"), r)

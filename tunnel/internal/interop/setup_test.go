@@ -71,6 +71,8 @@ func connect(t *testing.T, lib library, s setup) (*end, *process) {
 	cfg := handshake.Config{
 		Server: s.server, Certificate: ours.cert, Suites: []record.Suite{s.suite}, MTU: s.mtu, Timeout: s.timeout,
 		Verify: wants(theirs), Protocols: []string{tunnel.ProtocolName},
+
+		ConnectionID: &record.ID{1, 2, 3, 4}, // which no library that is tried knows
 	}
 	var p *process
 	var to *net.UDPAddr
