@@ -58,6 +58,30 @@ func (k *Link) SetMTU(mtu int) error {
 	return k.each(func(h *netlink.Handle, link netlink.Link) error { return h.LinkSetMTU(link, mtu) })
 }
 
+// Renumber gives the near end another IPv4 address in the same network in place of the
+// one that it has, as DHCP may do, and returns it.
+func (k *Link) Renumber() (netip.Addr, error) {
+	a4, _, err := k.segment.allocate()
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	k.mu.Lock()
+	old := k.addr4
+	k.addr4 = a4
+	k.mu.Unlock()
+	return a4, k.near.with(func(h *netlink.Handle, link netlink.Link) error {
+		// The old address goes first: as the second in its network, the new
+		// one would go with it. Its routes go with it, too.
+		if err := h.AddrDel(link, k.segment.address(old)); err != nil {
+			return err
+		}
+		if err := h.AddrAdd(link, k.segment.address(a4)); err != nil {
+			return err
+		}
+		return k.defaultRoutes(h, link)
+	})
+}
+
 // SetUp plugs the cable in or pulls it out, as seen by the node: the interface
 // keeps its addresses and loses its carrier. A cable that is plugged in carries
 // packets when SetUp returns.

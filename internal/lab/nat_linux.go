@@ -180,29 +180,11 @@ func (n *NAT) Flush() error {
 // Renumber gives the NAT another outer address, as a provider may do at any
 // time, and returns it. All mappings are forgotten.
 func (n *NAT) Renumber() (netip.Addr, error) {
-	a4, _, err := n.link.segment.allocate()
+	a, err := n.link.Renumber()
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	n.link.mu.Lock()
-	old := n.link.addr4
-	n.link.addr4 = a4
-	n.link.mu.Unlock()
-	err = n.link.near.with(func(h *netlink.Handle, link netlink.Link) error {
-		// The old address goes first: as the second in its network, the new
-		// one would go with it. Its routes go with it, too.
-		if err := h.AddrDel(link, n.link.segment.address(old)); err != nil {
-			return err
-		}
-		if err := h.AddrAdd(link, n.link.segment.address(a4)); err != nil {
-			return err
-		}
-		return n.link.defaultRoutes(h, link)
-	})
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	return a4, n.Flush()
+	return a, n.Flush()
 }
 
 // Flows returns how many UDP flows the NAT knows.
