@@ -15,7 +15,7 @@ import (
 // order is bottom up. Tests are exempt. A new package has to be added here,
 // which is the moment to think about where it belongs.
 var layers = map[string][]string{
-	"conf":             {"internal/spell", "tunnel/packet"},
+	"conf":             {"internal/spell", "punch", "tunnel/packet"},
 	"internal/cli":     {},
 	"internal/control": {"pki/safefile"},
 	"internal/daemon":  {},
@@ -40,6 +40,7 @@ var layers = map[string][]string{
 	"rdv/channel":  {"punch", "punch/nat"},
 	"punch":        {"rdv/wire"},
 	"punch/udp":    {"punch"},
+	"punch/local":  {},
 	"punch/nat":    {},
 	"punch/simnet": {"punch", "punch/nat", "rdv/wire"},
 
