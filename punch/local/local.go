@@ -33,11 +33,21 @@ type State struct {
 	// Filter.Toward or, in the other family, to the Internet. The zero Addr: it
 	// knows no way there.
 	Source4, Source6 netip.Addr
+
+	// Way4 and Way6 are how the kernel sends there, as far as it can be known: behind
+	// another router there may be another NAT.
+	Way4, Way6 Way
+}
+
+// A Way is how datagrams leave the host.
+type Way struct {
+	Link    int        // the number of the interface
+	Gateway netip.Addr // the router; the zero Addr: none is needed
 }
 
 // Equal reports whether two states are the same.
 func (s State) Equal(o State) bool {
-	return s.Source4 == o.Source4 && s.Source6 == o.Source6 && slices.Equal(s.Addrs, o.Addrs)
+	return s.Source4 == o.Source4 && s.Source6 == o.Source6 && s.Way4 == o.Way4 && s.Way6 == o.Way6 && slices.Equal(s.Addrs, o.Addrs)
 }
 
 // Contains reports whether the host has an address.
@@ -81,10 +91,17 @@ func Look(f Filter) (State, error) {
 		s.Source6 = sourceTo("udp6", to6)
 	}
 	s.Addrs = f.choose(list, s.Source4, s.Source6)
-	for _, source := range [...]*netip.Addr{&s.Source4, &s.Source6} {
-		if f.inside(*source) { // the way leads through the VPN
-			*source = netip.Addr{}
-		}
+	if f.inside(s.Source4) { // the way leads through the VPN
+		s.Source4 = netip.Addr{}
+	}
+	if f.inside(s.Source6) {
+		s.Source6 = netip.Addr{}
+	}
+	if s.Source4.IsValid() {
+		s.Way4 = wayTo(to4)
+	}
+	if s.Source6.IsValid() {
+		s.Way6 = wayTo(to6)
 	}
 	return s, nil
 }

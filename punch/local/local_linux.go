@@ -12,9 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// polls says that changes have to be looked for.
-const polls = false
-
 // dumpTries is how often the kernel is asked for a list that changes while it is read.
 const dumpTries = 4
 
@@ -63,6 +60,19 @@ func dump() ([]address, error) {
 		})
 	}
 	return list, errors.Join(err, more)
+}
+
+// wayTo returns how the kernel sends to an address.
+func wayTo(to netip.Addr) Way {
+	routes, err := netlink.RouteGet(to.AsSlice())
+	if err != nil || len(routes) == 0 {
+		return Way{}
+	}
+	w := Way{Link: routes[0].LinkIndex}
+	if gw, ok := netip.AddrFromSlice(routes[0].Gw); ok {
+		w.Gateway = gw.Unmap()
+	}
+	return w
 }
 
 // groups are what the kernel tells of.

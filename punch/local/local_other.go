@@ -4,13 +4,11 @@ package local
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"time"
 )
-
-// polls says that changes have to be looked for.
-const polls = true
 
 // addresses returns all addresses of the host. That an address is deprecated or
 // temporary is not known here.
@@ -37,18 +35,17 @@ func addresses() ([]address, error) {
 	return list, nil
 }
 
+// wayTo returns nothing: it is not known here.
+func wayTo(netip.Addr) Way { return Way{} }
+
 // A subscription is nothing here.
 type subscription struct{}
 
-func subscribe() (*subscription, error) { return &subscription{}, nil }
+func subscribe() (*subscription, error) { return nil, errors.ErrUnsupported }
 
 func (*subscription) close() {}
 
-// read waits for the end of ctx.
-func (*subscription) read(ctx context.Context, _ chan<- struct{}) error {
-	<-ctx.Done()
-	return nil
-}
+func (*subscription) read(context.Context, chan<- struct{}) error { return errors.ErrUnsupported }
 
 // awake says that there is no clock that runs while the host sleeps, beside that on
 // the wall.

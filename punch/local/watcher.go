@@ -50,27 +50,47 @@ func (w *Watcher) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	notes := make(chan struct{}, 1)
-	poll := polls
-	if sub, err := subscribe(); err != nil {
-		w.Log.Warn("The system does not tell when addresses change; looking at them every few seconds", "err", err)
-		poll = true
-	} else {
-		defer sub.close()
-		wg.Go(func() {
-			if err := sub.read(ctx, notes); err != nil {
-				w.Log.Warn("The system no longer tells when addresses change", "err", err,
-					"hint", "what follows a change of network may take longer; restart the program")
-			}
-		})
+	sub, err := subscribe()
+	if err == nil {
 		stop := context.AfterFunc(ctx, sub.close)
 		defer stop()
+		defer sub.close()
 	}
+	wg.Go(func() {
+		if err == nil {
+			err = sub.read(ctx, notes)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if !errors.Is(err, errors.ErrUnsupported) {
+			w.Log.Warn("The system does not tell when addresses change; looking at them every few seconds", "err", err)
+		}
+		poll(ctx, notes)
+	})
 	l := loop{
-		look: func() (State, error) { return Look(w.Filter()) }, report: w.Report, log: w.Log, poll: poll,
+		look: func() (State, error) { return Look(w.Filter()) }, report: w.Report, log: w.Log,
 		clock: func() (time.Time, time.Duration) { return time.Now(), awake() },
 	}
 	l.run(ctx, notes)
 	return nil
+}
+
+// poll says again and again that something may have changed, until ctx is done.
+func poll(ctx context.Context, notes chan<- struct{}) {
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			select {
+			case notes <- struct{}{}:
+			default: // it has been said
+			}
+		}
+	}
 }
 
 // A loop is a Watcher without its connection to the system.
@@ -79,7 +99,6 @@ type loop struct {
 	clock  func() (wall time.Time, awake time.Duration)
 	report func(Change)
 	log    *slog.Logger
-	poll   bool
 
 	state  State
 	known  bool // state is that of the last look
@@ -98,7 +117,7 @@ func (l *loop) run(ctx context.Context, notes <-chan struct{}) {
 	due := time.NewTimer(settleMax)
 	due.Stop()
 	defer due.Stop()
-	waiting, polled := false, time.Now()
+	waiting := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -116,12 +135,8 @@ func (l *loop) run(ctx context.Context, notes <-chan struct{}) {
 			waiting = false
 			l.observe(time.Now(), "addresses or routes have changed", false)
 		case now := <-ticker.C:
-			switch {
-			case l.sleep.over(l.clock()):
+			if l.sleep.over(l.clock()) {
 				l.observe(now, "the host has slept", true)
-			case l.poll && now.Sub(polled) >= pollInterval:
-				polled = now
-				l.observe(now, "addresses have changed", false)
 			}
 		}
 	}

@@ -37,7 +37,7 @@ func (w *world) set(f func(w *world)) {
 }
 
 // watch runs f beside a loop that watches a world.
-func watch(t *testing.T, poll bool, f func(w *world)) {
+func watch(t *testing.T, polls bool, f func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, notes: make(chan struct{}, 1), start: time.Now()}
@@ -66,9 +66,12 @@ func watch(t *testing.T, poll bool, f func(w *world)) {
 				}
 				w.reports = append(w.reports, text)
 			},
-			log: slog.New(slog.NewTextHandler(&w.log, nil)), poll: poll,
+			log: slog.New(slog.NewTextHandler(&w.log, nil)),
 		}
 		ctx, cancel := context.WithCancel(t.Context())
+		if polls {
+			go poll(ctx, w.notes)
+		}
 		done := make(chan struct{})
 		go func() { l.run(ctx, w.notes); close(done) }()
 		synctest.Wait()
