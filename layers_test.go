@@ -15,7 +15,7 @@ import (
 // order is bottom up. Tests are exempt. A new package has to be added here,
 // which is the moment to think about where it belongs.
 var layers = map[string][]string{
-	"conf":             {"internal/spell", "tunnel/packet"},
+	"conf":             {"internal/spell", "punch", "tunnel/packet"},
 	"internal/cli":     {},
 	"internal/control": {"pki/safefile"},
 	"internal/daemon":  {},
@@ -40,6 +40,7 @@ var layers = map[string][]string{
 	"rdv/channel":  {"punch", "punch/nat"},
 	"punch":        {"rdv/wire"},
 	"punch/udp":    {"punch"},
+	"punch/local":  {},
 	"punch/nat":    {},
 	"punch/simnet": {"punch", "punch/nat", "rdv/wire"},
 
@@ -74,7 +75,7 @@ var layers = map[string][]string{
 
 	"client/campagnol": {
 		"client", "conf", "internal/cli", "internal/control", "internal/filewatch", "internal/lab", "internal/logging", "internal/service", "internal/version",
-		"pki", "pki/bulletin", "pki/ca", "pki/enroll", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/record", "tunnel/segment",
+		"pki", "pki/bulletin", "pki/ca", "pki/enroll", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/local", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/record", "tunnel/segment",
 	},
 	"rdv/campagnol_rdv": {
 		"conf", "internal/cli", "internal/filewatch", "internal/logging", "internal/service", "internal/version", "pki", "pki/ca", "pki/ocsp", "pki/policy", "pki/safefile", "punch/udp", "rdv", "rdv/channel", "tunnel/handshake",

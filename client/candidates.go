@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -37,20 +38,73 @@ func (c *Client) SetNAT(ctx context.Context, b nat.Behaviour) error {
 	})
 }
 
-// registerAgain tells the RDV what has changed about where we are.
-func (c *Client) registerAgain(now time.Time) {
-	if c.server.on() {
-		c.perform(now, c.server.renew(now, c.channelConfig(), nil))
+// Moved tells that this host may be elsewhere now: an address or a route of it has
+// changed, or it has slept. The RDV is asked at once whether it still knows us where
+// we are, and all sessions in use find out whether their paths still lead anywhere.
+// why is for the log.
+func (c *Client) Moved(ctx context.Context, why string) error {
+	return c.do(ctx, func(now time.Time) {
+		c.log.Info("This host's way to the network may have changed; looking at all paths", "reason", why)
+		c.perform(now, c.server.moved(now, nil))
+		c.reg.moved(now)
+		c.doubtPaths(now, why)
+	})
+}
+
+// doubtPaths makes all sessions in use look at their paths at once.
+func (c *Client) doubtPaths(now time.Time, why string) {
+	for _, p := range c.peersInOrder() {
+		if p.session == nil || p.pulse.at.IsZero() {
+			continue
+		}
+		c.log.Debug("In doubt about the path", "peer", p.vpn, "reason", why)
+		p.pulse.doubt(now)
+		if p.session.IsOurs() {
+			c.probe(now, p)
+		}
+		c.settle(p)
 	}
 }
 
-// candidates returns where we can be reached, each place once, in the order of kinds.
+// doubt makes the next look at a session one after which its peer may be missing.
+func (pl *pulse) doubt(now time.Time) {
+	if pl.missing.IsZero() {
+		pl.probes = max(pl.probes, 1)
+	}
+	pl.next = now
+	pl.at = now.Add(probeInterval)
+}
+
+// moved makes the registration in clear show at once whether the RDV knows us where we
+// are: it answers a PING of a stranger with RECONNECT, whereupon we say HELLO.
+func (r *registration) moved(now time.Time) {
+	switch r.state {
+	case regWaiting:
+		r.backoff = backoffMin
+		r.next = now
+	case regRegistered:
+		r.next = now
+	}
+}
+
+// registerAgain tells the RDV what has changed about where we are.
+func (c *Client) registerAgain(now time.Time) {
+	if c.server.on() {
+		c.perform(now, c.server.update(now, c.channelConfig(), nil))
+	}
+}
+
+// candidates returns where we can be reached, each place once, the most useful first:
+// what is left out if there are too many is what the RDV sees by itself.
 func (c *Client) candidates() []punch.Candidate {
-	var list []punch.Candidate
+	list := slices.Clone(c.set.Configured)
 	for _, source := range slices.Sorted(maps.Keys(c.offers)) {
 		list = append(list, c.offers[source]...)
 	}
-	slices.SortStableFunc(list, func(a, b punch.Candidate) int { return cmp.Compare(a.Kind, b.Kind) })
+	rank := func(k punch.CandidateKind) int {
+		return slices.Index([]punch.CandidateKind{punch.Configured, punch.Mapped, punch.Host, punch.Observed}, k)
+	}
+	slices.SortStableFunc(list, func(a, b punch.Candidate) int { return cmp.Compare(uint(rank(a.Kind)), uint(rank(b.Kind))) })
 	var once []punch.Candidate
 	for _, a := range list {
 		if !slices.ContainsFunc(once, func(b punch.Candidate) bool { return a.Addr == b.Addr && a.Scope == b.Scope }) {
@@ -58,4 +112,60 @@ func (c *Client) candidates() []punch.Candidate {
 		}
 	}
 	return once
+}
+
+// usableOf returns those of a peer's candidates that are worth a try, the likeliest
+// first. The RDV tells endpoints, the last of which is where it sees the peer and those
+// before it where the peer says that it is in its own network; and candidates, which
+// are the peer's word. A hostile peer must not make us knock at many doors, nor at
+// strange ones.
+func (c *Client) usableOf(endpoints []netip.AddrPort, candidates []punch.Candidate) []punch.Candidate {
+	var list []punch.Candidate
+	for i, e := range endpoints {
+		n := punch.Candidate{Addr: e, Kind: punch.Host}
+		if i == len(endpoints)-1 {
+			n.Kind = punch.Observed
+		}
+		if c.usable(e) && c.speaks(e.Addr()) && (n.Kind == punch.Observed || !c.isOwn(e)) {
+			list = append(list, n)
+		}
+	}
+	for _, n := range candidates {
+		if c.mayTry(n) {
+			list = append(list, n)
+		}
+	}
+	return punch.Choose(list)
+}
+
+// speaks reports whether our socket can send to an address: one that is bound to an
+// IPv4 address, or to all of them, to no IPv6 address.
+func (c *Client) speaks(a netip.Addr) bool {
+	bound := c.cfg.Conn.LocalAddr().Addr()
+	if !bound.IsValid() {
+		bound = c.set.Server.Addr()
+	}
+	bound = bound.Unmap()
+	return a.Unmap().Is4() == bound.Is4() || bound == netip.IPv6Unspecified()
+}
+
+// mayTry reports whether a candidate is one that we can and may try: the address of
+// another host below the tunnels, in a network that we can reach.
+func (c *Client) mayTry(n punch.Candidate) bool {
+	a := n.Addr.Addr()
+	switch {
+	case !c.usable(n.Addr), !c.speaks(a), a.IsLinkLocalUnicast(), a.IsLoopback():
+		return false
+	case n.Scope != "" && !slices.Contains(c.set.Scopes, n.Scope):
+		return false
+	case c.isOwn(n.Addr), c.cfg.Network.Contains(a.Unmap()), c.cfg.Network6.Contains(a):
+		return false
+	}
+	way, gateway := c.table.Load().lookup(a.Unmap())
+	return way == nil && !gateway.IsValid() // else it would be asked for through a tunnel
+}
+
+// isOwn reports whether an address is where we are.
+func (c *Client) isOwn(a netip.AddrPort) bool {
+	return a == c.set.LocalAddr || slices.ContainsFunc(c.candidates(), func(n punch.Candidate) bool { return n.Addr == a && n.Kind == punch.Host })
 }

@@ -88,6 +88,7 @@ type serverChannel struct {
 	ping   time.Time // the next one; while a link stands
 	heard  time.Time // the RDV, last
 	silent bool      // and it was reported
+	checks int       // PINGs that are still to be said before we think that it no longer knows us; 0: no doubt
 
 	lastID   uint32
 	requests []*request // that have no answer yet
@@ -168,7 +169,7 @@ func (m *serverChannel) advance(now time.Time, out []chanOut) []chanOut {
 		m.old = nil
 	}
 	if m.link != nil && !now.Before(m.ping) {
-		out = m.sayPing(now, out)
+		out = m.checkPing(now, out)
 	}
 	switch m.state {
 	case chanWaiting:
@@ -325,12 +326,15 @@ func (m *serverChannel) handleClear(now time.Time, t wire.Type, out []chanOut) [
 	switch {
 	case m.state == chanOff:
 	case t == wire.Pong:
+		m.checks = 0
 		out = m.hear(now, out)
 	case t == wire.Reconnect && m.state == chanKnocking:
 		m.absent = true
 		if m.mayClear() { // an original, or one without a channel
 			return m.inClear(now, out)
 		}
+	case t == wire.Reconnect && m.checks > 0:
+		return m.reconnect(now, out)
 	case t == wire.Reconnect:
 		return m.look(now, out)
 	}
@@ -416,8 +420,7 @@ func (m *serverChannel) handshaken(now time.Time, l *link, err error, out []chan
 		return m.fail(now, err, out)
 	}
 	m.state, m.joining = chanJoining, l
-	reg := m.cfg.register
-	return m.send(now, &request{msg: reg, on: l}, out)
+	return m.sayRegister(now, l, out)
 }
 
 // registered takes the RDV's answer to REGISTER: the next link stands.
@@ -431,7 +434,8 @@ func (m *serverChannel) registered(now time.Time, msg *channel.Message, out []ch
 	if !fresh {
 		m.old, m.oldUntil = m.link, now.Add(linkLife)
 	}
-	m.link, m.joining = l, nil
+	m.dropRegister() // an update over the link before
+	m.link, m.joining, m.checks = l, nil, 0
 	m.state, m.refusal, m.silent = chanUp, noChannel{}, false
 	m.heard, m.ping = now, now.Add(l.pingInterval())
 	m.resumeFetch()

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
 	"campagnol/pki/pkitest"
+	"campagnol/punch"
 	"campagnol/punch/simnet"
 	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
@@ -103,7 +105,7 @@ func TestLiarPlaysPeers(t *testing.T) {
 }
 
 // TestLiarNamesPlaces: a server that names places where no peer can be, or many,
-// makes a client knock at four doors of a peer at most, and never at those.
+// makes a client knock at a few doors of a peer of each class, and never at those.
 func TestLiarNamesPlaces(t *testing.T) {
 	inBubble(t, func(v *vpn) {
 		bad := []netip.AddrPort{
@@ -114,9 +116,24 @@ func TestLiarNamesPlaces(t *testing.T) {
 		for i := range 10 {
 			many = append(many, netip.MustParseAddrPort(fmt.Sprintf("203.0.113.99:%d", 1000+i)))
 		}
+		candidate := func(addr string, kind punch.CandidateKind, scope string) punch.Candidate {
+			return punch.Candidate{Addr: netip.MustParseAddrPort(addr), Kind: kind, Scope: scope}
+		}
+		never := []punch.Candidate{
+			candidate("10.9.0.77:1", punch.Host, ""),         // in the VPN
+			candidate("127.0.0.1:53", punch.Host, ""),        // ourselves
+			candidate("192.168.1.2:5000", punch.Host, ""),    // likewise
+			candidate("198.51.100.9:1", punch.Mapped, "lab"), // where we are not
+			candidate("224.0.0.1:1", punch.Configured, ""),
+			candidate("169.254.1.1:1", punch.Host, ""),
+		}
+		told := slices.Clone(never)
+		for i := range 10 {
+			told = append(told, candidate(fmt.Sprintf("172.16.0.1:%d", 2000+i), punch.Host, ""))
+		}
 		_, alice, bob, _ := liar(v, func(r *testRDV, c *testChannel, m channel.Message) bool {
 			if m.Type == channel.Ask {
-				r.answer(c, m, channel.Message{Type: channel.Peer, VPN: m.VPN, Endpoints: append(bad, many...)})
+				r.answer(c, m, channel.Message{Type: channel.Peer, VPN: m.VPN, Endpoints: append(bad, many...), Candidates: told})
 			}
 			return m.Type == channel.Ask
 		})
@@ -133,8 +150,13 @@ func TestLiarNamesPlaces(t *testing.T) {
 				v.t.Errorf("alice has punched to %v", a)
 			}
 		}
-		if len(to) != maxNamed || !to[many[9]] {
-			v.t.Errorf("alice has punched to %v, want %d places, and the last that was named", to, maxNamed)
+		for _, n := range never {
+			if to[n.Addr] {
+				v.t.Errorf("alice has punched to %v", n.Addr)
+			}
+		}
+		if len(to) != 6 || !to[many[9]] {
+			v.t.Errorf("alice has punched to %v, want 2 public and 3 private addresses, and the last endpoint that was named", to)
 		}
 	})
 }

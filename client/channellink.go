@@ -265,6 +265,9 @@ func (m *serverChannel) message(now time.Time, l *link, msg *channel.Message, ou
 	case asked == channel.Register && msg.Type == channel.Registered && l == m.joining:
 		m.drop(r)
 		return m.registered(now, msg, out)
+	case asked == channel.Register && l == m.link:
+		m.drop(r)
+		return m.updated(now, msg, out)
 	case asked == channel.Register && msg.Type == channel.Refused && l == m.joining:
 		return m.fail(now, &RefusedError{msg.Reason, msg.Text}, l.closeNotify(out))
 	case asked == channel.Ask && msg.Type == channel.Peer && len(msg.VPN) > 0 && msg.VPN[0] == r.vpn():

@@ -252,6 +252,7 @@ func FuzzServerChannel(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 1, 10, 4, 0, 20, 8, 0})
 	f.Add([]byte{1, 2, 3, 0, 50, 1, 1, 9, 5, 5, 5, 200, 6, 6, 7, 7, 3, 3, 10, 10})
 	f.Add([]byte{2, 1, 10, 4, 1, 8, 2, 9, 6, 3, 7, 1, 10, 255, 10, 255, 2, 0, 1, 0, 4, 0, 8, 1})
+	f.Add([]byte{2, 1, 10, 4, 1, 7, 1, 11, 3, 12, 0, 0, 6, 11, 4, 10, 20, 12, 1, 10, 30, 11, 5, 1, 10, 4, 2, 11, 6, 7, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) == 0 {
 			return
@@ -291,7 +292,7 @@ func FuzzServerChannel(f *testing.F) {
 
 // fuzzStep does one thing of the RDV, or of somebody in its name, or lets time pass.
 func (p *chanPlay) fuzzStep(what, arg byte) {
-	switch what % 11 {
+	switch what % 13 {
 	case 0:
 		p.inClear(wire.Type(arg % 14))
 	case 1:
@@ -311,7 +312,7 @@ func (p *chanPlay) fuzzStep(what, arg byte) {
 	case 7, 8:
 		if n := len(p.links); n > 0 {
 			m := channel.Message{Type: channel.Type(arg % 12), ID: p.last.ID, VPN: p.last.VPN, Lease: uint32(arg), Reason: channel.Reason(arg % 11)}
-			if what%11 == 8 {
+			if what%13 == 8 {
 				m.ID, m.VPN = uint32(arg), about(netip.AddrFrom4([4]byte{10, 9, 0, arg}))
 			}
 			p.says(int(arg)%n, m)
@@ -325,6 +326,12 @@ func (p *chanPlay) fuzzStep(what, arg byte) {
 	case 10:
 		p.run(int(p.now.Sub(began).Milliseconds()) + int(arg)*int(arg))
 		p.sent = 0
+	case 11:
+		cfg := p.elsewhere(uint16(arg) + 1)
+		cfg.auth = p.m.cfg.auth
+		p.note(p.m.update(p.now, cfg, nil))
+	case 12:
+		p.note(p.m.moved(p.now, nil))
 	}
 }
 

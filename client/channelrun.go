@@ -34,7 +34,7 @@ func (c *Client) channelConfig() channelConfig {
 		jitter: c.cfg.Jitter,
 		register: channel.Message{
 			Type: channel.Register, VPN: c.own(), Software: c.set.Software,
-			NAT: c.nat, Candidates: c.candidates(),
+			NAT: c.nat, Candidates: c.candidates(), Scopes: c.set.Scopes,
 		},
 	}
 	if c.set.Objects != nil {
@@ -46,6 +46,7 @@ func (c *Client) channelConfig() channelConfig {
 	if a := c.set.LocalAddr; a.IsValid() && a.Port() != 0 && !a.Addr().IsUnspecified() {
 		cfg.register.Endpoints = []netip.AddrPort{a}
 	}
+	cfg.register.Fit()
 	return cfg
 }
 
@@ -69,10 +70,10 @@ func (c *Client) applyToChannel(now time.Time, old *Settings) {
 		return
 	}
 	c.verifyServerAgain(now)
-	if old.LocalAddr != c.set.LocalAddr || !bytes.Equal(leafOf(old), leafOf(&c.set)) {
+	if !bytes.Equal(leafOf(old), leafOf(&c.set)) {
 		c.perform(now, c.server.renew(now, c.channelConfig(), nil))
 	} else {
-		c.server.cfg = c.channelConfig()
+		c.perform(now, c.server.update(now, c.channelConfig(), nil))
 	}
 	c.perform(now, c.server.reconsider(now, nil))
 }

@@ -84,6 +84,7 @@ type control struct {
 	eth      *ethernet // nil: we carry packets
 	refused  refusals
 	failures failures
+	tried    trials // what came of the last try at each peer
 	recent   recent // refusals
 	asks     bucket
 	outbox   []punch.Datagram

@@ -57,6 +57,12 @@ type Settings struct {
 	// NAT. The zero value publishes none.
 	LocalAddr netip.AddrPort
 
+	// Configured are where else we can be reached, as the configuration says. Scopes
+	// name the networks that we can reach: a peer's candidates in one of them are
+	// tried first, and those in others not at all.
+	Configured []punch.Candidate
+	Scopes     []string
+
 	Certificate tls.Certificate // ours
 
 	// Verify decides whether a certificate chain, in DER, leaf first, is that

@@ -226,7 +226,7 @@ func TestEstablishLeavesNoGap(t *testing.T) {
 	}
 	c.ctx, c.clock = t.Context(), tunnel.NewClock(began)
 	vpn, addr := peerAt(0)
-	c.handleForward(began, vpn, addr)
+	c.handleForward(began, vpn, []punch.Candidate{{Addr: addr}})
 	p := c.peers[vpn]
 	p.staged = [][]byte{packetTo(c.cfg.VPNAddr, vpn, "first")}
 	hs, err := handshake.New(handshake.Config{Server: true, Certificate: c.cfg.Certificate}, func([]byte) {})

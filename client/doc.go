@@ -59,6 +59,13 @@
 // VPN's authority go the same way (Client.AskAuthority); and an Authority is the other
 // end of them, a client without VPN address, device and peers.
 //
+// # Where we are
+//
+// What is found out about where we can be reached, from outside (Client.Offer,
+// Client.SetNAT), goes to peers by the RDV, and theirs comes with introductions: which of
+// it is tried is decided in candidates.go, in which order in package punch. That we may
+// have moved is for others to notice, too (Client.Moved).
+//
 // # Trust
 //
 // Who a peer is, its certificate says (Config.Verify). The RDV and the punches

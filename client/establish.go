@@ -165,7 +165,7 @@ func (c *Client) handleClientHello(now time.Time, p *peer, addr netip.AddrPort, 
 		}
 		p.challenged = now
 		p.try = &try{began: now}
-		c.beginPunching(now, p, addr)
+		c.beginPunching(now, p, punch.Candidate{Addr: addr, Kind: punch.Reflexive})
 	}
 	t := p.try
 	if t.attempt == nil || !t.attempt.Knows(addr) || !t.attempt.Yields(addr) {

@@ -108,9 +108,9 @@ func (c *Client) handleRDV(now time.Time, m wire.Message) {
 	}
 	switch m.Type {
 	case wire.Answer:
-		c.handleAnswer(now, m.IP2, m.Endpoint())
+		c.handleAnswer(now, m.IP2, c.usableOf([]netip.AddrPort{m.Endpoint()}, nil))
 	case wire.Forward:
-		c.handleForward(now, m.IP2, m.Endpoint())
+		c.handleForward(now, m.IP2, c.usableOf([]netip.AddrPort{m.Endpoint()}, nil))
 	case wire.Reject:
 		c.handleReject(now, m.IP1, unknownPeer)
 	}
@@ -125,10 +125,10 @@ func (c *Client) handleRDV(now time.Time, m wire.Message) {
 	c.lookForChannel(now, ev)
 }
 
-// handleAnswer: the RDV tells where the peer is that we asked for.
-func (c *Client) handleAnswer(now time.Time, vpn netip.Addr, at ...netip.AddrPort) {
+// handleAnswer: the RDV tells where the peer is that we asked for. at are those of its
+// candidates that we try.
+func (c *Client) handleAnswer(now time.Time, vpn netip.Addr, at []punch.Candidate) {
 	p := c.peers[vpn]
-	at = c.usableOf(at)
 	if p == nil || p.try == nil || !p.try.asked || len(at) == 0 {
 		return
 	}
@@ -136,20 +136,20 @@ func (c *Client) handleAnswer(now time.Time, vpn netip.Addr, at ...netip.AddrPor
 	case a == nil:
 		c.beginPunching(now, p, at...)
 	case !knowsAll(a, at): // asked twice, and the peer is elsewhere now
-		a.Introduce(now, at...)
+		a.Try(now, at...)
 		c.stepTry(now, p)
 	}
 	c.settle(p)
 }
 
 // knowsAll reports whether all of at are candidates of an attempt.
-func knowsAll(a *punch.Attempt, at []netip.AddrPort) bool {
-	return !slices.ContainsFunc(at, func(e netip.AddrPort) bool { return !a.Knows(e) })
+func knowsAll(a *punch.Attempt, at []punch.Candidate) bool {
+	return !slices.ContainsFunc(at, func(n punch.Candidate) bool { return !a.Knows(n.Addr) })
 }
 
-// handleForward: the RDV tells who asked for us.
-func (c *Client) handleForward(now time.Time, vpn netip.Addr, at ...netip.AddrPort) {
-	at = c.usableOf(at)
+// handleForward: the RDV tells who asked for us. at are those of its candidates that
+// we try.
+func (c *Client) handleForward(now time.Time, vpn netip.Addr, at []punch.Candidate) {
 	if !vpn.Is4() || vpn == c.cfg.VPNAddr || !c.cfg.Network.Contains(vpn) || len(at) == 0 {
 		return
 	}
@@ -175,7 +175,7 @@ func (c *Client) handleForward(now time.Time, vpn netip.Addr, at ...netip.AddrPo
 			p.try.attempt.Cross()
 		}
 		if now.Sub(p.try.began) > time.Second || !knowsAll(p.try.attempt, at) {
-			p.try.attempt.Introduce(now, at...)
+			p.try.attempt.Try(now, at...)
 			c.stepTry(now, p)
 		}
 	}
@@ -217,15 +217,17 @@ func (c *Client) handleReject(now time.Time, vpn netip.Addr, why string) {
 
 // beginPunching makes p's try leave NEW. at are where the peer may be, the likeliest
 // first; there is one at least.
-func (c *Client) beginPunching(now time.Time, p *peer, at ...netip.AddrPort) {
+func (c *Client) beginPunching(now time.Time, p *peer, at ...punch.Candidate) {
 	t := p.try
 	t.ask = time.Time{}
 	if t.asked {
 		t.ask = now.Add(askAgain) // unless a punch comes before
 	}
 	t.until = now.Add(tryLife)
-	t.attempt = punch.NewAttempt(now, punch.Config{Self: c.cfg.VPNAddr, Peer: p.vpn, Asked: t.asked}, at...)
-	c.log.Debug("Punching {ip} {port}", "ip", at[0].Addr(), "port", at[0].Port(), "peer", p.vpn)
+	t.attempt = punch.NewAttempt(now, punch.Config{Self: c.cfg.VPNAddr, Peer: p.vpn, Asked: t.asked})
+	t.attempt.Try(now, at...)
+	first := at[0].Addr
+	c.log.Debug("Punching {ip} {port}", "ip", first.Addr(), "port", first.Port(), "peer", p.vpn)
 	c.messages = t.attempt.Advance(now, c.messages[:0])
 	c.post(c.messages)
 	c.stepTry(now, p)
@@ -241,27 +243,6 @@ func (c *Client) handlePunch(now time.Time, from netip.AddrPort, m wire.Message)
 	c.post(c.messages)
 	c.stepTry(now, p)
 	c.settle(p)
-}
-
-// maxNamed is how many addresses of a peer are taken from the RDV. A lying one must
-// not make us knock at many doors.
-const maxNamed = 4
-
-// usableOf returns those of the RDV's addresses for a peer that our socket can
-// reach and where a peer may be. If there are too many, the last one is kept, which
-// is the peer's on the Internet.
-func (c *Client) usableOf(at []netip.AddrPort) []netip.AddrPort {
-	is4 := c.set.Server.Addr().Unmap().Is4()
-	var good []netip.AddrPort
-	for _, a := range at {
-		if c.usable(a) && a.Addr().Unmap().Is4() == is4 {
-			good = append(good, a)
-		}
-	}
-	if n := len(good); n > maxNamed {
-		good = append(good[:maxNamed-1], good[n-1])
-	}
-	return good
 }
 
 // usable reports whether a peer may be at a UDP address.

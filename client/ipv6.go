@@ -107,7 +107,7 @@ func (c *Client) mayAsk(dst netip.Addr) bool {
 // addresses.
 func (c *Client) handlePeer(now time.Time, asked netip.Addr, msg *channel.Message) {
 	if asked.Is4() {
-		c.handleAnswer(now, asked, msg.Endpoints...)
+		c.handleAnswer(now, asked, c.usableOf(msg.Endpoints, msg.Candidates))
 		return
 	}
 	p := c.peers[asked]
@@ -120,7 +120,7 @@ func (c *Client) handlePeer(now time.Time, asked netip.Addr, msg *channel.Messag
 		return
 	}
 	if c.lead(now, p, known) {
-		c.handleAnswer(now, known, msg.Endpoints...)
+		c.handleAnswer(now, known, c.usableOf(msg.Endpoints, msg.Candidates))
 	}
 }
 
@@ -138,7 +138,7 @@ func (c *Client) handleIntroduce(now time.Time, msg *channel.Message) {
 			q = c.peers[known]
 		}
 	}
-	c.handleForward(now, known, msg.Endpoints...)
+	c.handleForward(now, known, c.usableOf(msg.Endpoints, msg.Candidates))
 }
 
 // knownBy returns by which of the addresses that the RDV names a peer is known, or is

@@ -348,6 +348,7 @@ func (c *Client) endTry(tab *table, p *peer) *table {
 	for _, r := range t.running {
 		r.cancel()
 	}
+	c.tried.note(p.vpn, t)
 	p.try = nil
 	tab = tab.withPunching(p.vpn, false)
 	for _, addr := range t.watched {

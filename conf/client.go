@@ -43,6 +43,11 @@ type Client struct {
 	// OverrideLocalAddr, whose address is the zero Addr.
 	OverrideLocalHost string
 
+	// ExternalAddrs are where peers can reach this client, beside what it finds out.
+	ExternalAddrs []External
+
+	Scopes []string // networks that this client can reach; at most 8
+
 	TunDevice string // name of the virtual interface; "": the system's choice
 	TapID     string // TAP driver on Windows; has no effect elsewhere
 

@@ -138,6 +138,10 @@ tun_mtu = 1300
 interface = eth0
 use_local_addr = on
 override_local_addr = 198.51.100.7 5555
+external_addr = 10.1.2.3:4444 office
+external_addr = [2001:db8::5]:0
+scope = office
+scope = lab
 tun_device = vpn7
 tap_id = tap0902
 mode = tap
@@ -214,9 +218,12 @@ func TestEverything(t *testing.T) {
 		Interface:         "eth0",
 		UseLocalAddr:      true,
 		OverrideLocalAddr: netip.MustParseAddrPort("198.51.100.7:5555"),
-		TunDevice:         "vpn7",
-		TapID:             "tap0902",
-		Mode:              ModeTAP,
+		ExternalAddrs: []External{{netip.MustParseAddrPort("10.1.2.3:4444"), "office"},
+			{netip.MustParseAddrPort("[2001:db8::5]:0"), ""}},
+		Scopes:    []string{"office", "lab"},
+		TunDevice: "vpn7",
+		TapID:     "tap0902",
+		Mode:      ModeTAP,
 		Ethernet: Ethernet{HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 9}, MaxMACs: 5, PinMACs: true, VLANs: []uint16{10, 20, 21, 22},
 			STP: true, Fragment: true, MaxGroups: 6, Unregistered: "flood", Router: true, FastLeave: true},
 		VPNIP:             netip.MustParseAddr("10.9.1.3"),
@@ -224,7 +231,7 @@ func TestEverything(t *testing.T) {
 		NetworkText:       "10.9.0.0/20",
 		VPNIP6:            netip.MustParseAddr("fd09::1"),
 		Network6:          netip.MustParsePrefix("fd09::/64"),
-		VPNIP6Pos:         Pos{Line: 31, Column: 11},
+		VPNIP6Pos:         Pos{Line: 35, Column: 11},
 		AcceptRoutes:      true,
 		Certificate:       "/etc/campagnol/c.pem",
 		Key:               "/etc/campagnol/k.pem",

@@ -28,6 +28,9 @@ const (
 	TypeMAC      Type = "hardware address"
 	TypeVLANs    Type = "numbers" // and ranges of them, or all
 	TypeCommand  Type = "command" // for the shell; the key may be given several times
+
+	TypeScope    Type = "name"               // of a network
+	TypeExternal Type = "address:port scope" // the scope may be left out
 )
 
 // A Key describes one key of the client's file.
@@ -41,6 +44,7 @@ type Key struct {
 	Choices []string // of a TypeChoice
 	Needed  bool     // a file without the key is refused
 	New     bool     // Campagnol 0.3.5 does not know the key (and ignores it)
+	Several bool     // the key may be given several times, and all values count
 	Doc     string   // what the key is for, one sentence
 }
 
@@ -107,6 +111,12 @@ var registry = [...]definition{
 	{Key{Section: sectionNetwork, Name: "override_local_addr", Type: TypeEndpoint,
 		Doc: "The address and port that the rendezvous server is told instead of the local ones, such as those that a NAT in between forwards to this client."},
 		func(c *Client, a *assignment) { a.override(c) }},
+	{Key{Section: sectionNetwork, Name: "external_addr", Type: TypeExternal, Several: true, New: true,
+		Doc: "An address at which peers can reach this client, with the port or, if that is 0 or left out, with the local port, and the name of the network from which they can (scope), or none; it may be given several times."},
+		func(c *Client, a *assignment) { a.external(c) }},
+	{Key{Section: sectionNetwork, Name: "scope", Type: TypeScope, Several: true, New: true,
+		Doc: "The name of a network that this client can reach: addresses of peers in it (external_addr) are tried first, and those in other networks not at all; it may be given several times."},
+		func(c *Client, a *assignment) { a.scope(c) }},
 	{Key{Section: sectionNetwork, Name: "tun_device", Type: TypeText,
 		Doc: "The name of the virtual interface; without it, the system numbers it: tun0, tun1 and so on."},
 		func(c *Client, a *assignment) { a.device(&c.TunDevice) }},
@@ -302,6 +312,10 @@ func (k *Key) hint() string {
 		h = "write an IPv6 address, a slash and a length from 0 to 128, such as fd09::/64"
 	case TypeEndpoint:
 		h = "write an address, a space and a port, such as 192.0.2.5 4444"
+	case TypeScope:
+		h = scopeHint
+	case TypeExternal:
+		h = "write an address, a colon and a port, and the name of the network from which it can be reached if it cannot from everywhere, such as 192.0.2.5:4444, [2001:db8::5]:4444 or 10.1.2.3:4444 office"
 	case TypeChoice:
 		h = "write " + strings.Join(k.Choices[:len(k.Choices)-1], ", ") + " or " + k.Choices[len(k.Choices)-1]
 	case TypeMAC:

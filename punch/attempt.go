@@ -32,6 +32,13 @@ const (
 	replyGap   = 50 * time.Millisecond
 	maxReplies = 64
 
+	// A volley goes to the likeliest candidates at once, and to the others a little
+	// later, a few at a time. Every second one leaves those others out, unless they
+	// were heard: what the RDV names may not be the peer's.
+	volleyFirst = 4
+	volleyMore  = 2
+	volleyGap   = 5 * time.Millisecond
+
 	// holdTime is how long we wait for the ClientHello of a peer that asked at
 	// the same time as we did and that we let go first.
 	holdTime = 1500 * time.Millisecond
@@ -39,8 +46,8 @@ const (
 
 // Bounds on the candidates of one attempt.
 const (
-	maxCandidates = 8 // named by the RDV or configured
-	maxReflexive  = 4 // seen as the source of a punch only
+	maxCandidates = 12 // named by the RDV
+	maxReflexive  = 4  // seen as the source of a punch only
 )
 
 // A State is where an Attempt stands.
@@ -92,7 +99,9 @@ type Attempt struct {
 	candidates []candidate
 	path       netip.AddrPort // of the chosen candidate, once Open
 	state      State
-	volleys    int // sent since the last introduction
+	volleys    int       // begun since the last introduction
+	rest       int       // of the volley that has begun: the next candidate; 0: it is complete
+	began      time.Time // the last volley
 	replies    int
 	next       time.Time // volley; zero: none
 	deadline   time.Time // while Punching
@@ -102,11 +111,14 @@ type Attempt struct {
 // A candidate is an address at which the peer may be.
 type candidate struct {
 	addr      netip.AddrPort
+	kind      CandidateKind
+	scope     string
 	reflexive bool // known only as the source of a punch
 	heard     bool // a punch came from there
 	rejected  bool // no session came about on it
 	marked    bool // the peer is one of ours
 	mark      wire.Mark
+	chosen    bool // it has been the path
 	sent      bool // a punch went there
 	replied   time.Time
 }
@@ -118,24 +130,52 @@ func NewAttempt(now time.Time, cfg Config, candidates ...netip.AddrPort) *Attemp
 	return a
 }
 
-// Introduce adds addresses of the peer that the RDV has named, and gives the
-// attempt new time. It does nothing once the attempt has failed.
-func (a *Attempt) Introduce(now time.Time, candidates ...netip.AddrPort) {
+// Introduce is [Attempt.Try] with addresses of which it is only known that the RDV
+// has named them.
+func (a *Attempt) Introduce(now time.Time, addrs ...netip.AddrPort) {
+	var list []Candidate
+	for _, addr := range addrs {
+		list = append(list, Candidate{Addr: addr, Kind: Observed})
+	}
+	a.Try(now, list...)
+}
+
+// Try adds candidates that the RDV has named, the likeliest first, and gives the
+// attempt new time. When there are too many, those make room that were never heard
+// and are not named again. It does nothing once the attempt has failed.
+func (a *Attempt) Try(now time.Time, candidates ...Candidate) {
 	if a.state == Failed {
 		return
 	}
-	for _, addr := range candidates {
-		c, room := a.find(addr), a.named() < maxCandidates
-		switch {
-		case c != nil:
-			c.rejected = false
-			c.reflexive = c.reflexive && !room
-		case room && addr.IsValid() && addr.Port() != 0:
-			a.candidates = append(a.candidates, candidate{addr: addr})
+	for _, n := range candidates {
+		c := a.find(n.Addr)
+		if !n.Addr.IsValid() || n.Addr.Port() == 0 || (c == nil || c.reflexive) && !a.makeRoom(candidates) {
+			continue
 		}
+		if c = a.find(n.Addr); c == nil { // room was made in the same slice
+			a.candidates = append(a.candidates, candidate{addr: n.Addr})
+			c = &a.candidates[len(a.candidates)-1]
+		}
+		c.kind, c.scope, c.rejected, c.reflexive = n.Kind, n.Scope, false, false
 	}
-	a.volleys, a.next = 0, now
+	a.volleys, a.rest, a.next = 0, 0, now
 	a.deadline = now.Add(patience)
+}
+
+// makeRoom reports whether there is room for one more named candidate, and makes
+// some at the cost of one that is not in list.
+func (a *Attempt) makeRoom(list []Candidate) bool {
+	if a.named() < maxCandidates {
+		return true
+	}
+	i := slices.IndexFunc(a.candidates, func(c candidate) bool {
+		return !c.reflexive && !c.heard && !slices.ContainsFunc(list, func(n Candidate) bool { return n.Addr == c.addr })
+	})
+	if i < 0 {
+		return false
+	}
+	a.candidates = slices.Delete(a.candidates, i, i+1)
+	return true
 }
 
 // Cross notes that the RDV says that the peer asked for us as we asked for it.
@@ -235,7 +275,8 @@ func (a *Attempt) Opened(now time.Time, addr netip.AddrPort) {
 }
 
 func (a *Attempt) open(now time.Time, c *candidate) {
-	a.state, a.path = Open, c.addr
+	a.state, a.path, a.rest = Open, c.addr, 0
+	c.chosen = true
 	a.hold = now.Add(holdTime)
 }
 
@@ -309,21 +350,16 @@ func (a *Attempt) Advance(now time.Time, out []Out) []Out {
 	if a.state == Failed || a.next.IsZero() || now.Before(a.next) {
 		return out
 	}
-	a.next = now.Add(min(firstInterval<<min(a.volleys, 8), volleyInterval))
-	a.volleys++
-	if a.volleys >= volleyCount {
-		a.next = now.Add(slowInterval)
-		if a.state == Open { // the peer has had every chance to hear us
-			a.next = time.Time{}
-		}
+	if a.rest == 0 {
+		a.began = now
+		a.volleys++
 	}
 	if a.state == Punching {
-		for i := range a.candidates {
-			c := &a.candidates[i]
-			c.sent = true
-			out = append(out, Out{c.addr, a.punch(c.heard)})
-		}
-		return out
+		return a.volley(now, out)
+	}
+	a.next = a.nextVolley(now)
+	if a.volleys >= volleyCount { // the peer has had every chance to hear us
+		a.next = time.Time{}
 	}
 	c := a.find(a.path)
 	if c.marked && c.mark.Heard { // one of ours has heard us: it needs no more
@@ -331,6 +367,46 @@ func (a *Attempt) Advance(now time.Time, out []Out) []Out {
 		return out
 	}
 	return append(out, Out{a.path, a.punch(true)})
+}
+
+// nextVolley returns when the volley after the one that has begun is due.
+func (a *Attempt) nextVolley(now time.Time) time.Time {
+	wait := min(firstInterval<<min(a.volleys-1, 8), volleyInterval)
+	if a.volleys >= volleyCount {
+		wait = slowInterval
+	}
+	if next := a.began.Add(wait); next.After(now) {
+		return next
+	}
+	return now.Add(volleyGap)
+}
+
+// volley appends the next punches of a volley to out.
+func (a *Attempt) volley(now time.Time, out []Out) []Out {
+	for room := volleyRoom(a.rest); a.rest < len(a.candidates); a.rest++ {
+		c := &a.candidates[a.rest]
+		if a.rest >= volleyFirst && !c.heard && a.volleys%2 == 0 {
+			continue
+		}
+		if room == 0 {
+			a.next = now.Add(volleyGap)
+			return out
+		}
+		room--
+		c.sent = true
+		out = append(out, Out{c.addr, a.punch(c.heard)})
+	}
+	a.rest, a.next = 0, a.nextVolley(now)
+	return out
+}
+
+// volleyRoom returns how many punches of a volley leave at once, the first of them to
+// candidate i.
+func volleyRoom(i int) int {
+	if i == 0 {
+		return volleyFirst
+	}
+	return volleyMore
 }
 
 func (a *Attempt) punch(heard bool) wire.Message {
@@ -365,6 +441,6 @@ func (a *Attempt) addReflexive(addr netip.AddrPort) *candidate {
 		oldest := slices.IndexFunc(a.candidates, func(c candidate) bool { return c.reflexive && c.addr != a.path })
 		a.candidates = slices.Delete(a.candidates, oldest, oldest+1)
 	}
-	a.candidates = append(a.candidates, candidate{addr: addr, reflexive: true})
+	a.candidates = append(a.candidates, candidate{addr: addr, kind: Reflexive, reflexive: true})
 	return &a.candidates[len(a.candidates)-1]
 }

@@ -64,6 +64,11 @@ func FuzzChannels(f *testing.F) {
 	f.Add(join(
 		step(fuzzAdmit, 2, 0, []byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 2, 3, 4}),
 		step(fuzzAdmit, 0, 0, []byte{23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 0, 0, 4, 1, 2, 3, 4})))
+	reach := channel.Message{Type: channel.Register, ID: 9, VPN: []netip.Addr{nthVPN(0)}, Scopes: []string{"lab"}, Candidates: []punch.Candidate{
+		{Addr: netip.MustParseAddrPort("10.0.0.1:1"), Kind: punch.Host}, {Addr: netip.MustParseAddrPort("[fd00::1]:1"), Kind: punch.Configured, Scope: "lab"}}}
+	f.Add(join(
+		step(fuzzMessage, 0, 0, msg(reach)), step(fuzzMessage, 1, 0, reg(1)), step(fuzzMessage, 1, 1, msg(askFor(2, nthVPN(0)))),
+		step(fuzzMessage, 0, 1, msg(askFor(3, nthVPN(1)))), step(fuzzMessage, 0, 1, msg(reach)), step(fuzzLeave, 0, 1, nil)))
 	small := bulletinOf(1, 20)
 	offer := msg(channel.Message{Type: channel.Notice, ID: 6, Objects: []channel.Object{small.Object, listOf(1, 1, 40000).Object}})
 	f.Add(join(

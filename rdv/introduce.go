@@ -45,12 +45,14 @@ func (r *Registry) askOver(m *Member, req *channel.Message, out []Out) []Out {
 		return m.refuse(req, channel.Denied, "this client has no channel, and cannot be told where you are without IPv4", out)
 	}
 	r.openSession(c, asked)
-	out = m.answer(req, &channel.Message{
+	answer := &channel.Message{
 		Type:      channel.Peer,
 		VPN:       asked.names(),
 		Endpoints: asked.endpointsFor(c),
 		Authentic: asked.member != nil,
-	}, out)
+	}
+	asked.describe(c, answer)
+	out = m.answer(req, answer, out)
 	return r.forward(c, asked, out)
 }
 
@@ -133,6 +135,7 @@ func (r *Registry) introduce(c, asked *client, out []Out) []Out {
 		Endpoints: c.endpointsFor(asked),
 		Authentic: c.member != nil,
 	}}
+	c.describe(asked, i.msg)
 	if c.member == nil {
 		i.sent = len(introWaits) - 1
 	}

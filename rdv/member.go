@@ -29,6 +29,7 @@ type Member struct {
 	id     Identity
 	held   []*client        // its registrations
 	locals []netip.AddrPort // where it can be reached in its own network
+	told   []byte           // what else it says about reaching it, see keep
 	intros []*intro         // those that it has not answered
 	heard  time.Duration    // last record or PING
 	age    links[Member]
@@ -77,7 +78,7 @@ func (r *Registry) Join(now time.Time, at netip.AddrPort, server netip.Addr, id 
 
 // inherit gives m what old, the same client over an older channel, has.
 func (r *Registry) inherit(m, old *Member) {
-	m.held, m.locals, m.intros = old.held, old.locals, old.intros
+	m.held, m.locals, m.told, m.intros = old.held, old.locals, old.told, old.intros
 	old.held, old.intros = nil, nil
 	r.memberBy.remove(old)
 	r.leaveDesk(old)
@@ -232,7 +233,8 @@ func (id *Identity) allows(v netip.Addr) bool {
 }
 
 // register gives m the addresses that it wants, all or none, instead of those that
-// it has.
+// it has. A client that is registered registers again to tell where it can be reached
+// by now.
 func (r *Registry) register(m *Member, req *channel.Message, out []Out) []Out {
 	slices.SortFunc(req.VPN, netip.Addr.Compare)
 	wanted := slices.Compact(req.VPN)
@@ -261,6 +263,7 @@ func (r *Registry) register(m *Member, req *channel.Message, out []Out) []Out {
 		}
 	}
 	m.publish(req.Endpoints)
+	m.keep(req)
 	return r.welcome(m, req, out)
 }
 

@@ -82,6 +82,12 @@ func (s *stage) told(out []Out) []string {
 		if a.Authentic {
 			text += " authentic"
 		}
+		for _, c := range a.Candidates {
+			text += fmt.Sprintf(" or %v %v %s", c.Kind, c.Addr, c.Scope)
+		}
+		if a.NAT.Known {
+			text += fmt.Sprint(" mapping ", a.NAT.Mapping)
+		}
 		list = append(list, text)
 	}
 	return list

@@ -18,6 +18,7 @@ import (
 	"campagnol/internal/version"
 	"campagnol/pki/ocsp"
 	"campagnol/punch"
+	"campagnol/punch/local"
 	"campagnol/punch/udp"
 	"campagnol/tunnel/device"
 	"campagnol/tunnel/segment"
@@ -66,6 +67,9 @@ type parts struct {
 	kernel *device.Kernel // dev, without what the configuration adds to it
 	client *client.Client
 	trust  *trust
+
+	state local.State // this host's addresses
+	gone  bool        // that of local_host is not among them, and it was said
 }
 
 // more returns the sockets beyond the first.
@@ -167,6 +171,8 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 	return client.Settings{
 		Server:      p.where.server,
 		LocalAddr:   p.where.published(cfg, p.port),
+		Configured:  configured(cfg, p.port),
+		Scopes:      cfg.Scopes,
 		Certificate: t.identity.TLS(),
 		Verify:      t.verify,
 		Inquire:     t.inquirer(),
@@ -293,6 +299,7 @@ func (n *node) serve(ctx context.Context) error {
 		running, replace := context.WithCancelCause(ctx)
 		p := n.parts
 		n.replace = replace
+		watcher.Go(func() { n.watchAddresses(running, p) })
 		n.mu.Unlock()
 
 		n.log.Log(ctx, logging.LevelNotice, "Starting VPN")
@@ -422,6 +429,7 @@ func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Co
 			n.cfg, n.parts.cfg, n.parts.where = cfg, cfg, where
 			if err = give(ctx, n.parts.settings(cfg, t)); err == nil {
 				n.parts.trust = t
+				n.parts.offerHosts(ctx, cfg)
 				n.show()
 				n.moveDoor(ctx)
 			}

@@ -102,6 +102,7 @@ const (
 	maxAddrs      = 16 // in one message
 	maxEndpoints  = 16
 	maxCandidates = 16
+	maxScopes     = 8
 	maxText       = 200 // bytes
 )
 
@@ -110,12 +111,12 @@ type Type uint8
 
 // The types, and their fields.
 const (
-	Register   Type = 1 // VPN, the addresses that the client wants; Endpoints, where it can be reached in its own network; Software
+	Register   Type = 1 // VPN, the addresses that the client wants; Endpoints, where it can be reached in its own network; Software; NAT; Candidates; Scopes
 	Registered Type = 2 // Endpoints, one: where the server sees the client; Lease; Software; Objects
 	Refused    Type = 3 // Reason; Text
 	Ask        Type = 4 // VPN, one: the wanted peer
-	Peer       Type = 5 // VPN, the wanted one and the peer's others behind it; Endpoints, where the peer is, best first; Authentic
-	Introduce  Type = 6 // VPN, all of who asks; Endpoints, where it is, best first; Authentic
+	Peer       Type = 5 // VPN, the wanted one and the peer's others behind it; Endpoints, where the peer is, best first; Authentic; NAT; Candidates
+	Introduce  Type = 6 // VPN, all of who asks; Endpoints, where it is, best first; Authentic; NAT; Candidates
 	Done       Type = 7 // no fields
 	Finished   Type = 8 // VPN, one: the path to this peer is closed
 	Bye        Type = 9 // no fields: the client leaves
@@ -188,6 +189,7 @@ const (
 	tagData      = 10
 	tagNAT       = 11 // see [nat.Behaviour.Append]
 	tagCandidate = 12 // kind (1 byte), length of the address (1 byte), address, port (2 bytes), scope; may be repeated
+	tagScope     = 13 // UTF-8, the name of a network that the client can reach; may be repeated
 )
 
 // An Object is something that the server has for its clients.
@@ -231,9 +233,11 @@ type Message struct {
 	Data      []byte
 
 	// NAT is how the client's way to the Internet behaves, as far as it knows, and
-	// Candidates are where it can be reached.
+	// Candidates are where it can be reached, the most useful first. Scopes are the
+	// networks that it can reach by the names which candidates have for them.
 	NAT        nat.Behaviour
 	Candidates []punch.Candidate
+	Scopes     []string
 }
 
 // Errors of [Parse].
@@ -294,7 +298,23 @@ func (m *Message) Append(b []byte) []byte {
 			addField(w, tagCandidate, func(w *cryptobyte.Builder) { addCandidate(w, c) })
 		}
 	}
+	for _, scope := range m.Scopes[:min(len(m.Scopes), maxScopes)] {
+		if scope != "" && len(scope) <= punch.MaxScope {
+			addField(w, tagScope, func(w *cryptobyte.Builder) { w.AddBytes([]byte(scope)) })
+		}
+	}
 	return w.BytesOrPanic() // only lengths over 64 KiB fail, and there are none
+}
+
+// Fit leaves out candidates, from the last one on, until the wire form of m is a
+// message: what is more than there is room for is the least useful.
+func (m *Message) Fit() {
+	if n := len(m.Candidates); n > maxCandidates {
+		m.Candidates = m.Candidates[:maxCandidates]
+	}
+	for len(m.Candidates) > 0 && len(m.Append(nil)) > MaxSize {
+		m.Candidates = m.Candidates[:len(m.Candidates)-1]
+	}
 }
 
 func addField(w *cryptobyte.Builder, tag uint16, value func(*cryptobyte.Builder)) {
@@ -343,7 +363,7 @@ func Parse(b []byte) (Message, error) {
 }
 
 // seenTags has the tags of fields that may occur once.
-type seenTags [tagCandidate + 1]bool
+type seenTags [tagScope + 1]bool
 
 // field takes a field. It returns false if its value makes no sense.
 func (m *Message) field(tag uint16, value cryptobyte.String, seen *seenTags) bool {
@@ -364,6 +384,9 @@ func (m *Message) field(tag uint16, value cryptobyte.String, seen *seenTags) boo
 		c, ok := readCandidate(value)
 		m.Candidates = append(m.Candidates, c)
 		return ok && len(m.Candidates) <= maxCandidates
+	case tagScope:
+		m.Scopes = append(m.Scopes, clean(string(value)))
+		return len(value) > 0 && len(value) <= punch.MaxScope && len(m.Scopes) <= maxScopes
 	}
 	if int(tag) >= len(seen) || seen[tag] {
 		return true

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,6 +57,10 @@ var golden = []struct {
 			{Addr: netip.MustParseAddrPort("10.1.2.3:4"), Kind: punch.Configured, Scope: "office"}}},
 		"01 06 00000006 000b 0005 02 01 00 01 02 000c 0008 03 04 cb007108 0001" +
 			"000c 000e 04 04 0a010203 0004 6f6666696365"},
+	{"register again", Message{Type: Register, ID: 8, VPN: addrs("10.9.0.1"),
+		Candidates: []punch.Candidate{{Addr: netip.MustParseAddrPort("[2001:db8::8]:2"), Kind: punch.Host}}, Scopes: []string{"office", "lab"}},
+		"01 01 00000008 0001 0004 0a090001 000c 0014 01 10 20010db8000000000000000000000008 0002" +
+			"000d 0006 6f6666696365 000d 0003 6c6162"},
 	{"apply", Message{Type: Apply, ID: 5, Endpoints: endpoints("203.0.113.8:1"), Data: []byte{0}},
 		"01 0d 00000005 0002 0006 cb0071080001 000a 0001 00"},
 }
@@ -91,7 +96,7 @@ func TestParseTolerates(t *testing.T) {
 	}{
 		{"an unknown type", "01 c8 00000001", Message{Type: 200, ID: 1}},
 		{"an unknown field", "01 07 00000001 0100 0003 616263", Message{Type: Done, ID: 1}},
-		{"an unknown field of a tag that is next", "01 07 00000001 000d 0000", Message{Type: Done, ID: 1}},
+		{"an unknown field of a tag that is next", "01 07 00000001 000e 0000", Message{Type: Done, ID: 1}},
 		{"tag 0", "01 07 00000001 0000 0001 ff", Message{Type: Done, ID: 1}},
 		{"a field twice", "01 03 00000001 0004 0002 0002 0004 0002 0003", Message{Type: Refused, ID: 1, Reason: NotYours}},
 		{"a longer value", "01 02 00000001 0003 0005 0000000aff", Message{Type: Registered, ID: 1, Lease: 10}},
@@ -127,6 +132,9 @@ func TestParseRefuses(t *testing.T) {
 		{"a candidate without address", "01 05 00000001 000c 0004 01 00 0001", ErrMalformed},
 		{"a scope that is too long", "01 05 00000001 000c 0029 01 04 0a090001 0001" + strings.Repeat("61", 33), ErrMalformed},
 		{"too many candidates", "01 05 00000001" + strings.Repeat("000c 0008 01 04 0a090001 0001", maxCandidates+1), ErrMalformed},
+		{"an empty name of a network", "01 01 00000001 000d 0000", ErrMalformed},
+		{"a name of a network that is too long", "01 01 00000001 000d 0021" + strings.Repeat("61", 33), ErrMalformed},
+		{"too many networks", "01 01 00000001" + strings.Repeat("000d 0001 61", maxScopes+1), ErrMalformed},
 		{"a short lease", "01 02 00000001 0003 0003 00000a", ErrMalformed},
 		{"a short reason", "01 03 00000001 0004 0001 01", ErrMalformed},
 		{"too many addresses", "01 01 00000001" + strings.Repeat("0001 0004 0a090001", maxAddrs+1), ErrMalformed},
@@ -161,6 +169,44 @@ func TestLimits(t *testing.T) {
 	}
 	if len(got.VPN) != maxAddrs-1 || len(got.Endpoints) != maxEndpoints-1 || len(got.Text) != maxText || len(got.Software) != maxText {
 		t.Errorf("%d addresses, %d endpoints, %d and %d bytes of text", len(got.VPN), len(got.Endpoints), len(got.Text), len(got.Software))
+	}
+}
+
+// TestFit: a message with more candidates than there is room for loses the last ones,
+// and nothing else.
+func TestFit(t *testing.T) {
+	m := Message{Type: Register, ID: 1, Software: strings.Repeat("x", maxText)}
+	for i := range 40 {
+		m.Candidates = append(m.Candidates, punch.Candidate{
+			Addr: netip.AddrPortFrom(netip.MustParseAddr("2001:db8::1"), uint16(i+1)), Kind: punch.Configured,
+			Scope: strings.Repeat("s", punch.MaxScope),
+		})
+		m.Scopes = append(m.Scopes, strings.Repeat("n", punch.MaxScope))
+	}
+	want := m
+	m.Fit()
+	b := m.Append(nil)
+	got, err := Parse(b)
+	if err != nil {
+		t.Fatalf("%d bytes: %v", len(b), err)
+	}
+	n := len(got.Candidates)
+	if n == 0 || n != len(m.Candidates) || len(b)+56 < MaxSize {
+		t.Errorf("%d candidates of %d in %d bytes: want as many as there is room for", n, len(m.Candidates), len(b))
+	}
+	if !slices.Equal(got.Candidates, want.Candidates[:n]) || len(got.Scopes) != maxScopes || got.Software != want.Software {
+		t.Errorf("left out something else than the last candidates: %+v", got)
+	}
+
+	small := Message{Type: Peer, Candidates: want.Candidates[:2]}
+	small.Fit()
+	if len(small.Candidates) != 2 {
+		t.Error("left out candidates for which there is room")
+	}
+	small.Candidates = slices.Repeat([]punch.Candidate{{Addr: netip.MustParseAddrPort("192.0.2.1:1")}}, 17)
+	small.Fit()
+	if len(small.Candidates) != maxCandidates {
+		t.Errorf("%d small candidates, want the %d that a reader takes", len(small.Candidates), maxCandidates)
 	}
 }
 
