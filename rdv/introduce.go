@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"campagnol/punch/nat"
 	"campagnol/rdv/channel"
 )
 
@@ -50,6 +51,7 @@ func (r *Registry) askOver(m *Member, req *channel.Message, out []Out) []Out {
 		VPN:       asked.names(),
 		Endpoints: asked.endpointsFor(c),
 		Authentic: asked.member != nil,
+		NAT:       asked.behaviour(),
 	}, out)
 	return r.forward(c, asked, out)
 }
@@ -74,6 +76,14 @@ func (c *client) names() []netip.Addr {
 		}
 	}
 	return list
+}
+
+// behaviour returns what c has said about its NAT.
+func (c *client) behaviour() nat.Behaviour {
+	if c.member == nil {
+		return nat.Behaviour{}
+	}
+	return c.member.nat
 }
 
 // endpointsFor returns where other can reach c, best first.
@@ -132,6 +142,7 @@ func (r *Registry) introduce(c, asked *client, out []Out) []Out {
 		VPN:       c.names(),
 		Endpoints: c.endpointsFor(asked),
 		Authentic: c.member != nil,
+		NAT:       c.behaviour(),
 	}}
 	if c.member == nil {
 		i.sent = len(introWaits) - 1

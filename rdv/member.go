@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"campagnol/pki"
+	"campagnol/punch/nat"
 	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 )
@@ -29,6 +30,7 @@ type Member struct {
 	id     Identity
 	held   []*client        // its registrations
 	locals []netip.AddrPort // where it can be reached in its own network
+	nat    nat.Behaviour    // between it and the Internet, says it
 	intros []*intro         // those that it has not answered
 	heard  time.Duration    // last record or PING
 	age    links[Member]
@@ -77,7 +79,7 @@ func (r *Registry) Join(now time.Time, at netip.AddrPort, server netip.Addr, id 
 
 // inherit gives m what old, the same client over an older channel, has.
 func (r *Registry) inherit(m, old *Member) {
-	m.held, m.locals, m.intros = old.held, old.locals, old.intros
+	m.held, m.locals, m.nat, m.intros = old.held, old.locals, old.nat, old.intros
 	old.held, old.intros = nil, nil
 	r.memberBy.remove(old)
 	r.leaveDesk(old)
@@ -261,6 +263,7 @@ func (r *Registry) register(m *Member, req *channel.Message, out []Out) []Out {
 		}
 	}
 	m.publish(req.Endpoints)
+	m.nat = req.NAT
 	return r.welcome(m, req, out)
 }
 
