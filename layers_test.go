@@ -41,6 +41,7 @@ var layers = map[string][]string{
 	"punch":        {"rdv/wire"},
 	"punch/udp":    {"punch"},
 	"punch/nat":    {},
+	"punch/hard":   {"punch/nat"},
 	"punch/simnet": {"punch", "punch/nat", "rdv/wire"},
 
 	"tunnel/packet":     {},
@@ -61,7 +62,7 @@ var layers = map[string][]string{
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
 	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
-	"client":             {"punch", "punch/nat", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/record", "tunnel/segment"},
+	"client":             {"punch", "punch/hard", "punch/nat", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab/clock":    {},
 	"internal/lab/frame":    {},
@@ -73,7 +74,7 @@ var layers = map[string][]string{
 
 	"client/campagnol": {
 		"client", "conf", "internal/cli", "internal/control", "internal/filewatch", "internal/lab", "internal/logging", "internal/service", "internal/version",
-		"pki", "pki/bulletin", "pki/ca", "pki/enroll", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/record", "tunnel/segment",
+		"pki", "pki/bulletin", "pki/ca", "pki/enroll", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/hard", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/record", "tunnel/segment",
 	},
 	"rdv/campagnol_rdv": {
 		"conf", "internal/cli", "internal/filewatch", "internal/logging", "internal/service", "internal/version", "pki", "pki/ca", "pki/ocsp", "pki/policy", "pki/safefile", "punch/udp", "rdv", "rdv/channel", "tunnel/handshake",

@@ -23,7 +23,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	c.setFilter(s)
 	c.log.Info("New DTLS connection opened with peer", "peer", p.vpn, "addr", r.addr,
 		"cipher", s.Suite().String(), "took", now.Sub(p.try.began).Round(time.Microsecond))
-	p.session, p.addr, p.server, p.kept = s, r.addr, r.server, now
+	p.session, p.addr, p.conn, p.server, p.kept = s, r.addr, r.conn, r.server, now
 	p.rekey = rekey{random: c.cfg.Jitter()}
 	if !bytes.Equal(r.leaf, leafOf(&c.set)) { // it was replaced meanwhile
 		p.rekey.shown = now
@@ -33,6 +33,8 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	c.failures.forget(p.vpn)
 	p.mtu, p.mtuAt = 0, time.Time{}
 	p.way = c.newRoute(now, s, r.addr)
+	p.way.conn = r.conn
+	c.hardSucceeded(p)
 	c.plug(now, p)
 	tab := c.moveTo(c.claim(c.table.Load(), p, id), p, r.addr.Addr())
 	c.sendStaged(now, tab, p) // before the data path can overtake them
@@ -64,7 +66,7 @@ func (c *Client) replace(now time.Time, p *peer) {
 	if p.old != nil {
 		c.retireOld(p)
 	}
-	p.old, p.oldAddr, p.oldUntil = p.session, p.addr, now.Add(oldKeysLife)
+	p.old, p.oldAddr, p.oldConn, p.oldUntil = p.session, p.addr, p.conn, now.Add(oldKeysLife)
 }
 
 // retireOld forgets p's old session.
@@ -73,7 +75,10 @@ func (c *Client) retireOld(p *peer) {
 	if p.session == nil || !p.session.Continues(p.old) {
 		p.old.Filter().Close()
 	}
-	p.old = nil
+	if p.oldConn != p.conn {
+		c.closeLater(p.oldConn)
+	}
+	p.old, p.oldConn = nil, nil
 }
 
 // withoutSession returns tab in which addr is no longer a source of s.
@@ -93,7 +98,7 @@ func (c *Client) withoutSession(tab *table, s *tunnel.Session, addr netip.AddrPo
 // closeSession tells the peer that the session is over, and ends it.
 func (c *Client) closeSession(now time.Time, p *peer) {
 	for _, b := range p.session.CloseNotify(nil) {
-		c.sendRecord(now, p.addr, b)
+		c.sendToPeer(now, p, b)
 	}
 	c.dropSession(p)
 }
@@ -110,6 +115,8 @@ func (c *Client) dropSession(p *peer) {
 	if p.old != nil {
 		c.retireOld(p)
 	}
+	c.closeLater(p.conn)
+	p.conn = nil
 }
 
 // receiveLate opens a datagram that came before its session was known to the
@@ -166,16 +173,16 @@ func (c *Client) handleInner(now time.Time, e event) {
 		c.wake(now, p)
 		return
 	}
-	addr := p.addr
+	addr, conn := p.addr, p.conn
 	if e.session == p.old {
-		addr = p.oldAddr
+		addr, conn = p.oldAddr, p.oldConn
 	}
 	out, ev := e.session.Handle(now, e.typ, e.data, nil)
 	for _, b := range out {
-		c.sendRecord(now, addr, b)
+		c.sendRecordBy(now, conn, addr, b)
 	}
 	if ev.Path != nil {
-		c.handlePath(now, e.addr, e.session, ev.Path)
+		c.handlePath(now, endpoint{e.addr, e.conn}, e.session, ev.Path)
 	}
 	if ev.Groups != nil && e.session == p.session {
 		c.handlePeersGroups(now, p, ev.Groups)
@@ -200,12 +207,12 @@ func (c *Client) handleInner(now time.Time, e event) {
 }
 
 // handlePath answers a challenge of a peer's where it came from.
-func (c *Client) handlePath(now time.Time, from netip.AddrPort, s *tunnel.Session, sig *tunnel.PathSignal) {
-	if sig.Response || !c.usable(from) {
+func (c *Client) handlePath(now time.Time, from endpoint, s *tunnel.Session, sig *tunnel.PathSignal) {
+	if sig.Response || !c.usable(from.addr) {
 		return
 	}
 	if b := s.SealResponse(sig.Number, &c.tmp); b != nil {
-		c.sendRecord(now, from, b)
+		c.sendRecordBy(now, from.conn, from.addr, b)
 	}
 }
 
