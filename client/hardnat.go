@@ -136,6 +136,7 @@ func (c *Client) beginHard(now time.Time, p *peer) bool {
 		c.callNext()
 		return false
 	}
+	c.flush() // which closes the sockets of the attempt before
 	d.busy = p.try
 	h.attempt = hard.NewAttempt(now, h.plan, h.target, c.set.HardNAT, math.Float64bits(c.cfg.Jitter()))
 	c.log.Info("Looking for a way through a hard NAT", "peer", p.vpn, "addr", h.target, "role", h.plan.Role.String())

@@ -83,11 +83,11 @@ func NewAttempt(now time.Time, p Plan, peer netip.AddrPort, b Budget, seed uint6
 	switch {
 	case p.Role == Guess:
 		a.guesses = order{seed: mix(seed), observed: peer.Port(), step: p.Step}
-	case p.Role == Open && p.Step != 0:
-		a.next = now.Add(primaryTime)
-		a.sockets, a.end, a.round = min(b.Sockets, neighbors), now.Add(openTime), a.next
 	case p.Role == Open:
-		a.sockets, a.end, a.round = b.Sockets, now.Add(openTime), now
+		if p.Step != 0 {
+			a.next = now.Add(primaryTime)
+		}
+		a.sockets, a.end, a.round = b.Sockets, now.Add(openTime), a.next
 	}
 	if a.probes <= 0 || p.Role == None || p.Role == Open && a.sockets <= 0 {
 		a.next, a.end = time.Time{}, now
