@@ -119,7 +119,7 @@ func (c *Client) run(ctx context.Context, p *peer, r *running) {
 // of a handshake, or of one that has just ended.
 func (c *Client) handleRecords(now time.Time, addr netip.AddrPort, conn punch.Conn, b []byte) {
 	p := c.ends[addr]
-	if p == nil {
+	if p == nil || !c.holds(p, conn) {
 		return
 	}
 	if p.try != nil {

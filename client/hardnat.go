@@ -246,6 +246,12 @@ func (c *Client) chooseHard(p *peer, conn punch.Conn) bool {
 	return true
 }
 
+// holds reports whether conn is a socket by which p may speak to us: not one that has
+// been closed since something came by it.
+func (c *Client) holds(p *peer, conn punch.Conn) bool {
+	return conn == nil || conn == p.conn || conn == p.oldConn || p.try != nil && slices.Contains(p.try.hard.conns, conn)
+}
+
 // by returns the extra socket by which p, whom we try to reach, is spoken to at addr;
 // nil: the primary one.
 func (c *Client) by(p *peer, addr netip.AddrPort) punch.Conn {

@@ -190,6 +190,9 @@ func TestHardNATStrangers(t *testing.T) {
 			if s, _ := p.try.attempt.State(); s != punch.Punching {
 				v.t.Errorf("a stranger's punch to an extra socket: %v", s)
 			}
+			if c.holds(p, other) || !c.holds(p, nil) || !c.holds(p, second) {
+				v.t.Error("bob does not know his sockets")
+			}
 			if c.chooseHard(p, other) || len(h.conns) != before {
 				v.t.Error("a socket that is none of the attempt's was chosen")
 			}

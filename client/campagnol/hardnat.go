@@ -23,7 +23,7 @@ func hardBudget(cfg *conf.Client) hard.Budget {
 // An extra socket is one of hundreds, until one of them becomes a tunnel's.
 const (
 	extraBuffer = 512 << 10 // bytes; 4 ms at 1 Gbit/s
-	extraBatch  = 4
+	extraBatch  = 2         // of what the kernel has joined, 64 KiB each
 )
 
 // openSocket opens another socket at a port of its own, in all else like that of p.
