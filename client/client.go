@@ -32,6 +32,7 @@ const (
 	queuePackets = 256 // packets for peers without a session
 	queueNotes   = 256 // what there is to tell about frames
 	queueGroups  = 256 // frames about multicast groups
+	queuePaths   = 16  // errors of extra sockets
 )
 
 // A Client is one node of the VPN. Run starts and stops it; the other methods
@@ -56,7 +57,8 @@ type Client struct {
 	finished chan handshakeEnd
 	shaken   chan shakeEnd
 	calls    chan func(now time.Time)
-	done     chan struct{} // closed when Run returns
+	paths    chan punch.PathError // of extra sockets
+	done     chan struct{}        // closed when Run returns
 
 	control // owned by the control goroutine
 }
@@ -87,7 +89,10 @@ type control struct {
 	tried    trials // what came of the last try at each peer
 	recent   recent // refusals
 	asks     bucket
-	outbox   []punch.Datagram
+	outbox   []outgoing
+	batch    []punch.Datagram // scratch
+	closing  []punch.Conn     // once the outbox is empty
+	hard     hardDesk
 	tmp      record.Scratch
 	messages []punch.Out // scratch
 
@@ -97,6 +102,7 @@ type control struct {
 // An event is something that the data path has for control. Its data is a copy.
 type event struct {
 	addr    netip.AddrPort // where it came from; not of a packet
+	conn    punch.Conn     // the extra socket by which it came; nil: the primary one
 	msg     wire.Message
 	data    []byte             // datagram, record content, or packet
 	dst     netip.Addr         // of a packet
@@ -147,6 +153,7 @@ func New(cfg Config) (*Client, error) {
 		finished: make(chan handshakeEnd),
 		shaken:   make(chan shakeEnd),
 		calls:    make(chan func(time.Time)),
+		paths:    make(chan punch.PathError, queuePaths),
 		done:     make(chan struct{}),
 	}
 	c.set = cfg.Settings.withDefaults()
@@ -219,9 +226,9 @@ func (c *Client) loop() {
 		case e := <-c.shaken:
 			c.handleShaken(time.Now(), e)
 		case e := <-c.punches:
-			c.handlePunch(time.Now(), e.addr, e.msg)
+			c.handlePunch(time.Now(), e.addr, e.conn, e.msg)
 		case e := <-c.records:
-			c.handleRecords(time.Now(), e.addr, e.data)
+			c.handleRecords(time.Now(), e.addr, e.conn, e.data)
 		case e := <-c.inner:
 			c.handleInner(time.Now(), e)
 		case e := <-c.packets:
@@ -231,6 +238,8 @@ func (c *Client) loop() {
 		case e := <-c.groups:
 			c.handleGroups(time.Now(), e.data)
 		case e := <-c.cfg.PathErrors:
+			c.handlePathError(time.Now(), e)
+		case e := <-c.paths:
 			c.handlePathError(time.Now(), e)
 		case e := <-c.finished:
 			c.handleFinished(time.Now(), e)
@@ -272,7 +281,10 @@ func (c *Client) post(ms []punch.Out) {
 	}
 }
 
-func (c *Client) sendMessage(to netip.AddrPort, m wire.Message) {
+func (c *Client) sendMessage(to netip.AddrPort, m wire.Message) { c.sendMessageBy(nil, to, m) }
+
+// sendMessageBy is sendMessage by an extra socket, unless conn is nil.
+func (c *Client) sendMessageBy(conn punch.Conn, to netip.AddrPort, m wire.Message) {
 	if c.log.Enabled(c.ctx, slog.LevelDebug) {
 		switch m.Type {
 		case wire.Hello, wire.Bye: // the original's words
@@ -280,7 +292,7 @@ func (c *Client) sendMessage(to netip.AddrPort, m wire.Message) {
 		}
 		c.log.Debug(">> "+m.Type.String(), "to", to)
 	}
-	c.send(to, m.Append(nil))
+	c.sendBy(conn, to, m.Append(nil))
 }
 
 // tell sends the RDV a message about a VPN address: in clear, or what takes its
@@ -294,30 +306,6 @@ func (c *Client) tell(t wire.Type, vpn netip.Addr) {
 		return // the messages in clear have no room for it
 	}
 	c.sendMessage(c.set.Server, wire.Message{Type: t, IP1: vpn})
-}
-
-// send puts a datagram into the outbox, which keeps it.
-func (c *Client) send(to netip.AddrPort, b []byte) {
-	c.outbox = append(c.outbox, punch.Datagram{Addr: to, Data: b})
-}
-
-// sendRecord is send for a DTLS record, which counts for the rate limits.
-func (c *Client) sendRecord(now time.Time, to netip.AddrPort, b []byte) {
-	c.shaper.charge(now, b)
-	c.send(to, b)
-}
-
-// flush sends what is in the outbox, in order.
-func (c *Client) flush() {
-	if len(c.outbox) == 0 {
-		return
-	}
-	if err := c.cfg.Conn.Send(c.outbox); err != nil {
-		c.log.Debug("send", "err", err)
-		c.drops.Add(tunnel.DropSend)
-	}
-	clear(c.outbox)
-	c.outbox = c.outbox[:0]
 }
 
 // publish makes the data path see t.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"campagnol/punch"
+	"campagnol/punch/hard"
 	"campagnol/tunnel/device"
 	"campagnol/tunnel/filter"
 	"campagnol/tunnel/record"
@@ -38,6 +39,11 @@ type Config struct {
 	// Ethernet makes the client carry frames, and a switch with its peers; nil: it
 	// carries IP packets. Device has to be of that kind.
 	Ethernet *Ethernet
+
+	// OpenSocket returns another socket of this host, at a port of its own, like Conn
+	// in everything else but the size of its buffers; nil: there are no others, and
+	// ways through hard NATs of ours are not looked for. It must not wait.
+	OpenSocket func() (punch.Conn, error)
 
 	// PathErrors are what the network says about single destinations of Conn;
 	// nil: it is not known.
@@ -129,6 +135,10 @@ type Settings struct {
 	MTU               int
 
 	Multicast bool // multicast goes over every open tunnel, as broadcast does
+
+	// HardNAT is what looking for a way through a hard NAT may cost, ours or that of a
+	// peer; the zero Budget: none is looked for.
+	HardNAT hard.Budget
 }
 
 // withDefaults returns s with the original's defaults for what is zero.

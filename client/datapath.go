@@ -20,6 +20,7 @@ import (
 // each batch, so that a batch allocates nothing.
 type inbound struct {
 	c       *Client
+	conn    punch.Conn   // the extra socket that is read; nil: the primary one
 	queue   device.Queue // where packets go
 	when    time.Time    // of the batch
 	now     tunnel.Stamp // likewise
@@ -94,6 +95,8 @@ func (in *inbound) flush() {
 // datagram sorts by protocol.
 func (in *inbound) datagram(t *table, src *source, known bool, from netip.AddrPort, b []byte) {
 	switch kind := wire.KindOf(b); {
+	case in.conn != nil && from == t.server:
+		in.c.drops.Add(tunnel.DropNoPeer) // we do not talk to it from there
 	case kind == wire.KindDTLS && known:
 		in.records(src, from, b)
 	case (kind == wire.KindDTLS || kind == wire.KindGate) && t.channel && from == t.server:
@@ -116,7 +119,7 @@ func (in *inbound) message(t *table, from netip.AddrPort, b []byte) {
 	case from == t.server:
 		in.c.hand(in.c.fromRDV, event{msg: m})
 	case m.Type == wire.Punch && t.isPunching(m.IP1):
-		in.c.hand(in.c.punches, event{addr: from, msg: m})
+		in.c.hand(in.c.punches, event{addr: from, conn: in.conn, msg: m})
 	case m.Type == wire.Punch || m.Type == wire.KeepAlive:
 		// Late, or to keep a NAT's mapping: nothing to do.
 	default:
@@ -130,7 +133,7 @@ func (in *inbound) records(src *source, from netip.AddrPort, b []byte) {
 		if in.strays(from, b) {
 			return
 		}
-		in.c.hand(in.c.records, event{addr: from, data: bytes.Clone(b)})
+		in.c.hand(in.c.records, event{addr: from, conn: in.conn, data: bytes.Clone(b)})
 		return
 	}
 	for len(b) > 0 {
@@ -142,7 +145,7 @@ func (in *inbound) records(src *source, from netip.AddrPort, b []byte) {
 		if h.Epoch == 0 {
 			// A handshake in clear: a new one, or the end of the last. It is
 			// not authentic; control looks at it, if it has the time.
-			in.c.hand(in.c.records, event{addr: from, data: bytes.Clone(b)})
+			in.c.hand(in.c.records, event{addr: from, conn: in.conn, data: bytes.Clone(b)})
 			return
 		}
 		if h.Type == record.WithID {
@@ -178,7 +181,7 @@ func (in *inbound) record(src *source, from netip.AddrPort, h record.Header, rec
 		copy(rec, in.spare)
 	}
 	if src.handshaking { // perhaps of the session that is about to begin
-		in.c.hand(in.c.records, event{addr: from, data: bytes.Clone(rec)})
+		in.c.hand(in.c.records, event{addr: from, conn: in.conn, data: bytes.Clone(rec)})
 		return
 	}
 	in.drop(src, first)
@@ -195,7 +198,7 @@ func (in *inbound) received(s *tunnel.Session, h record.Header, payload []byte, 
 		}
 	case control && s.Frames() && in.fragment(s, payload):
 	case control:
-		in.c.hand(in.c.inner, event{addr: in.from, session: s, typ: in.tmp.Type(), data: bytes.Clone(payload)})
+		in.c.hand(in.c.inner, event{addr: in.from, conn: in.conn, session: s, typ: in.tmp.Type(), data: bytes.Clone(payload)})
 	case s.Frames():
 		in.frame(s, payload)
 	case s.Filter().In(in.when, payload) != filter.Pass:
@@ -228,7 +231,8 @@ const (
 // An outbound is the state of fromDev.
 type outbound struct {
 	c     *Client
-	conn  punch.Conn // where datagrams go
+	conn  punch.Conn // where datagrams go, unless they go by via
+	via   punch.Conn // the extra socket by which the batch goes; nil: none
 	when  time.Time  // of the batch
 	now   tunnel.Stamp
 	tmp   record.Scratch
@@ -389,6 +393,10 @@ func (o *outbound) seal(r *route, now tunnel.Stamp, pkt []byte) {
 		o.refit(r, now, pkt)
 		return
 	}
+	if r.conn != o.via {
+		o.flush()
+		o.via = r.conn
+	}
 	if len(o.arena)+r.session.Overhead()+len(pkt) > cap(o.arena) {
 		o.flush()
 	}
@@ -442,7 +450,11 @@ func (o *outbound) add(r *route, start int, ecn packet.ECN) {
 // flush sends what is in the batch.
 func (o *outbound) flush() {
 	if len(o.ds) > 0 {
-		if err := o.conn.Send(o.ds); err != nil {
+		conn := o.conn
+		if o.via != nil {
+			conn = o.via
+		}
+		if err := conn.Send(o.ds); err != nil {
 			o.c.drops.Add(tunnel.DropSend)
 		}
 	}

@@ -35,6 +35,15 @@
 // handshake inside the one before, goes on where that is. It is the same tunnel to
 // all who use it.
 //
+// # Paths
+//
+// A path is a socket of ours and an address of the peer. The socket is the primary one,
+// which the RDV knows, too; or, behind a NAT that takes another port for each
+// destination, the one of hundreds by which the peer was found (hardDesk, hardTry). Such
+// a socket has a goroutine like fromNet from when it is opened, belongs to the try and
+// then to the session, and is closed with it. Where a socket is an argument or a field,
+// nil stands for the primary one.
+//
 // # Who a peer is
 //
 // A peer is known by the VPN address for which it was asked or has asked, until its

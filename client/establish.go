@@ -28,7 +28,8 @@ const maxServing = 3
 type running struct {
 	hs     *handshake.Handshake
 	addr   netip.AddrPort
-	to     *atomic.Pointer[netip.AddrPort] // addr, for the handshake's goroutine
+	conn   punch.Conn                // an extra socket; nil: the primary one
+	to     *atomic.Pointer[endpoint] // addr and conn, for the handshake's goroutine
 	server bool
 	began  time.Time
 	under  int      // which settings it began under: Client.changes
@@ -41,6 +42,12 @@ type running struct {
 	silent time.Time
 }
 
+// An endpoint is where a handshake's datagrams go.
+type endpoint struct {
+	addr netip.AddrPort
+	conn punch.Conn // by an extra socket; nil: the primary one
+}
+
 // A handshakeEnd is how a handshake ended.
 type handshakeEnd struct {
 	p      *peer
@@ -49,23 +56,24 @@ type handshakeEnd struct {
 	err    error
 }
 
-// startHandshake begins a handshake with p at addr, with the first datagram if
+// startHandshake begins a handshake with p at an endpoint, with the first datagram if
 // the peer has spoken already.
-func (c *Client) startHandshake(now time.Time, p *peer, addr netip.AddrPort, server bool, first []byte) {
+func (c *Client) startHandshake(now time.Time, p *peer, at endpoint, server bool, first []byte) {
 	shaper := c.shaper
-	to := new(atomic.Pointer[netip.AddrPort])
-	to.Store(&addr)
+	to := new(atomic.Pointer[endpoint])
+	to.Store(&at)
 	hs, err := handshake.New(c.handshakeConfig(p, server), func(b []byte) {
 		shaper.charge(time.Now(), b)
 		// Straight to the socket: control may be the one that waits for this.
-		c.cfg.Conn.Send([]punch.Datagram{{Addr: *to.Load(), Data: b}})
+		e := to.Load()
+		c.socket(e.conn).Send([]punch.Datagram{{Addr: e.addr, Data: b}})
 	})
 	if err != nil {
 		c.log.Error("Cannot begin a DTLS handshake", "peer", p.vpn, "err", err)
 		return
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
-	r := &running{hs: hs, addr: addr, to: to, server: server, began: now, under: c.changes, leaf: leafOf(&c.set), cancel: cancel}
+	r := &running{hs: hs, addr: at.addr, conn: at.conn, to: to, server: server, began: now, under: c.changes, leaf: leafOf(&c.set), cancel: cancel}
 	if !server {
 		r.silent = now.Add(silentLife)
 	}
@@ -112,26 +120,29 @@ func (c *Client) run(ctx context.Context, p *peer, r *running) {
 
 // handleRecords takes a datagram with records that belong to no session: those
 // of a handshake, or of one that has just ended.
-func (c *Client) handleRecords(now time.Time, addr netip.AddrPort, b []byte) {
+func (c *Client) handleRecords(now time.Time, addr netip.AddrPort, conn punch.Conn, b []byte) {
 	p := c.ends[addr]
-	if p == nil {
+	if p == nil || !c.holds(p, conn) {
 		return
 	}
 	if p.try != nil {
 		for _, r := range p.try.running {
 			if r.addr == addr && !r.challengedBy(now, b) {
 				r.silent = time.Time{}
+				if conn == r.conn {
+					c.chooseHard(p, conn)
+				}
 				r.hs.Handle(b)
 				return
 			}
 		}
 	}
 	switch {
-	case p.try != nil && p.try.answered(addr, b):
+	case p.try != nil && p.try.answered(endpoint{addr, conn}, b):
 	case isClientHello(b):
-		c.handleClientHello(now, p, addr, b)
+		c.handleClientHello(now, p, endpoint{addr, conn}, b)
 	case p.session != nil && p.addr == addr:
-		c.receiveLate(now, p, addr, b)
+		c.receiveLate(now, p, endpoint{addr, conn}, b)
 	}
 	c.settle(p)
 }
@@ -139,16 +150,16 @@ func (c *Client) handleRecords(now time.Time, addr netip.AddrPort, b []byte) {
 // answered reports whether a datagram is the first answer to our ClientHello,
 // from another address of the peer than we sent it to, and takes it: behind a
 // NAT that uses a new port for us, that is the one which carries data both ways.
-func (t *try) answered(addr netip.AddrPort, b []byte) bool {
+func (t *try) answered(at endpoint, b []byte) bool {
 	const serverHello, helloVerifyRequest = 2, 3
 	typ, ok := handshakeType(b)
-	if !ok || typ != serverHello && typ != helloVerifyRequest || !t.attempt.Knows(addr) {
+	if !ok || typ != serverHello && typ != helloVerifyRequest || !t.attempt.Knows(at.addr) {
 		return false
 	}
 	for _, r := range t.running {
 		if !r.server && !r.silent.IsZero() {
-			r.addr, r.silent = addr, time.Time{}
-			r.to.Store(&addr)
+			r.addr, r.conn, r.silent = at.addr, at.conn, time.Time{}
+			r.to.Store(&at)
 			r.hs.Handle(b)
 			return true
 		}
@@ -158,7 +169,8 @@ func (t *try) answered(addr netip.AddrPort, b []byte) bool {
 
 // handleClientHello lets a peer begin a handshake: one whom we try to reach, or
 // one with a session, who may have been restarted.
-func (c *Client) handleClientHello(now time.Time, p *peer, addr netip.AddrPort, b []byte) {
+func (c *Client) handleClientHello(now time.Time, p *peer, at endpoint, b []byte) {
+	addr := at.addr
 	if p.try == nil {
 		if now.Sub(p.challenged) < shadowGap {
 			return
@@ -168,7 +180,7 @@ func (c *Client) handleClientHello(now time.Time, p *peer, addr netip.AddrPort, 
 		c.beginPunching(now, p, punch.Candidate{Addr: addr, Kind: punch.Reflexive})
 	}
 	t := p.try
-	if t.attempt == nil || !t.attempt.Knows(addr) || !t.attempt.Yields(addr) {
+	if t.attempt == nil || !t.attempt.Knows(addr) || !t.attempt.Yields(addr) || !c.chooseHard(p, at.conn) {
 		return
 	}
 	t.attempt.Opened(now, addr)
@@ -182,7 +194,7 @@ func (c *Client) handleClientHello(now time.Time, p *peer, addr netip.AddrPort, 
 		}
 	}
 	if serving < maxServing {
-		c.startHandshake(now, p, addr, true, b)
+		c.startHandshake(now, p, at, true, b)
 	}
 	c.stepTry(now, p)
 }

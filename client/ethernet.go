@@ -349,7 +349,7 @@ func (c *Client) performGroups(now time.Time, outs []mcast.Out) {
 		case mcast.ToPeer:
 			if p := e.peers[o.Port]; p != nil && p.session != nil {
 				for _, b := range p.session.Groups(o.Packet, nil) {
-					c.sendRecord(now, p.addr, b)
+					c.sendToPeer(now, p, b)
 				}
 			}
 		case mcast.Happens:

@@ -91,7 +91,7 @@ func (c *Client) sendPacket(now time.Time, r *route, pkt []byte) {
 		return
 	}
 	if r.pass(now, packet.NotECT, rec) {
-		c.send(r.addr, rec)
+		c.sendBy(r.conn, r.addr, rec)
 	}
 }
 
@@ -229,18 +229,18 @@ func (c *Client) beginPunching(now time.Time, p *peer, at ...punch.Candidate) {
 	first := at[0].Addr
 	c.log.Debug("Punching {ip} {port}", "ip", first.Addr(), "port", first.Port(), "peer", p.vpn)
 	c.messages = t.attempt.Advance(now, c.messages[:0])
-	c.post(c.messages)
+	c.postTo(p, c.messages)
 	c.stepTry(now, p)
 }
 
 // handlePunch takes a punch that names a peer whom we look for.
-func (c *Client) handlePunch(now time.Time, from netip.AddrPort, m wire.Message) {
+func (c *Client) handlePunch(now time.Time, from netip.AddrPort, conn punch.Conn, m wire.Message) {
 	p := c.peers[m.IP1]
-	if p == nil || p.try == nil || p.try.attempt == nil || !c.usable(from) {
+	if p == nil || p.try == nil || p.try.attempt == nil || !c.usable(from) || !c.heardBy(p, from, conn) {
 		return
 	}
 	c.messages = p.try.attempt.Handle(now, from, m, c.messages[:0])
-	c.post(c.messages)
+	c.postTo(p, c.messages)
 	c.stepTry(now, p)
 	c.settle(p)
 }

@@ -108,6 +108,7 @@ func (c *Client) mayAsk(dst netip.Addr) bool {
 func (c *Client) handlePeer(now time.Time, asked netip.Addr, msg *channel.Message) {
 	if asked.Is4() {
 		c.handleAnswer(now, asked, c.usableOf(msg.Endpoints, msg.Candidates))
+		c.meetNAT(now, asked, msg)
 		return
 	}
 	p := c.peers[asked]
@@ -121,6 +122,7 @@ func (c *Client) handlePeer(now time.Time, asked netip.Addr, msg *channel.Messag
 	}
 	if c.lead(now, p, known) {
 		c.handleAnswer(now, known, c.usableOf(msg.Endpoints, msg.Candidates))
+		c.meetNAT(now, known, msg)
 	}
 }
 
@@ -139,6 +141,7 @@ func (c *Client) handleIntroduce(now time.Time, msg *channel.Message) {
 		}
 	}
 	c.handleForward(now, known, c.usableOf(msg.Endpoints, msg.Candidates))
+	c.meetNAT(now, known, msg)
 }
 
 // knownBy returns by which of the addresses that the RDV names a peer is known, or is

@@ -72,7 +72,7 @@ func (c *Client) advanceMTU(now time.Time, p *peer) {
 	used := now.Sub(c.clock.Time(p.session.LastOut())) < recent
 	for _, probe := range p.mtu.Advance(now, used, nil) {
 		if b := p.session.SealChallenge(probe.Number, payloadLimit(p.addr, probe.Size), &c.tmp); b != nil {
-			c.sendRecord(now, p.addr, b)
+			c.sendToPeer(now, p, b)
 		}
 	}
 	c.heedMTU(p)

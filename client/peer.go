@@ -30,6 +30,7 @@ type peer struct {
 	try     *try            // at a new session; nil: none
 	session *tunnel.Session // nil: none
 	addr    netip.AddrPort  // of the session's path
+	conn    punch.Conn      // likewise, which is then ours to close; nil: the primary socket
 	server  bool            // we were the DTLS server of the session
 	mtu     *pmtu.Search    // of the path; nil: no session
 	kept    time.Time       // the last keep-alive
@@ -45,6 +46,7 @@ type peer struct {
 
 	old      *tunnel.Session // replaced by session
 	oldAddr  netip.AddrPort
+	oldConn  punch.Conn // may be conn
 	oldUntil time.Time
 
 	challenged time.Time // the last ClientHello to an established session
@@ -66,6 +68,7 @@ type try struct {
 	running []*running
 	cause   error            // of the last handshake that failed
 	watched []netip.AddrPort // candidates that the table and ends know
+	hard    hardTry
 }
 
 // state returns the original's name for where the peer stands.
@@ -135,6 +138,8 @@ func (c *Client) peerTimeout(p *peer) time.Time {
 		consider(t.hello)
 		if t.attempt != nil {
 			consider(t.attempt.Timeout())
+			consider(t.hard.timeout())
+			consider(t.hard.speak)
 		}
 		for _, r := range t.running {
 			consider(r.silent)
@@ -205,7 +210,7 @@ func (c *Client) advanceSession(now time.Time, p *peer) {
 	}
 	if !now.Before(c.keepAliveAt(p)) {
 		p.kept = now
-		c.sendMessage(p.addr, wire.Message{Type: wire.KeepAlive})
+		c.sendMessageBy(p.conn, p.addr, wire.Message{Type: wire.KeepAlive})
 	}
 	c.advanceRekey(now, p)
 	if p.session != nil {
@@ -228,7 +233,8 @@ func (c *Client) advanceTry(now time.Time, p *peer) {
 		return
 	}
 	c.messages = t.attempt.Advance(now, c.messages[:0])
-	c.post(c.messages)
+	c.postTo(p, c.messages)
+	c.advanceHard(now, p)
 	if t.asked && !now.Before(t.ask) && !t.ask.IsZero() {
 		// No punch so far: the RDV's word to the peer may have been lost.
 		t.ask = time.Time{}
@@ -263,9 +269,9 @@ func (c *Client) stepTry(now time.Time, p *peer) {
 		c.failTry(now, p, "no path")
 	case !t.hello.IsZero() && !now.Before(t.hello):
 		c.failTry(now, p, "the peer does not begin the handshake")
-	case state == punch.Open && t.attempt.Role() == punch.Client && !t.speaking():
+	case state == punch.Open && t.attempt.Role() == punch.Client && !t.speaking() && c.maySpeak(now, t):
 		c.log.Debug("Path open to peer", "peer", p.vpn, "addr", path)
-		c.startHandshake(now, p, path, false, nil)
+		c.startHandshake(now, p, endpoint{path, c.by(p, path)}, false, nil)
 	}
 }
 
@@ -349,6 +355,7 @@ func (c *Client) endTry(tab *table, p *peer) *table {
 		r.cancel()
 	}
 	c.tried.note(p.vpn, t)
+	c.endHard(p)
 	p.try = nil
 	tab = tab.withPunching(p.vpn, false)
 	for _, addr := range t.watched {

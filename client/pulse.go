@@ -92,7 +92,7 @@ func (c *Client) abilities() tunnel.Abilities {
 // probe asks p whether it is there.
 func (c *Client) probe(now time.Time, p *peer) {
 	for _, b := range p.session.Probe(c.abilities(), nil) {
-		c.sendRecord(now, p.addr, b)
+		c.sendToPeer(now, p, b)
 	}
 }
 

@@ -220,14 +220,14 @@ func (c *Client) sendRenewal(now time.Time, p *peer, datagram []byte) {
 		r.Number = p.rekey.number
 	}
 	if b := p.session.SealRenewal(r, &c.tmp); b != nil {
-		c.sendRecord(now, p.addr, b)
+		c.sendToPeer(now, p, b)
 	}
 }
 
 // runRekey runs a handshake inside p's session, with the first datagram if the
 // peer has begun it.
 func (c *Client) runRekey(now time.Time, p *peer, first []byte) {
-	s, addr, server, number, shaper := p.session, p.addr, p.server, p.rekey.number, c.shaper
+	s, addr, conn, server, number, shaper := p.session, p.addr, p.conn, p.server, p.rekey.number, c.shaper
 	var tmp record.Scratch
 	send := func(b []byte) {
 		if server && endsHandshake(b) {
@@ -235,7 +235,7 @@ func (c *Client) runRekey(now time.Time, p *peer, first []byte) {
 		}
 		if rec := s.SealRenewal(tunnel.Renewal{Number: number, Datagram: b}, &tmp); rec != nil {
 			shaper.charge(time.Now(), rec)
-			c.cfg.Conn.Send([]punch.Datagram{{Addr: addr, Data: rec}})
+			c.socket(conn).Send([]punch.Datagram{{Addr: addr, Data: rec}})
 		}
 	}
 	cfg := c.handshakeConfig(p, server)
@@ -253,7 +253,7 @@ func (c *Client) runRekey(now time.Time, p *peer, first []byte) {
 		return
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
-	r := &running{hs: hs, addr: addr, server: server, began: now, under: c.changes, cancel: cancel}
+	r := &running{hs: hs, addr: addr, conn: conn, server: server, began: now, under: c.changes, cancel: cancel}
 	p.rekey.run, p.rekey.began = r, now
 	if first != nil {
 		hs.Handle(first)

@@ -90,7 +90,7 @@ func (c *Client) change(now time.Time, s Settings) {
 		for _, p := range c.peers {
 			if p.session != nil {
 				r := c.newRoute(now, p.session, p.addr)
-				r.limit = payloadLimit(p.addr, p.mtu.Limit())
+				r.conn, r.limit = p.conn, payloadLimit(p.addr, p.mtu.Limit())
 				next = c.setWay(next, p, r)
 			}
 		}

@@ -23,7 +23,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	c.setFilter(s)
 	c.log.Info("New DTLS connection opened with peer", "peer", p.vpn, "addr", r.addr,
 		"cipher", s.Suite().String(), "took", now.Sub(p.try.began).Round(time.Microsecond))
-	p.session, p.addr, p.server, p.kept = s, r.addr, r.server, now
+	p.session, p.addr, p.conn, p.server, p.kept = s, r.addr, r.conn, r.server, now
 	p.rekey = rekey{random: c.cfg.Jitter()}
 	if !bytes.Equal(r.leaf, leafOf(&c.set)) { // it was replaced meanwhile
 		p.rekey.shown = now
@@ -32,7 +32,9 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	c.refused.forget(p.vpn)
 	c.failures.forget(p.vpn)
 	p.way = c.newRoute(now, s, r.addr)
+	p.way.conn = r.conn
 	c.searchMTU(now, p)
+	c.hardSucceeded(p)
 	c.plug(now, p)
 	tab := c.moveTo(c.claim(c.table.Load(), p, id), p, r.addr.Addr())
 	c.sendStaged(now, tab, p) // before the data path can overtake them
@@ -53,7 +55,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	c.plugged(now, p)
 	c.closeLosers(now)
 	for _, rec := range r.hs.Early() {
-		c.receiveLate(now, p, r.addr, rec)
+		c.receiveLate(now, p, endpoint{r.addr, r.conn}, rec)
 	}
 }
 
@@ -64,7 +66,7 @@ func (c *Client) replace(now time.Time, p *peer) {
 	if p.old != nil {
 		c.retireOld(p)
 	}
-	p.old, p.oldAddr, p.oldUntil = p.session, p.addr, now.Add(oldKeysLife)
+	p.old, p.oldAddr, p.oldConn, p.oldUntil = p.session, p.addr, p.conn, now.Add(oldKeysLife)
 }
 
 // retireOld forgets p's old session.
@@ -73,7 +75,10 @@ func (c *Client) retireOld(p *peer) {
 	if p.session == nil || !p.session.Continues(p.old) {
 		p.old.Filter().Close()
 	}
-	p.old = nil
+	if p.oldConn != p.conn {
+		c.closeLater(p.oldConn)
+	}
+	p.old, p.oldConn = nil, nil
 }
 
 // withoutSession returns tab in which addr is no longer a source of s.
@@ -93,7 +98,7 @@ func (c *Client) withoutSession(tab *table, s *tunnel.Session, addr netip.AddrPo
 // closeSession tells the peer that the session is over, and ends it.
 func (c *Client) closeSession(now time.Time, p *peer) {
 	for _, b := range p.session.CloseNotify(nil) {
-		c.sendRecord(now, p.addr, b)
+		c.sendToPeer(now, p, b)
 	}
 	c.dropSession(p)
 }
@@ -110,11 +115,13 @@ func (c *Client) dropSession(p *peer) {
 	if p.old != nil {
 		c.retireOld(p)
 	}
+	c.closeLater(p.conn)
+	p.conn = nil
 }
 
 // receiveLate opens a datagram that came before its session was known to the
 // data path.
-func (c *Client) receiveLate(now time.Time, p *peer, from netip.AddrPort, b []byte) {
+func (c *Client) receiveLate(now time.Time, p *peer, from endpoint, b []byte) {
 	for len(b) > 0 && p.session != nil {
 		h, rec, rest, err := record.Split(b)
 		if err != nil {
@@ -125,7 +132,7 @@ func (c *Client) receiveLate(now time.Time, p *peer, from netip.AddrPort, b []by
 		if h.Epoch == 0 {
 			if s.RepeatsFlight(h) {
 				for _, flight := range s.LastFlight(now) {
-					c.sendRecord(now, from, flight)
+					c.sendRecordBy(now, from.conn, from.addr, flight)
 				}
 			}
 			continue
@@ -148,7 +155,7 @@ func (c *Client) receiveLate(now time.Time, p *peer, from netip.AddrPort, b []by
 				c.drops.Add(tunnel.DropDevice)
 			}
 		default:
-			c.handleInner(now, event{addr: from, session: s, typ: c.tmp.Type(), data: payload})
+			c.handleInner(now, event{addr: from.addr, conn: from.conn, session: s, typ: c.tmp.Type(), data: payload})
 		}
 	}
 }
@@ -174,16 +181,16 @@ func (c *Client) handleInner(now time.Time, e event) {
 		c.strayed(now, p, e.session, e.addr)
 		return
 	}
-	addr := p.addr
+	addr, conn := p.addr, p.conn
 	if e.session == p.old {
-		addr = p.oldAddr
+		addr, conn = p.oldAddr, p.oldConn
 	}
 	out, ev := e.session.Handle(now, e.typ, e.data, nil)
 	for _, b := range out {
-		c.sendRecord(now, addr, b)
+		c.sendRecordBy(now, conn, addr, b)
 	}
 	if ev.Path != nil {
-		c.handlePath(now, p, e.addr, e.session, ev.Path)
+		c.handlePath(now, p, endpoint{e.addr, e.conn}, e.session, ev.Path)
 	}
 	if ev.Groups != nil && e.session == p.session {
 		c.handlePeersGroups(now, p, ev.Groups)
@@ -209,16 +216,16 @@ func (c *Client) handleInner(now time.Time, e event) {
 
 // handlePath takes what a peer says about the path by which it came: it answers a
 // challenge where that came from.
-func (c *Client) handlePath(now time.Time, p *peer, from netip.AddrPort, s *tunnel.Session, sig *tunnel.PathSignal) {
+func (c *Client) handlePath(now time.Time, p *peer, from endpoint, s *tunnel.Session, sig *tunnel.PathSignal) {
 	if sig.Response {
 		c.answeredMTU(now, p, sig.Number)
 		return
 	}
-	if !c.usable(from) {
+	if !c.usable(from.addr) {
 		return
 	}
 	if b := s.SealResponse(sig.Number, &c.tmp); b != nil {
-		c.sendRecord(now, from, b)
+		c.sendRecordBy(now, from.conn, from.addr, b)
 	}
 }
 

@@ -93,7 +93,8 @@ type shaper struct {
 	busy  []*lane // the others that have something waiting, in turn
 	wake  chan struct{}
 	batch []punch.Datagram
-	spent [][]byte // buffers of the batch, for their lanes
+	conns []punch.Conn // by which the batch goes
+	spent [][]byte     // buffers of the batch, for their lanes
 	owner []*lane
 }
 
@@ -108,6 +109,7 @@ type lane struct {
 
 // A waiting is a datagram in a lane.
 type waiting struct {
+	conn punch.Conn // nil: the primary socket
 	punch.Datagram
 	since time.Time
 }
@@ -135,9 +137,10 @@ func (s *shaper) lane(now time.Time) *lane {
 
 func costOf(b []byte) float64 { return float64(len(b) + datagramCost) }
 
-// pass reports whether a datagram may be sent at once. If not, the shaper has
+// pass reports whether a datagram may be sent at once, by conn or, if that is nil, by the
+// primary socket. If not, the shaper has
 // copied it and sends it later, or has dropped it.
-func (s *shaper) pass(now time.Time, l *lane, d punch.Datagram) bool {
+func (s *shaper) pass(now time.Time, l *lane, conn punch.Conn, d punch.Datagram) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cost := costOf(d.Data)
@@ -153,7 +156,7 @@ func (s *shaper) pass(now time.Time, l *lane, d punch.Datagram) bool {
 	if len(l.waiting) >= maxWaiting {
 		s.drop(l, 0)
 	}
-	l.push(now, d)
+	l.push(now, conn, d)
 	if !l.queued {
 		l.queued, l.deficit = true, quantum
 		s.fresh = append(s.fresh, l)
@@ -178,13 +181,13 @@ func (s *shaper) charge(now time.Time, b []byte) {
 	s.all.take(costOf(b))
 }
 
-func (l *lane) push(now time.Time, d punch.Datagram) {
+func (l *lane) push(now time.Time, conn punch.Conn, d punch.Datagram) {
 	var buf []byte
 	if n := len(l.free); n > 0 {
 		buf, l.free = l.free[n-1][:0], l.free[:n-1]
 	}
 	d.Data = append(buf, d.Data...)
-	l.waiting = append(l.waiting, waiting{d, now})
+	l.waiting = append(l.waiting, waiting{conn, d, now})
 }
 
 // pop takes out the i-th datagram that waits.
@@ -224,9 +227,7 @@ func (s *shaper) send(now time.Time) time.Duration {
 	if len(s.batch) == 0 {
 		return wait
 	}
-	if err := s.conn.Send(s.batch); err != nil {
-		s.drops.Add(tunnel.DropSend)
-	}
+	s.sendBatch()
 	s.mu.Lock()
 	for i, l := range s.owner {
 		l.free = append(l.free, s.spent[i])
@@ -235,10 +236,28 @@ func (s *shaper) send(now time.Time) time.Duration {
 	return wait
 }
 
+// sendBatch sends the batch, in runs that leave by one socket.
+func (s *shaper) sendBatch() {
+	for from := 0; from < len(s.batch); {
+		conn, to := s.conns[from], from+1
+		for to < len(s.batch) && s.conns[to] == conn {
+			to++
+		}
+		if conn == nil {
+			conn = s.conn
+		}
+		if err := conn.Send(s.batch[from:to]); err != nil {
+			s.drops.Add(tunnel.DropSend)
+		}
+		from = to
+	}
+}
+
 // collect fills the batch. s.mu is held.
 func (s *shaper) collect(now time.Time) time.Duration {
 	clear(s.batch)
-	s.batch, s.spent, s.owner = s.batch[:0], s.spent[:0], s.owner[:0]
+	clear(s.conns)
+	s.batch, s.conns, s.spent, s.owner = s.batch[:0], s.conns[:0], s.spent[:0], s.owner[:0]
 	s.all.fill(now)
 	wait := time.Hour
 	// A lane at its own limit goes to the end of the line; when all have, or the
@@ -272,7 +291,7 @@ func (s *shaper) collect(now time.Time) time.Duration {
 		l.pool.take(cost)
 		s.all.take(cost)
 		w := l.pop(0)
-		s.batch = append(s.batch, w.Datagram)
+		s.batch, s.conns = append(s.batch, w.Datagram), append(s.conns, w.conn)
 		s.spent, s.owner = append(s.spent, w.Data), append(s.owner, l)
 		s.again(l, fresh)
 	}

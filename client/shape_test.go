@@ -46,7 +46,7 @@ func (sh *shaped) note(to netip.AddrPort, b []byte) {
 // offer puts a datagram in.
 func (sh *shaped) offer(l *lane, to netip.AddrPort, size int) {
 	b := make([]byte, size)
-	if sh.s.pass(sh.now, l, punch.Datagram{Addr: to, Data: b}) {
+	if sh.s.pass(sh.now, l, nil, punch.Datagram{Addr: to, Data: b}) {
 		sh.note(to, b)
 	}
 }
@@ -228,7 +228,7 @@ func TestShaperNoAllocs(t *testing.T) {
 	b := make([]byte, 1400)
 	step := func() {
 		for range 20 {
-			sh.s.pass(sh.now, l, punch.Datagram{Addr: toA, Data: b})
+			sh.s.pass(sh.now, l, nil, punch.Datagram{Addr: toA, Data: b})
 		}
 		sh.now = sh.now.Add(10 * time.Millisecond)
 		sh.s.send(sh.now)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"campagnol/punch/hard"
 	"campagnol/tunnel/device"
 )
 
@@ -22,6 +23,7 @@ type Status struct {
 	Offloads   device.Offloads   // of the device
 	Drops      map[string]uint64 // by reason
 	Ethernet   *EthernetStatus   // nil: IP packets are carried
+	HardNAT    hard.Cost         // of looking for ways through hard NATs
 }
 
 // An RDVStatus says how a Client is registered at the RDV.
@@ -101,6 +103,7 @@ func (c *Client) status() Status {
 		Offloads:   c.cfg.Device.Offloads(),
 		Drops:      c.drops.Snapshot(),
 		Ethernet:   c.ethernetStatus(),
+		HardNAT:    c.hard.ration.Cost,
 	}
 	for _, p := range c.peersInOrder() {
 		ps := PeerStatus{VPNAddr: p.vpn, State: p.state(), Waiting: len(p.staged)}

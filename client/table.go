@@ -44,9 +44,10 @@ type network struct {
 type route struct {
 	session *tunnel.Session
 	addr    netip.AddrPort
-	limit   int     // of a datagram, in bytes of payload; 0: the path is not known to be small
-	shaper  *shaper // nil: no limits
-	lane    *lane   // the session's queue in shaper
+	conn    punch.Conn // of the path; nil: the primary socket
+	limit   int        // of a datagram, in bytes of payload; 0: the path is not known to be small
+	shaper  *shaper    // nil: no limits
+	lane    *lane      // the session's queue in shaper
 }
 
 // newRoute returns the way over a session.
@@ -56,7 +57,7 @@ func (c *Client) newRoute(now time.Time, s *tunnel.Session, addr netip.AddrPort)
 
 // pass reports whether a datagram may be sent now; if not, the shaper has it.
 func (r *route) pass(now time.Time, ecn packet.ECN, b []byte) bool {
-	return r.shaper == nil || r.shaper.pass(now, r.lane, punch.Datagram{Addr: r.addr, Data: b, ECN: uint8(ecn)})
+	return r.shaper == nil || r.shaper.pass(now, r.lane, r.conn, punch.Datagram{Addr: r.addr, Data: b, ECN: uint8(ecn)})
 }
 
 // A source is what may come from a UDP address. It is immutable.

@@ -148,10 +148,19 @@ func (a *assignment) count(dst *uint64) {
 const maxQueues = 64
 
 // queues stores a number of queues.
-func (a *assignment) queues(dst *int) {
+func (a *assignment) queues(dst *int) { a.bounded(dst, maxQueues) }
+
+// The largest budget for a way through a hard NAT: more helps nobody, and annoys NATs.
+const (
+	maxHardSockets = 256
+	maxHardProbes  = 4096
+)
+
+// bounded stores a whole number that is at most max.
+func (a *assignment) bounded(dst *int, max int) {
 	var v int
-	if a.integer(&v); v > maxQueues {
-		a.failWith("is too big", fmt.Sprintf("at most %d", maxQueues))
+	if a.integer(&v); v > max {
+		a.failWith("is too big", fmt.Sprintf("at most %d", max))
 		return
 	}
 	*dst = v

@@ -117,6 +117,9 @@ func TestDefaults(t *testing.T) {
 		RekeyRecords:   1 << 32,
 		KeepAlive:      10 * time.Second,
 		MaxClients:     100,
+		HardNAT:        true,
+		HardNATSockets: 256,
+		HardNATProbes:  1024,
 		Queues:         1,
 		StateDir:       "/var/lib/campagnol",
 		DefaultUp:      true,
@@ -189,6 +192,9 @@ timeout = 60
 keepalive = 4294967295
 max_clients = 3
 multicast = yes
+hard_nat = no
+hard_nat_sockets = 7
+hard_nat_probes = 77
 queues = 4
 state_dir = /tmp/state
 control_socket = /tmp/control
@@ -254,6 +260,8 @@ func TestEverything(t *testing.T) {
 		KeepAlive:         math.MaxUint32 * time.Second,
 		MaxClients:        3,
 		Multicast:         true,
+		HardNATSockets:    7,
+		HardNATProbes:     77,
 		Queues:            4,
 		StateDir:          "/tmp/state",
 		ControlSocket:     "/tmp/control",

@@ -51,16 +51,18 @@ func ExampleParse() {
 func ExampleKeys() {
 	for _, k := range conf.Keys() {
 		if k.Section == "CLIENT" && k.Type == conf.TypeInteger {
-			fmt.Printf("%-12s at least %3d, default %q\n", k.Name, k.Min, k.Default)
+			fmt.Printf("%-16s at least %3d, default %q\n", k.Name, k.Min, k.Default)
 		}
 	}
 	// Output:
-	// fifo_size    at least   1, default "20"
-	// txqueue      at least   1, default ""
-	// timeout      at least   5, default "120"
-	// max_clients  at least   1, default "100"
-	// keepalive    at least   1, default "10"
-	// queues       at least   1, default "1"
+	// fifo_size        at least   1, default "20"
+	// txqueue          at least   1, default ""
+	// timeout          at least   5, default "120"
+	// max_clients      at least   1, default "100"
+	// keepalive        at least   1, default "10"
+	// hard_nat_sockets at least   1, default "256"
+	// hard_nat_probes  at least   1, default "1024"
+	// queues           at least   1, default "1"
 }
 
 func ExampleRDV() {

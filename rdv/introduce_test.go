@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"campagnol/punch/nat"
 	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 )
@@ -45,6 +46,39 @@ func TestIntroductions(t *testing.T) {
 	if got := s.reg.Sessions(); got != 0 {
 		t.Errorf("%d sessions, want none", got)
 	}
+}
+
+// TestIntroducedNAT: who is introduced learns what the other says about its NAT, the
+// last time that it registered, and nothing about one in clear.
+func TestIntroducedNAT(t *testing.T) {
+	symmetric := nat.Behaviour{Known: true, Translated: true, Mapping: nat.AddressAndPortDependent, Ports: nat.Sequential, Step: -2}
+	cone := nat.Behaviour{Known: true, Translated: true, Hairpin: true}
+	s := newStage(t, Mixed, 0)
+	a, b := s.join(epA, alice), s.join(epB, bob)
+	behind := func(id uint32, v netip.Addr, n nat.Behaviour) channel.Message {
+		m := register(id, v)
+		m.NAT = n
+		return m
+	}
+	s.says(a, behind(1, ip1, cone), "alice"+registered+"203.0.113.21:49380")
+	s.says(b, behind(1, ip2, symmetric), "bob"+registered+"203.0.113.22:39538")
+	s.clear(epC, hello(ip3), clearly(epC, wire.OK))
+	wants := func(id uint32, v netip.Addr, peer, introduced nat.Behaviour) {
+		t.Helper()
+		req := askFor(id, v)
+		for _, o := range s.reg.Handle(s.time(), In{From: a.at, Local: a.server, Member: a, Request: &req}, nil) {
+			if m := o.Answer; m != nil {
+				want := map[channel.Type]nat.Behaviour{channel.Peer: peer, channel.Introduce: introduced}[m.Type]
+				if m.NAT != want {
+					t.Errorf("%v says %+v, want %+v", m.Type, m.NAT, want)
+				}
+			}
+		}
+	}
+	wants(2, ip2, symmetric, cone)
+	wants(3, ip3, nat.Behaviour{}, nat.Behaviour{})
+	s.says(b, behind(4, ip2, nat.Behaviour{}), "bob"+registered+"203.0.113.22:39538")
+	wants(5, ip2, nat.Behaviour{}, cone)
 }
 
 // TestIntroducedInside: two behind one NAT are told where they are in their own

@@ -182,6 +182,7 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 		Revocations:  revocationDocuments(v.trust.policy.Revocations(now)),
 		OCSP:         ocspDocument(v.trust.online),
 		Ethernet:     ethernetDocument(s.Ethernet),
+		HardNAT:      control.HardNAT(s.HardNAT),
 		Policy:       v.trust.policyDocument(v.cfg),
 		Bulletin:     v.trust.bulletinDocument(),
 

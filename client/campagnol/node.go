@@ -156,6 +156,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 		Settings:  p.settings(cfg, t),
 		Log:       n.log,
 
+		OpenSocket: p.openSocket,
 		PathErrors: p.conn.Errors(),
 	})
 	if err != nil {
@@ -188,6 +189,7 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 		PeerRate:    client.Rate(cfg.ConnectionMaxRate),
 		MTU:         cfg.TunMTU,
 		Multicast:   cfg.Multicast,
+		HardNAT:     hardBudget(cfg),
 
 		AcceptRoutes: cfg.AcceptRoutes,
 		HostAddrs:    hostAddrs(cfg.VPNIP, cfg.VPNIP6),

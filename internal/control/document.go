@@ -42,6 +42,7 @@ type Status struct {
 	Revocations  []Revocation  `json:"revocations"`
 	OCSP         OCSP          `json:"ocsp,omitzero"`     // zero: no responder is asked
 	Ethernet     Ethernet      `json:"ethernet,omitzero"` // zero: IP packets are carried
+	HardNAT      HardNAT       `json:"hard_nat,omitzero"` // zero: no way was looked for
 	Policy       Policy        `json:"policy"`
 	Bulletin     Bulletin      `json:"bulletin,omitzero"` // zero: there is none
 

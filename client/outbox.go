@@ -1,0 +1,77 @@
+package client
+
+import (
+	"net/netip"
+	"time"
+
+	"campagnol/punch"
+	"campagnol/tunnel"
+)
+
+// An outgoing is a datagram in the outbox, with the socket that it leaves by.
+type outgoing struct {
+	conn punch.Conn // nil: the primary one
+	punch.Datagram
+}
+
+// send puts a datagram into the outbox, which keeps it.
+func (c *Client) send(to netip.AddrPort, b []byte) { c.sendBy(nil, to, b) }
+
+// sendBy is send by an extra socket, unless conn is nil.
+func (c *Client) sendBy(conn punch.Conn, to netip.AddrPort, b []byte) {
+	c.outbox = append(c.outbox, outgoing{conn, punch.Datagram{Addr: to, Data: b}})
+}
+
+// sendRecord is send for a DTLS record, which counts for the rate limits.
+func (c *Client) sendRecord(now time.Time, to netip.AddrPort, b []byte) {
+	c.sendRecordBy(now, nil, to, b)
+}
+
+// sendRecordBy is sendRecord by an extra socket, unless conn is nil.
+func (c *Client) sendRecordBy(now time.Time, conn punch.Conn, to netip.AddrPort, b []byte) {
+	c.shaper.charge(now, b)
+	c.sendBy(conn, to, b)
+}
+
+// sendToPeer sends a record along the path of p's session.
+func (c *Client) sendToPeer(now time.Time, p *peer, b []byte) { c.sendRecordBy(now, p.conn, p.addr, b) }
+
+// socket returns what a conn stands for that is nil for the primary socket.
+func (c *Client) socket(conn punch.Conn) punch.Conn {
+	if conn == nil {
+		return c.cfg.Conn
+	}
+	return conn
+}
+
+// flush sends what is in the outbox, in order, and closes the extra sockets that
+// nothing will leave by any more.
+func (c *Client) flush() {
+	for rest := c.outbox; len(rest) > 0; {
+		conn := rest[0].conn
+		c.batch = c.batch[:0]
+		for len(rest) > 0 && rest[0].conn == conn {
+			c.batch = append(c.batch, rest[0].Datagram)
+			rest = rest[1:]
+		}
+		if err := c.socket(conn).Send(c.batch); err != nil {
+			c.log.Debug("send", "err", err)
+			c.drops.Add(tunnel.DropSend)
+		}
+		clear(c.batch)
+	}
+	clear(c.outbox)
+	c.outbox = c.outbox[:0]
+	for i, conn := range c.closing {
+		conn.Close()
+		c.closing[i] = nil
+	}
+	c.closing = c.closing[:0]
+}
+
+// closeLater closes an extra socket when the outbox is empty; nil is none.
+func (c *Client) closeLater(conn punch.Conn) {
+	if conn != nil {
+		c.closing = append(c.closing, conn)
+	}
+}
