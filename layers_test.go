@@ -36,11 +36,15 @@ var layers = map[string][]string{
 	"pki/policy":   {"internal/spell", "pki", "pki/safefile"},
 	"pki/safefile": {},
 
-	"rdv/wire":     {},
-	"rdv/channel":  {"punch", "punch/nat"},
-	"punch":        {"rdv/wire"},
-	"punch/udp":    {"punch"},
-	"punch/nat":    {},
+	"rdv/wire":    {},
+	"rdv/channel": {"punch", "punch/nat"},
+	"punch":       {"rdv/wire"},
+	"punch/udp":   {"punch"},
+	"punch/nat":   {},
+	"punch/stun":  {},
+
+	"punch/natcheck": {"punch", "punch/nat", "punch/stun"},
+
 	"punch/simnet": {"punch", "punch/nat", "rdv/wire"},
 
 	"tunnel/packet":     {},
@@ -60,7 +64,7 @@ var layers = map[string][]string{
 
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
-	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
+	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "punch/stun", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"client":             {"punch", "punch/nat", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab/clock":    {},
