@@ -43,6 +43,10 @@ type Config struct {
 	// nil: it is not known.
 	PathErrors <-chan punch.PathError
 
+	// OpenSocket opens another socket on the same network, at any port. nil: what
+	// needs one is not done.
+	OpenSocket func() (punch.Conn, error)
+
 	Settings
 
 	Log    *slog.Logger   // nil: none
@@ -52,6 +56,9 @@ type Config struct {
 // Settings are the part of a Config that may change while the Client runs.
 type Settings struct {
 	Server netip.AddrPort // the RDV
+
+	// STUNServers are asked, beside the RDV, how our NAT behaves (RFC 5780).
+	STUNServers []netip.AddrPort
 
 	// LocalAddr is the address that the RDV tells to peers behind the same
 	// NAT. The zero value publishes none.

@@ -68,6 +68,10 @@ func (d *decoder) key(k *definition) {
 		case k.Default != "":
 			k.set(d.client, &assignment{decoder: d, key: &k.Key, text: k.Default})
 		}
+	} else if k.Type == TypeServer {
+		for i := range st.Values {
+			d.assign(k, &st.Values[i])
+		}
 	} else {
 		d.assign(k, st.Last())
 	}
@@ -185,7 +189,7 @@ func (d *decoder) leftover(s *Section, st *Setting) {
 	}
 	for i := range st.Values {
 		v := &st.Values[i]
-		if i > 0 && k != nil {
+		if i > 0 && k != nil && k.Type != TypeServer {
 			warn(v.KeyPos, fmt.Sprintf("%s is set again; the value in line %d is not used",
 				st.Name, st.Values[i-1].KeyPos.Line), "take one of the lines out")
 		}

@@ -76,10 +76,31 @@ func (p *parts) more() (conns []punch.Conn) {
 	return conns
 }
 
+// openSocket opens another socket, where the first one is but for the port.
+func (p *parts) openSocket(cfg *conf.Client) (punch.Conn, error) {
+	return openSocket(cfg, netip.AddrPortFrom(p.where.bind.Addr(), 0))
+}
+
+// openSocket opens a socket for few datagrams.
+func openSocket(cfg *conf.Client, bind netip.AddrPort) (punch.Conn, error) {
+	conn, err := udp.Listen(udp.Config{Addr: bind, Device: cfg.Interface, RcvBuf: 64 << 10, SndBuf: 64 << 10, Batch: 4})
+	if err != nil {
+		return nil, err // not a nil *udp.Conn in an interface
+	}
+	return conn, nil
+}
+
 // close gives up parts whose client does not run.
 func (p *parts) close() {
 	p.conn.Close()
 	p.dev.Close()
+}
+
+// warn says which STUN servers cannot be found.
+func (a *addresses) warn(warn func(msg, hint string)) {
+	for _, err := range a.unknown {
+		warn(err.Error(), "it is not asked; peers are reached without it, perhaps later")
+	}
 }
 
 // errReplaced ends the Run of parts for which others take over.
@@ -126,6 +147,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 	if p.where, err = findAddresses(ctx, cfg); err != nil {
 		return nil, err
 	}
+	p.where.warn(warn)
 	if n.level.Level() <= slog.LevelInfo {
 		fmt.Print(p.where.describe(cfg)) // as the original: not for syslog
 	}
@@ -153,6 +175,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 		Log:       n.log,
 
 		PathErrors: p.conn.Errors(),
+		OpenSocket: func() (punch.Conn, error) { return p.openSocket(cfg) },
 	})
 	if err != nil {
 		p.close()
@@ -166,6 +189,7 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 	name := serverName(cfg)
 	return client.Settings{
 		Server:      p.where.server,
+		STUNServers: p.where.stun,
 		LocalAddr:   p.where.published(cfg, p.port),
 		Certificate: t.identity.TLS(),
 		Verify:      t.verify,
@@ -419,6 +443,7 @@ func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Co
 		n.askBefore(ctx, t)
 		var where *addresses
 		if where, err = findAddresses(ctx, cfg); err == nil {
+			where.warn(n.warn)
 			n.cfg, n.parts.cfg, n.parts.where = cfg, cfg, where
 			if err = give(ctx, n.parts.settings(cfg, t)); err == nil {
 				n.parts.trust = t

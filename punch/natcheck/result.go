@@ -100,8 +100,8 @@ func (c *Check) mapping(r *Result) {
 		}
 	case port:
 		r.Mapping = nat.AddressDependent
-	default:
-		r.Mapping, r.MappingKnown = nat.AddressAndPortDependent, false
+	default: // nothing to compare with
+		r.Mapping, r.MappingKnown = nat.AddressDependent, false
 	}
 }
 
