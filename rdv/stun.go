@@ -48,7 +48,7 @@ type responder struct {
 	begin       time.Time
 
 	answer  stun.Response // scratch
-	unknown [1]uint16     // of answer
+	unknown [4]uint16     // of answer
 	buf     []byte
 	out     []punch.Datagram // from conn
 	moved   []punch.Datagram // from other
@@ -78,11 +78,11 @@ func (r *responder) receive(now time.Time, d punch.Datagram, payload []byte) {
 		return
 	}
 	r.stats.bindings.Add(1)
-	r.reply(d, &q)
+	r.reply(d, q)
 }
 
 // reply queues the answer to q.
-func (r *responder) reply(d punch.Datagram, q *stun.Request) {
+func (r *responder) reply(d punch.Datagram, q stun.Request) {
 	otherAddr := r.otherAddr(d.Local)
 	a := &r.answer
 	*a = stun.Response{ID: q.ID, Fingerprint: q.Fingerprint}
@@ -92,10 +92,11 @@ func (r *responder) reply(d punch.Datagram, q *stun.Request) {
 	from, local, conn := d.Local, d.Local, r.conn
 	switch {
 	case q.Unknowns > 0:
-		a.Code, a.Unknown = codeUnknownAttribute, q.Unknown[:q.Unknowns]
+		r.unknown = q.Unknown
+		a.Code, a.Unknown = codeUnknownAttribute, r.unknown[:q.Unknowns]
 	case q.ChangePort && r.other == nil, q.ChangeAddr && !otherAddr.IsValid():
 		r.unknown[0] = attrChangeRequest
-		a.Code, a.Unknown = codeUnknownAttribute, r.unknown[:]
+		a.Code, a.Unknown = codeUnknownAttribute, r.unknown[:1]
 	default:
 		if q.ChangeAddr {
 			from, local = otherAddr, otherAddr
