@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"campagnol/punch"
-	"campagnol/punch/nat"
 	"campagnol/punch/natcheck"
 	"campagnol/rdv/wire"
 )
@@ -195,9 +194,9 @@ func (c *Client) handleChecked(now time.Time, e checkEnd) {
 }
 
 // observed returns the public endpoints of ours that servers see and the RDV does not.
-// If every place gets to see another one, none of them is where peers find us.
+// Where each place gets to see another one, none of them is where peers find us.
 func (c *Client) observed(r *natcheck.Result) (list []punch.Candidate) {
-	if r.MappingKnown && r.Mapping == nat.AddressAndPortDependent {
+	if r.Hard() {
 		return nil
 	}
 	var known netip.AddrPort
