@@ -36,14 +36,16 @@ var layers = map[string][]string{
 	"pki/policy":   {"internal/spell", "pki", "pki/safefile"},
 	"pki/safefile": {},
 
-	"rdv/wire":     {},
-	"rdv/channel":  {"punch", "punch/nat"},
-	"punch":        {"rdv/wire"},
-	"punch/udp":    {"punch"},
-	"punch/local":  {},
-	"punch/nat":    {},
-	"punch/hard":   {"punch/nat"},
-	"punch/simnet": {"punch", "punch/nat", "rdv/wire"},
+	"rdv/wire":       {},
+	"rdv/channel":    {"punch", "punch/nat"},
+	"punch":          {"rdv/wire"},
+	"punch/udp":      {"punch"},
+	"punch/local":    {},
+	"punch/nat":      {},
+	"punch/hard":     {"punch/nat"},
+	"punch/stun":     {},
+	"punch/natcheck": {"punch", "punch/nat", "punch/stun"},
+	"punch/simnet":   {"punch", "punch/nat", "rdv/wire"},
 
 	"tunnel/packet":     {},
 	"tunnel/device":     {"tunnel/packet", "tunnel/segment"},
@@ -63,8 +65,8 @@ var layers = map[string][]string{
 
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
-	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
-	"client":             {"punch", "punch/hard", "punch/nat", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/pmtu", "tunnel/record", "tunnel/segment"},
+	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "punch/stun", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
+	"client":             {"punch", "punch/hard", "punch/nat", "punch/natcheck", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/pmtu", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab/clock":    {},
 	"internal/lab/frame":    {},
@@ -76,10 +78,10 @@ var layers = map[string][]string{
 
 	"client/campagnol": {
 		"client", "conf", "internal/cli", "internal/control", "internal/filewatch", "internal/lab", "internal/logging", "internal/service", "internal/version",
-		"pki", "pki/bulletin", "pki/ca", "pki/enroll", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/hard", "punch/local", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/record", "tunnel/segment",
+		"pki", "pki/bulletin", "pki/ca", "pki/enroll", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/hard", "punch/local", "punch/nat", "punch/natcheck", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/record", "tunnel/segment",
 	},
 	"rdv/campagnol_rdv": {
-		"conf", "internal/cli", "internal/filewatch", "internal/logging", "internal/service", "internal/version", "pki", "pki/ca", "pki/ocsp", "pki/policy", "pki/safefile", "punch/udp", "rdv", "rdv/channel", "tunnel/handshake",
+		"conf", "internal/cli", "internal/filewatch", "internal/logging", "internal/service", "internal/version", "pki", "pki/ca", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/udp", "rdv", "rdv/channel", "tunnel/handshake",
 	},
 }
 

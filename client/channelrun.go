@@ -125,6 +125,7 @@ func (c *Client) handleChannel(now time.Time, b []byte) {
 			return
 		}
 		c.log.Debug("<< gate", "type", gateNames[g.Type], "from", c.set.Server)
+		c.checker.heardGate(g, c.set.Server, c.server.state == chanKnocking)
 		c.perform(now, c.server.handleGate(now, g, nil))
 		return
 	}

@@ -56,9 +56,12 @@ type Client struct {
 	groups   chan event
 	finished chan handshakeEnd
 	shaken   chan shakeEnd
+	checked  chan checkEnd
 	calls    chan func(now time.Time)
 	paths    chan punch.PathError // of extra sockets
 	done     chan struct{}        // closed when Run returns
+
+	tap atomic.Pointer[stunTap] // of the check that runs; nil: none does
 
 	control // owned by the control goroutine
 }
@@ -78,6 +81,7 @@ type control struct {
 	shaking  *shaking                     // for server; nil: no handshake runs
 	offers   map[string][]punch.Candidate // of ours, by who has found them
 	nat      nat.Behaviour                // between us and the Internet
+	checker  natChecker                   // of what nat says
 	said     map[string]bool              // why there was no channel, as far as it was logged
 	peers    map[netip.Addr]*peer         // by the VPN address that they are known by
 	claims   claims                       // by what their certificates say
@@ -152,6 +156,7 @@ func New(cfg Config) (*Client, error) {
 		groups:   make(chan event, queueGroups),
 		finished: make(chan handshakeEnd),
 		shaken:   make(chan shakeEnd),
+		checked:  make(chan checkEnd),
 		calls:    make(chan func(time.Time)),
 		paths:    make(chan punch.PathError, queuePaths),
 		done:     make(chan struct{}),
@@ -243,6 +248,8 @@ func (c *Client) loop() {
 			c.handlePathError(time.Now(), e)
 		case e := <-c.finished:
 			c.handleFinished(time.Now(), e)
+		case e := <-c.checked:
+			c.handleChecked(time.Now(), e)
 		case f := <-c.calls:
 			f(time.Now())
 		}
@@ -256,6 +263,7 @@ func (c *Client) loop() {
 // advance does what is due.
 func (c *Client) advance(now time.Time) {
 	c.advanceRegistration(now)
+	c.advanceChecker(now)
 	c.sweepFlows(now)
 	c.advanceEthernet(now)
 	for p := c.due.pop(now); p != nil; p = c.due.pop(now) {
@@ -266,7 +274,7 @@ func (c *Client) advance(now time.Time) {
 // timeout returns when advance has something to do next.
 func (c *Client) timeout(now time.Time) time.Time {
 	next := now.Add(time.Hour) // while a handshake runs there may be nothing else
-	for _, t := range [...]time.Time{c.reg.timeout(), c.server.timeout(), c.due.next(), c.eth.timeout()} {
+	for _, t := range [...]time.Time{c.reg.timeout(), c.server.timeout(), c.due.next(), c.eth.timeout(), c.checker.timeout(c.server.stands() || c.reg.registered())} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}

@@ -42,7 +42,8 @@ type Config struct {
 
 	// OpenSocket returns another socket of this host, at a port of its own, like Conn
 	// in everything else but the size of its buffers; nil: there are no others, and
-	// ways through hard NATs of ours are not looked for. It must not wait.
+	// ways through hard NATs of ours are not looked for, nor is it found out how a NAT
+	// chooses ports. It must not wait.
 	OpenSocket func() (punch.Conn, error)
 
 	// PathErrors are what the network says about single destinations of Conn;
@@ -58,6 +59,9 @@ type Config struct {
 // Settings are the part of a Config that may change while the Client runs.
 type Settings struct {
 	Server netip.AddrPort // the RDV
+
+	// STUNServers are asked, beside the RDV, how our NAT behaves (RFC 5780).
+	STUNServers []netip.AddrPort
 
 	// LocalAddr is the address that the RDV tells to peers behind the same
 	// NAT. The zero value publishes none.

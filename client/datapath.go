@@ -104,6 +104,7 @@ func (in *inbound) datagram(t *table, src *source, known bool, from netip.AddrPo
 	case kind == wire.KindDTLS && in.strays(from, b):
 	case kind == wire.KindDTLS:
 		in.c.drops.Add(tunnel.DropNoPeer)
+	case kind == wire.KindSTUN && in.c.tap.Load().offer(from, b):
 	case kind == wire.KindRendezvous:
 		in.message(t, from, b)
 	default:

@@ -29,6 +29,9 @@ type Client struct {
 	TunMTU     int    // MTU of the virtual interface in bytes, at least 150; default 1419, in ModeTAP 1392
 	Interface  string // network interface to bind to; "": none
 
+	// STUNServers are asked, beside the rendezvous server, about the NAT.
+	STUNServers []Server
+
 	// UseLocalAddr says whether the local address is published at the
 	// rendezvous server; default true.
 	UseLocalAddr bool

@@ -137,6 +137,8 @@ local_port = 4444
 server_host = rdv.example.org
 server_port = 1234
 rdv_auth = yes
+stun_server = stun.example.org
+stun_server = 192.0.2.3:3479
 tun_mtu = 1300
 interface = eth0
 use_local_addr = on
@@ -220,6 +222,7 @@ func TestEverything(t *testing.T) {
 		ServerHost:        "rdv.example.org",
 		ServerPort:        1234,
 		RDVAuth:           AutoYes,
+		STUNServers:       []Server{{"stun.example.org", 3478}, {"192.0.2.3", 3479}},
 		TunMTU:            1300,
 		Interface:         "eth0",
 		UseLocalAddr:      true,
@@ -237,7 +240,7 @@ func TestEverything(t *testing.T) {
 		NetworkText:       "10.9.0.0/20",
 		VPNIP6:            netip.MustParseAddr("fd09::1"),
 		Network6:          netip.MustParsePrefix("fd09::/64"),
-		VPNIP6Pos:         Pos{Line: 35, Column: 11},
+		VPNIP6Pos:         Pos{Line: 37, Column: 11},
 		AcceptRoutes:      true,
 		Certificate:       "/etc/campagnol/c.pem",
 		Key:               "/etc/campagnol/k.pem",

@@ -27,6 +27,7 @@ const (
 	TypeNetwork6 Type = "IPv6 network" // address/length
 	TypeMAC      Type = "hardware address"
 	TypeVLANs    Type = "numbers" // and ranges of them, or all
+	TypeServer   Type = "host or host:port"
 	TypeCommand  Type = "command" // for the shell; the key may be given several times
 
 	TypeScope    Type = "name"               // of a network
@@ -96,6 +97,9 @@ var registry = [...]definition{
 	{Key{Section: sectionNetwork, Name: "rdv_auth", Type: TypeAuto, Default: "auto", New: true,
 		Doc: "Whether the client and the rendezvous server prove to each other who they are, with certificates: yes, or else the client does not register; no; or auto, if the server can do it, and from then on always."},
 		func(c *Client, a *assignment) { a.auto(&c.RDVAuth) }},
+	{Key{Section: sectionNetwork, Name: "stun_server", Type: TypeServer, Several: true, New: true,
+		Doc: "A STUN server that is asked, beside the rendezvous server, how the NAT of this host behaves; the key may be given several times."},
+		func(c *Client, a *assignment) { a.server(&c.STUNServers, STUNPort) }},
 	{Key{Section: sectionNetwork, Name: "local_port", Type: TypePort, Default: "0",
 		Doc: "The local UDP port; 0 takes any that is free."},
 		func(c *Client, a *assignment) { a.port(&c.LocalPort) }},
@@ -296,6 +300,8 @@ func (k *Key) hint() string {
 	switch k.Type {
 	case TypeHost:
 		h = "write an IPv4 address such as 192.0.2.1, or a name such as rdv.example.org"
+	case TypeServer:
+		h = "write an address or a name, and a port if it is not 3478, such as stun.example.org:3479"
 	case TypePort:
 		h = "a port is a whole number from 0 to 65535"
 	case TypeInteger:

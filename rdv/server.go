@@ -22,6 +22,16 @@ type Config struct {
 	// Conn is the socket to serve on. Run closes it.
 	Conn punch.Conn
 
+	// OtherConn is a socket with another port on which STUN is answered, and
+	// nothing else, so that clients can find out how their NAT behaves (RFC
+	// 5780). Run closes it. nil: there is none.
+	OtherConn punch.Conn
+
+	// OtherAddrs are second addresses of this host, at most one of a family, from
+	// which STUN is answered on request. The sockets have to take all addresses,
+	// and to know Datagram.Local.
+	OtherAddrs []netip.Addr
+
 	// Mode says who may register in clear. Trust is needed but in mode Open,
 	// where it has no use.
 	Mode  Mode
@@ -86,6 +96,8 @@ type Server struct {
 	gate    *gate
 	gateBuf []byte
 	gateOut []punch.Datagram
+
+	stun *responder // likewise
 
 	// Owned by the clerk.
 	refused      map[[32]byte]bool // hashes of objects of cfg.Authority
@@ -186,10 +198,16 @@ func (s *Server) Run(ctx context.Context) error {
 	s.prepare(time.Now())
 	s.helpers.Go(s.clerk)
 	s.helpers.Go(func() { s.failure <- s.receive(ctx) })
+	if s.cfg.OtherConn != nil {
+		s.helpers.Go(func() { s.serveOther(s.begin) })
+	}
 	err := s.control(ctx)
 	stop()
 	close(s.stopped)
 	s.cfg.Conn.Close() // ends receive
+	if s.cfg.OtherConn != nil {
+		s.cfg.OtherConn.Close() // ends serveOther
+	}
 	s.helpers.Wait()
 	return err
 }
@@ -198,6 +216,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) prepare(now time.Time) {
 	s.begin = now
 	s.gate = newGate(now)
+	s.stun = newResponder(now, &s.cfg, s.cfg.Conn, s.cfg.OtherConn, &s.stats)
 	s.admission = newAdmission(now, rand.Float64)
 	if s.cfg.Mode != Open {
 		for _, o := range bulletinsFirst(s.cfg.State.take(), func(o Object) channel.ObjectKind { return o.Kind }) {
@@ -245,6 +264,7 @@ func (s *Server) receive(ctx context.Context) error {
 			})
 		}
 		s.flushGate()
+		s.stun.flush()
 		select {
 		case s.full <- b:
 		case <-ctx.Done():
@@ -279,7 +299,9 @@ func (s *Server) sort(now time.Time, d punch.Datagram, payload []byte, b *batch)
 			return
 		}
 		b.add(arrival{In: in, kind: kind}, payload)
-	case wire.KindSTUN, wire.KindChannel:
+	case wire.KindSTUN:
+		s.stun.receive(now, d, payload)
+	case wire.KindChannel:
 		s.stats.otherProtocol.Add(1)
 	default:
 		s.stats.malformed.Add(1)

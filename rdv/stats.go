@@ -25,6 +25,7 @@ type Stats struct {
 	Applied        uint64 // requests that were passed to the authority
 	Answered       uint64 // and its answers
 	Lists          uint64 // pieces of the list of members, sent to clients
+	Bindings       uint64 // requests of STUN that were answered
 
 	Dropped Drops
 }
@@ -36,6 +37,7 @@ type Drops struct {
 	Address       uint64 // messages from an endpoint that no message can name
 	Unexpected    uint64 // messages that are not for a server
 	Limited       uint64 // answers to strangers, of which one network got too many
+	Bindings      uint64 // answers to STUN, likewise
 	BadCookie     uint64 // ADMITs whose cookie is wrong or too old
 	Stray         uint64 // datagrams with records that belong to no channel and no handshake
 	Forged        uint64 // records of a channel that are not its client's
@@ -67,6 +69,7 @@ type stats struct {
 	lists                               atomic.Uint64
 	objectsTaken, objectsRefused        atomic.Uint64 // clerk
 	objectsLost                         atomic.Uint64 // control
+	stunStats                                         // receive, serveOther
 }
 
 // publish copies what r has counted.
@@ -115,12 +118,14 @@ func (s *Server) Stats() Stats {
 		Applied:        s.stats.applied.Load(),
 		Answered:       s.stats.answered.Load(),
 		Lists:          s.stats.lists.Load(),
+		Bindings:       s.stats.bindings.Load(),
 		Dropped: Drops{
 			Malformed:     s.stats.malformed.Load(),
 			OtherProtocol: s.stats.otherProtocol.Load(),
 			Address:       s.stats.address.Load(),
 			Unexpected:    s.stats.unexpected.Load(),
 			Limited:       s.stats.limitedAnswers.Load(),
+			Bindings:      s.stats.limitedBindings.Load(),
 			BadCookie:     s.stats.badCookie.Load(),
 			Stray:         s.stats.stray.Load(),
 			Forged:        s.stats.forged.Load(),

@@ -17,6 +17,8 @@ type addresses struct {
 	bind     netip.AddrPort // of the socket
 	local    netip.Addr     // ours, for peers behind the same NAT
 	override netip.AddrPort // published instead of local; zero: local is
+	stun     []netip.AddrPort
+	unknown  []error // why STUN servers of the configuration are not among stun
 }
 
 // findAddresses resolves the names in a configuration and finds our local
@@ -56,7 +58,21 @@ func findAddresses(ctx context.Context, cfg *conf.Client) (*addresses, error) {
 		}
 		a.override = netip.AddrPortFrom(ip, cfg.OverrideLocalAddr.Port())
 	}
+	a.findSTUN(ctx, cfg)
 	return a, nil
+}
+
+// findSTUN resolves the names of STUN servers. The client does without those that
+// cannot be found.
+func (a *addresses) findSTUN(ctx context.Context, cfg *conf.Client) {
+	for _, s := range cfg.STUNServers {
+		ip, err := resolve(ctx, cfg, "stun_server", s.Host)
+		if err != nil {
+			a.unknown = append(a.unknown, err)
+			continue
+		}
+		a.stun = append(a.stun, netip.AddrPortFrom(ip, s.Port))
+	}
 }
 
 // resolve returns the first IPv4 address of a host.

@@ -28,13 +28,14 @@ const (
 
 // openSocket opens another socket at a port of its own, in all else like that of p.
 func (p *parts) openSocket() (punch.Conn, error) {
-	conn, err := udp.Listen(udp.Config{
-		Addr:   netip.AddrPortFrom(p.where.bind.Addr(), 0),
-		Device: p.cfg.Interface,
-		RcvBuf: extraBuffer, SndBuf: extraBuffer, Batch: extraBatch,
-	})
+	return openSocket(p.cfg, netip.AddrPortFrom(p.where.bind.Addr(), 0))
+}
+
+// openSocket opens an extra socket.
+func openSocket(cfg *conf.Client, bind netip.AddrPort) (punch.Conn, error) {
+	conn, err := udp.Listen(udp.Config{Addr: bind, Device: cfg.Interface, RcvBuf: extraBuffer, SndBuf: extraBuffer, Batch: extraBatch})
 	if err != nil {
-		return nil, err
+		return nil, err // not a nil *udp.Conn in an interface
 	}
 	return conn, nil
 }

@@ -86,6 +86,13 @@ func (p *parts) close() {
 	p.dev.Close()
 }
 
+// warn says which STUN servers cannot be found.
+func (a *addresses) warn(warn func(msg, hint string)) {
+	for _, err := range a.unknown {
+		warn(err.Error(), "it is not asked; peers are reached without it, perhaps later")
+	}
+}
+
 // errReplaced ends the Run of parts for which others take over.
 var errReplaced = errors.New("the configuration has changed")
 
@@ -130,6 +137,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 	if p.where, err = findAddresses(ctx, cfg); err != nil {
 		return nil, err
 	}
+	p.where.warn(warn)
 	if n.level.Level() <= slog.LevelInfo {
 		fmt.Print(p.where.describe(cfg)) // as the original: not for syslog
 	}
@@ -171,6 +179,7 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 	name := serverName(cfg)
 	return client.Settings{
 		Server:      p.where.server,
+		STUNServers: p.where.stun,
 		LocalAddr:   p.where.published(cfg, p.port),
 		Configured:  configured(cfg, p.port),
 		Scopes:      cfg.Scopes,
@@ -428,6 +437,7 @@ func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Co
 		n.askBefore(ctx, t)
 		var where *addresses
 		if where, err = findAddresses(ctx, cfg); err == nil {
+			where.warn(n.warn)
 			n.cfg, n.parts.cfg, n.parts.where = cfg, cfg, where
 			if err = give(ctx, n.parts.settings(cfg, t)); err == nil {
 				n.parts.trust = t

@@ -55,12 +55,12 @@ const (
 
 func hardnessOf(b nat.Behaviour) hardness {
 	switch {
-	case !b.Hard():
-		return easy
-	case b.Mapping == nat.AddressDependent && !b.MappingExact:
+	case b.Hard():
+		return certain
+	case b.Known && b.Translated && b.Mapping == nat.AddressDependent:
 		return perhaps
 	}
-	return certain
+	return easy
 }
 
 // Make returns the plan of a side that is behind own, for a peer that is behind peer.

@@ -19,9 +19,12 @@ type Behaviour struct {
 }
 
 // Hard reports whether the public endpoint that a server sees is not the one that a
-// peer sees, and cannot be guessed from it.
+// peer sees, and cannot be guessed from it. A mapping that is called
+// AddressDependent for want of a second address to compare does not count: hardly any
+// NAT has one.
 func (b Behaviour) Hard() bool {
-	return b.Known && b.Translated && b.Mapping != EndpointIndependent
+	return b.Known && b.Translated &&
+		(b.Mapping == AddressAndPortDependent || b.Mapping == AddressDependent && b.MappingExact)
 }
 
 // Size is the length of a Behaviour on the wire, in bytes.

@@ -28,7 +28,9 @@ func TestHard(t *testing.T) {
 		{Behaviour{}, false},
 		{Behaviour{Known: true, Translated: true}, false},
 		{Behaviour{Known: true, Mapping: AddressDependent}, false},
-		{Behaviour{Known: true, Translated: true, Mapping: AddressDependent}, true},
+		{Behaviour{Known: true, Translated: true, Mapping: AddressDependent}, false},
+		{Behaviour{Known: true, Translated: true, Mapping: AddressDependent, MappingExact: true}, true},
+		{Behaviour{Known: true, Translated: true, Mapping: AddressAndPortDependent}, true},
 	} {
 		if got := c.b.Hard(); got != c.want {
 			t.Errorf("%+v: Hard() = %v, want %v", c.b, got, c.want)

@@ -28,6 +28,7 @@ type options struct {
 	verbose bool
 	debug   int
 	auth    authOptions
+	stun    stunOptions
 	service service.Service
 }
 
@@ -50,6 +51,7 @@ func newCommand() *cobra.Command {
 	f.StringVarP(&o.PIDFile, "pidfile", "P", o.PIDFile, "in the background, write the process ID to `FILE`;\nempty: nowhere")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log which clients come, go and ask for each other")
 	o.auth.flags(f)
+	o.stun.flags(f)
 	o.service.Flags(f)
 	return cmd
 }

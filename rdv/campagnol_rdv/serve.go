@@ -30,11 +30,12 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 	if err != nil {
 		return nil, err
 	}
-	conn, err := udp.Listen(udp.Config{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), o.Port), Log: s.Log})
+	where := udp.Config{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), o.Port), Log: s.Log}
+	conn, err := udp.Listen(where)
 	if err != nil {
 		return nil, err
 	}
-	server := rdv.New(rdv.Config{
+	cfg := rdv.Config{
 		Conn:       conn,
 		Mode:       o.auth.chosen,
 		Trust:      trust,
@@ -46,6 +47,11 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		// The original keeps its messages out of syslog, and so do we: a
 		// daemon with -d would fill it.
 		LogMessages: o.debug > 0 && !o.Daemon,
-	})
+	}
+	if err := o.stun.open(&cfg, where, s); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	server := rdv.New(cfg)
 	return &service.Running{Serve: o.auth.serve(s, server), Signals: o.auth.signals()}, nil
 }
