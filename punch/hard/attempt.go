@@ -165,7 +165,7 @@ func (a *Attempt) rest(now time.Time) {
 		a.next = time.Time{}
 	default:
 		a.turn = 0
-		a.round = later(a.round.Add(roundInterval), now)
+		a.round = later(a.round.Add(roundInterval), now.Add(volleyInterval))
 		a.next = a.round
 	}
 }
