@@ -135,7 +135,11 @@ func (c *Client) usableOf(endpoints []netip.AddrPort, candidates []punch.Candida
 			list = append(list, n)
 		}
 	}
-	return punch.Choose(list)
+	chosen := punch.Choose(list)
+	if n := len(endpoints) + len(candidates) - len(chosen); n > 0 {
+		c.log.Debug("Some places where the peer may be are not tried", "count", n)
+	}
+	return chosen
 }
 
 // speaks reports whether our socket can send to an address: one that is bound to an

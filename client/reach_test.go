@@ -180,7 +180,7 @@ func TestScopes(t *testing.T) {
 					v.t.Errorf("punched to alice's place: %v, and then %s", punched, bob.state(alice))
 				}
 				if c.reached {
-					alice.wants("ping", 0)
+					alice.wants("ping", time.Second)
 				}
 				const want = place + " (configured, scope office): heard, chosen | "
 				if got := bob.tried(alice); strings.HasPrefix(got, want) != c.reached {
