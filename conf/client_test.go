@@ -105,6 +105,7 @@ func TestDefaults(t *testing.T) {
 		TunMTU:         1419,
 		Ethernet:       Ethernet{FullMesh: true, MaxMACs: 256, StormRate: 1000, MaxGroups: 1024, Unregistered: "routers"},
 		UseLocalAddr:   true,
+		PortMapping:    true,
 		VPNIP:          netip.MustParseAddr("10.9.0.3"),
 		Network:        netip.MustParsePrefix("10.9.0.0/24"),
 		NetworkText:    "10.9.0.0/24",
@@ -137,6 +138,7 @@ rdv_auth = yes
 tun_mtu = 1300
 interface = eth0
 use_local_addr = on
+port_mapping = no
 override_local_addr = 198.51.100.7 5555
 tun_device = vpn7
 tap_id = tap0902
@@ -224,7 +226,7 @@ func TestEverything(t *testing.T) {
 		NetworkText:       "10.9.0.0/20",
 		VPNIP6:            netip.MustParseAddr("fd09::1"),
 		Network6:          netip.MustParsePrefix("fd09::/64"),
-		VPNIP6Pos:         Pos{Line: 31, Column: 11},
+		VPNIP6Pos:         Pos{Line: 32, Column: 11},
 		AcceptRoutes:      true,
 		Certificate:       "/etc/campagnol/c.pem",
 		Key:               "/etc/campagnol/k.pem",

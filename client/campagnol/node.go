@@ -66,6 +66,8 @@ type parts struct {
 	kernel *device.Kernel // dev, without what the configuration adds to it
 	client *client.Client
 	trust  *trust
+
+	mapping *mapping
 }
 
 // more returns the sockets beyond the first.
@@ -158,6 +160,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 		p.close()
 		return nil, err
 	}
+	p.mapping = newMapping(p, n.log)
 	return p, nil
 }
 
@@ -296,11 +299,14 @@ func (n *node) serve(ctx context.Context) error {
 		n.mu.Unlock()
 
 		n.log.Log(ctx, logging.LevelNotice, "Starting VPN")
+		var mapper sync.WaitGroup
+		mapper.Go(func() { p.mapping.run(running) })
 		err := p.client.Run(running)
 		n.mu.Lock()
 		p.trust.pins.Flush()
 		replaced := errors.Is(context.Cause(running), errReplaced)
 		replace(nil)
+		mapper.Wait()
 		if replaced {
 			err = n.takeOver(ctx)
 		}
@@ -422,6 +428,7 @@ func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Co
 			n.cfg, n.parts.cfg, n.parts.where = cfg, cfg, where
 			if err = give(ctx, n.parts.settings(cfg, t)); err == nil {
 				n.parts.trust = t
+				n.parts.mapping.set(cfg.PortMapping)
 				n.show()
 				n.moveDoor(ctx)
 			}
