@@ -43,10 +43,10 @@ type Client struct {
 	// OverrideLocalAddr, whose address is the zero Addr.
 	OverrideLocalHost string
 
-	PortMapping bool // ask the gateway to forward the UDP port; default true
-
 	TunDevice string // name of the virtual interface; "": the system's choice
 	TapID     string // TAP driver on Windows; has no effect elsewhere
+
+	PortMapping bool // ask the gateway to forward the UDP port; default true
 
 	// [ETHERNET]
 

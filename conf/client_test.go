@@ -138,10 +138,10 @@ rdv_auth = yes
 tun_mtu = 1300
 interface = eth0
 use_local_addr = on
-port_mapping = no
 override_local_addr = 198.51.100.7 5555
 tun_device = vpn7
 tap_id = tap0902
+port_mapping = no
 mode = tap
 [ETHERNET]
 mesh = demand

@@ -58,6 +58,8 @@ type node struct {
 
 // parts are what a change of the configuration may replace as a whole.
 type parts struct {
+	mapping *mapping // of the port
+
 	cfg    *conf.Client
 	where  *addresses
 	port   uint16 // of the socket
@@ -66,8 +68,6 @@ type parts struct {
 	kernel *device.Kernel // dev, without what the configuration adds to it
 	client *client.Client
 	trust  *trust
-
-	mapping *mapping
 }
 
 // more returns the sockets beyond the first.
@@ -428,9 +428,9 @@ func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Co
 			n.cfg, n.parts.cfg, n.parts.where = cfg, cfg, where
 			if err = give(ctx, n.parts.settings(cfg, t)); err == nil {
 				n.parts.trust = t
-				n.parts.mapping.set(cfg.PortMapping)
 				n.show()
 				n.moveDoor(ctx)
+				n.parts.mapping.set(cfg.PortMapping)
 			}
 		}
 	}

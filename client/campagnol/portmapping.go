@@ -20,7 +20,7 @@ const mappedPorts = "port mapping"
 
 // A mapping keeps the socket's port forwarded by the gateway, as long as the
 // configuration wants that, and tells the client where it is reached by it. It is safe
-// for concurrent use.
+// for concurrent use. nil is the mapping of parts that never run.
 type mapping struct {
 	cfg     portmap.Config
 	client  *client.Client
@@ -54,6 +54,9 @@ func (m *mapping) offer(ctx context.Context, addrs []netip.AddrPort) {
 
 // set says whether there is to be a mapping.
 func (m *mapping) set(wanted bool) {
+	if m == nil {
+		return
+	}
 	m.wanted.Store(wanted)
 	select {
 	case m.changed <- struct{}{}:
@@ -99,6 +102,9 @@ func (m *mapping) keep(ctx context.Context) {
 // document returns what the control socket tells of the mapping.
 func (m *mapping) document() control.PortMapping {
 	d := control.PortMapping{Mappings: []control.MappedPort{}}
+	if m == nil {
+		return d
+	}
 	mapper := m.mapper.Load()
 	if mapper == nil {
 		return d

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
 	"campagnol/internal/lab"
 )
 
@@ -199,5 +201,40 @@ func TestProbe(t *testing.T) {
 	}
 	if n, err := s.nat.MappedPorts(); err != nil || n != 0 {
 		t.Errorf("the gateway forwards %d ports (%v)", n, err)
+	}
+}
+
+// TestGatewayChanges: without a gateway there is no mapping, and with one again there
+// is, at once.
+func TestGatewayChanges(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, lab.Options{})
+	s.daemon(lab.PortMapperOptions{})
+	p := s.run(hostPlan{Port: 4501})
+	external, _ := s.mapped(p, time.Time{})
+	route := &netlink.Route{Gw: s.nat.LAN().Masked().Addr().Next().AsSlice()}
+	change := func(f func(*netlink.Route) error) time.Time {
+		t.Helper()
+		at := time.Now()
+		if err := s.host.Do(func() error { return f(route) }); err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	since := change(netlink.RouteDel)
+	line := s.await(p, since, "No port mapping")
+	if got, want := line.Attr("why"), "no gateway is known"; got != want {
+		t.Errorf("why: %s, want %s", got, want)
+	}
+	if took := line.Time.Sub(since); took > 5*time.Second {
+		t.Errorf("noticed after %v", took)
+	}
+	since = change(netlink.RouteAdd)
+	again, line := s.mapped(p, since)
+	if took := line.Time.Sub(since); again != external || took > 5*time.Second {
+		t.Errorf("%v again after %v, want %v", again, took, external)
+	}
+	if !s.reaches(again, 10*time.Second) {
+		t.Error("a stranger does not reach the port")
 	}
 }
