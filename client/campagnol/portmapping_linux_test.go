@@ -87,7 +87,7 @@ func TestPortMapping(t *testing.T) {
 		if err := a.process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
-		s = awaitStatus(t, socket, "port_mapping = "+wanted, func(s *control.Status) bool {
+		awaitStatus(t, socket, "port_mapping = "+wanted, func(s *control.Status) bool {
 			return isMapped(s) == (wanted == "yes") && s.PortMapping.Enabled == isMapped(s)
 		})
 		forwarded(map[string]int{"no": 0, "yes": 1}[wanted])
