@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 )
 
 // Mapped is the network on the lab's Internet in which NATs with a port mapper have
@@ -104,6 +106,7 @@ func (n *NAT) openToLAN() error {
 	if err := n.ns.nftables(func(c *nftables.Conn) error {
 		c.AddRule(&nftables.Rule{Table: natTable, Chain: &nftables.Chain{Name: "input", Table: natTable}, Exprs: rule(from(lan), accept())})
 		addMapperChains(c)
+		moveWall(c)
 		return nil
 	}); err != nil {
 		return err
@@ -137,6 +140,24 @@ func addMapperChains(c *nftables.Conn) {
 		c.AddChain(&nftables.Chain{Name: m.name, Table: mapperTable})
 		c.AddRule(&nftables.Rule{Table: mapperTable, Chain: m.base, Exprs: rule(jump(m.name))})
 	}
+}
+
+// moveWall puts the firewall for IPv6 behind the daemon's chain: what one chain of the
+// kernel's accepts, another could still drop.
+func moveWall(c *nftables.Conn) {
+	c.DelTable(wallTable)
+	for _, fwd := range [][]exprs{
+		{isIPv6(), from(lan), accept()},
+		{isIPv6(), from(wan), answers(), accept()},
+		{isIPv6(), drop()},
+	} {
+		c.AddRule(&nftables.Rule{Table: mapperTable, Chain: mapperChains[1].base, Exprs: rule(fwd...)})
+	}
+}
+
+// isIPv6 holds for packets of IPv6.
+func isIPv6() exprs {
+	return append(meta(expr.MetaKeyNFPROTO, reg0), equals(reg0, []byte{unix.NFPROTO_IPV6})...)
 }
 
 // ForgetMappings removes all that a port mapper has set up, as a restart of the whole

@@ -1,7 +1,9 @@
 package portmap
 
 import (
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -236,5 +238,40 @@ func TestGatewayChanges(t *testing.T) {
 	}
 	if !s.reaches(again, 10*time.Second) {
 		t.Error("a stranger does not reach the port")
+	}
+}
+
+// TestPinhole: with IPv6 the gateway is asked to let our port in, at our own address.
+func TestPinhole(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, lab.Options{IPv6: true})
+	ours := netip.AddrPortFrom(s.host.Addr6(), 4501)
+	p := s.run(hostPlan{Port: 4501, IPv6: true})
+	s.await(p, time.Time{}, "No port mapping")
+	if s.reaches(ours, 300*time.Millisecond) {
+		t.Fatal("a stranger reaches a port that nobody has asked for")
+	}
+	s.stop(p)
+	s.daemon(lab.PortMapperOptions{})
+	p = s.run(hostPlan{Port: 4501, IPv6: true})
+	isOpen := func(l lab.LogLine) bool { return l.Attr("external") == ours.String() && l.Attr("method") == "PCP" }
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		lines, err := p.Log()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.ContainsFunc(lines, isOpen) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the gateway does not let %v in", ours)
+		}
+	}
+	if !s.reaches(ours, 10*time.Second) {
+		t.Error("a stranger does not reach the port")
+	}
+	s.stop(p)
+	if s.reaches(ours, 300*time.Millisecond) {
+		t.Error("a stranger reaches the port when we are gone")
 	}
 }
