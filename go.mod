@@ -5,6 +5,8 @@ go 1.26.0
 require (
 	github.com/gaissmai/bart v0.28.0
 	github.com/google/nftables v0.3.0
+	github.com/huin/goupnp v1.3.1
+	github.com/jackpal/go-nat-pmp v1.1.0
 	github.com/pion/dtls/v3 v3.1.15
 	github.com/pion/logging v0.2.4
 	github.com/pion/stun/v3 v3.1.7

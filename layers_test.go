@@ -63,6 +63,8 @@ var layers = map[string][]string{
 	"tunnel/l2/mcast/gmp":      {},
 	"tunnel/l2/mcast/scenario": {"tunnel/l2/mcast/gmp"},
 
+	"punch/portmap": {},
+
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
 	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "punch/stun", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
@@ -78,7 +80,7 @@ var layers = map[string][]string{
 
 	"client/campagnol": {
 		"client", "conf", "internal/cli", "internal/control", "internal/filewatch", "internal/lab", "internal/logging", "internal/service", "internal/version",
-		"pki", "pki/bulletin", "pki/ca", "pki/enroll", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/hard", "punch/local", "punch/nat", "punch/natcheck", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/record", "tunnel/segment",
+		"pki", "pki/bulletin", "pki/ca", "pki/enroll", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/hard", "punch/local", "punch/nat", "punch/natcheck", "punch/portmap", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/record", "tunnel/segment",
 	},
 	"rdv/campagnol_rdv": {
 		"conf", "internal/cli", "internal/filewatch", "internal/logging", "internal/service", "internal/version", "pki", "pki/ca", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/udp", "rdv", "rdv/channel", "tunnel/handshake",

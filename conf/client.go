@@ -54,6 +54,8 @@ type Client struct {
 	TunDevice string // name of the virtual interface; "": the system's choice
 	TapID     string // TAP driver on Windows; has no effect elsewhere
 
+	PortMapping bool // ask the gateway to forward the UDP port; default true
+
 	// [ETHERNET]
 
 	Ethernet Ethernet

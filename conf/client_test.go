@@ -105,6 +105,7 @@ func TestDefaults(t *testing.T) {
 		TunMTU:         1419,
 		Ethernet:       Ethernet{FullMesh: true, MaxMACs: 256, StormRate: 1000, MaxGroups: 1024, Unregistered: "routers"},
 		UseLocalAddr:   true,
+		PortMapping:    true,
 		VPNIP:          netip.MustParseAddr("10.9.0.3"),
 		Network:        netip.MustParsePrefix("10.9.0.0/24"),
 		NetworkText:    "10.9.0.0/24",
@@ -149,6 +150,7 @@ scope = office
 scope = lab
 tun_device = vpn7
 tap_id = tap0902
+port_mapping = no
 mode = tap
 [ETHERNET]
 mesh = demand
@@ -240,7 +242,7 @@ func TestEverything(t *testing.T) {
 		NetworkText:       "10.9.0.0/20",
 		VPNIP6:            netip.MustParseAddr("fd09::1"),
 		Network6:          netip.MustParsePrefix("fd09::/64"),
-		VPNIP6Pos:         Pos{Line: 37, Column: 11},
+		VPNIP6Pos:         Pos{Line: 38, Column: 11},
 		AcceptRoutes:      true,
 		Certificate:       "/etc/campagnol/c.pem",
 		Key:               "/etc/campagnol/k.pem",

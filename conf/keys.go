@@ -128,6 +128,9 @@ var registry = [...]definition{
 		Doc: "The name of the TAP driver on Windows; other systems ignore it."},
 		func(c *Client, a *assignment) { c.TapID = a.text }},
 
+	{Key{Section: sectionNetwork, Name: "port_mapping", Type: TypeBool, Default: "yes", New: true,
+		Doc: "Whether the gateway of the local network is asked, by PCP, NAT-PMP or UPnP, to forward the UDP port to this client."},
+		func(c *Client, a *assignment) { a.boolean(&c.PortMapping) }},
 	{Key{Section: sectionEthernet, Name: "mesh", Type: TypeChoice, Choices: []string{"full", "demand"}, Default: "full", New: true,
 		Doc: "Whether connections to all members are kept open (full; max_clients bounds them), or opened when a host is asked for by ARP or neighbour discovery (demand)."},
 		func(c *Client, a *assignment) { a.mesh(c) }},

@@ -29,12 +29,14 @@ type view struct {
 	conn   *udp.Conn
 	device *device.Kernel
 	trust  *trust
+
+	mapping *mapping
 }
 
 // show makes the parts in use those that requests see. n.mu is locked.
 func (n *node) show() {
 	p := n.parts
-	n.view.Store(&view{cfg: p.cfg, client: p.client, conn: p.conn, device: p.kernel, trust: p.trust})
+	n.view.Store(&view{cfg: p.cfg, client: p.client, conn: p.conn, device: p.kernel, trust: p.trust, mapping: p.mapping})
 	n.tellBulletin()
 }
 
@@ -185,6 +187,7 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 		HardNAT:      control.HardNAT(s.HardNAT),
 		Policy:       v.trust.policyDocument(v.cfg),
 		Bulletin:     v.trust.bulletinDocument(),
+		PortMapping:  v.mapping.document(),
 
 		Socket: socketDocument(v.conn.LocalAddr(), v.conn.Features(), local),
 		Device: deviceDocument(v.cfg.TunMTU, s.Offloads, device),

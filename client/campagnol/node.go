@@ -59,6 +59,8 @@ type node struct {
 
 // parts are what a change of the configuration may replace as a whole.
 type parts struct {
+	mapping *mapping // of the port
+
 	cfg    *conf.Client
 	where  *addresses
 	port   uint16 // of the socket
@@ -171,6 +173,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 		p.close()
 		return nil, err
 	}
+	p.mapping = newMapping(p, n.log)
 	return p, nil
 }
 
@@ -314,11 +317,14 @@ func (n *node) serve(ctx context.Context) error {
 		n.mu.Unlock()
 
 		n.log.Log(ctx, logging.LevelNotice, "Starting VPN")
+		var mapper sync.WaitGroup
+		mapper.Go(func() { p.mapping.run(running) })
 		err := p.client.Run(running)
 		n.mu.Lock()
 		p.trust.pins.Flush()
 		replaced := errors.Is(context.Cause(running), errReplaced)
 		replace(nil)
+		mapper.Wait()
 		if replaced {
 			err = n.takeOver(ctx)
 		}
@@ -444,6 +450,7 @@ func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Co
 				n.parts.offerHosts(ctx, cfg)
 				n.show()
 				n.moveDoor(ctx)
+				n.parts.mapping.set(cfg.PortMapping)
 			}
 		}
 	}

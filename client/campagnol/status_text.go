@@ -54,6 +54,7 @@ func statusHead(b *strings.Builder, s *control.Status, width int) {
 		server = printable(s.RDV.Host) + " (" + server + ")"
 	}
 	statusRDV(b, s, server, width)
+	statusPortMapping(b, s, width)
 	for _, c := range s.Certificates {
 		if left := c.Expires.Sub(s.Time); left < expiryNotice {
 			what := "certificate "

@@ -46,6 +46,8 @@ type Status struct {
 	Policy       Policy        `json:"policy"`
 	Bulletin     Bulletin      `json:"bulletin,omitzero"` // zero: there is none
 
+	PortMapping PortMapping `json:"port_mapping"`
+
 	Socket   Socket    `json:"socket"`
 	Device   Device    `json:"device"`
 	Drops    Drops     `json:"drops"`

@@ -169,6 +169,11 @@ func counted() exprs { return exprs{&expr.Counter{}} }
 func accept() exprs { return exprs{&expr.Verdict{Kind: expr.VerdictAccept}} }
 func drop() exprs   { return exprs{&expr.Verdict{Kind: expr.VerdictDrop}} }
 
+// jump goes on with another chain of the table, and comes back.
+func jump(chain string) exprs {
+	return exprs{&expr.Verdict{Kind: expr.VerdictJump, Chain: chain}}
+}
+
 // counterOf returns what a rule has counted.
 func counterOf(r *nftables.Rule) (packets, bytes uint64) {
 	i := slices.IndexFunc(r.Exprs, func(e expr.Any) bool { _, ok := e.(*expr.Counter); return ok })

@@ -50,6 +50,7 @@ type NAT struct {
 	options NATOptions
 	lan     *segment
 	rules   *natRules
+	mapper  bool // it is prepared for a port mapper; guarded by the lab's lock
 }
 
 // AddNAT adds a NAT, on the Internet or behind another. Names and errors are
