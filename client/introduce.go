@@ -251,10 +251,9 @@ const maxNamed = 4
 // reach and where a peer may be. If there are too many, the last one is kept, which
 // is the peer's on the Internet.
 func (c *Client) usableOf(at []netip.AddrPort) []netip.AddrPort {
-	is4 := c.set.Server.Addr().Unmap().Is4()
 	var good []netip.AddrPort
 	for _, a := range at {
-		if c.usable(a) && a.Addr().Unmap().Is4() == is4 {
+		if c.usable(a) && c.reaches(a.Addr()) {
 			good = append(good, a)
 		}
 	}
@@ -271,6 +270,8 @@ func (c *Client) usable(a netip.AddrPort) bool {
 	case !a.IsValid(), a.Port() == 0, ip.IsUnspecified(), ip.IsMulticast():
 		return false
 	case ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}), a == c.set.Server:
+		return false
+	case ip.Is6() && ip.IsLinkLocalUnicast() && ip.Zone() == "": // of whose link?
 		return false
 	case ip.IsLoopback(): // only where everything is on one host
 		return c.set.Server.Addr().IsLoopback()

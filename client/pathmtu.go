@@ -16,8 +16,8 @@ import (
 // router: those that may be cut are, to the sender of others it is said what fits
 // (RFC 1191).
 const (
-	// minPathMTU is what every path of today carries. Who says less is mistaken
-	// or lies: anybody can forge such a message.
+	// minPathMTU is what every path of IPv4 carries today, as minIPv6 is of IPv6.
+	// Who says less is mistaken or lies: anybody can forge such a message.
 	minPathMTU = 576
 
 	pathMTULife = 10 * time.Minute // RFC 1191 section 6.3
@@ -41,11 +41,30 @@ func payloadLimit(addr netip.AddrPort, mtu int) int {
 
 // handlePathError takes what the network says about a destination.
 func (c *Client) handlePathError(now time.Time, e punch.PathError) {
-	p := c.ends[e.Addr]
+	if e.Addr.Port() != 0 {
+		c.heedPathError(now, c.ends[e.Addr], e)
+		return
+	}
+	// Our own interface is too small. It is so for all ports.
+	for _, p := range c.peersInOrder() {
+		if p.addr.Addr() == e.Addr.Addr() {
+			e.Addr = p.addr
+			c.heedPathError(now, p, e)
+		}
+	}
+}
+
+// heedPathError takes what the network says about the place of p, which is nil if
+// nobody is there.
+func (c *Client) heedPathError(now time.Time, p *peer, e punch.PathError) {
 	if e.MTU <= 0 || p == nil || p.session == nil || p.addr != e.Addr {
 		return
 	}
-	mtu := max(e.MTU, minPathMTU)
+	least := minPathMTU
+	if e.Addr.Addr().Is6() {
+		least = minIPv6
+	}
+	mtu := max(e.MTU, least)
 	if p.mtu != 0 && mtu > p.mtu {
 		return // about a datagram from before
 	}
@@ -74,7 +93,7 @@ func (c *Client) setMTU(p *peer, mtu int) {
 	p.mtu = mtu
 	if p.way != nil {
 		next := *p.way
-		next.limit = payloadLimit(p.addr, mtu)
+		next.limit = c.limitOf(p.session, p.addr, mtu)
 		c.publish(c.setWay(c.table.Load(), p, &next))
 	}
 }

@@ -90,7 +90,7 @@ func (c *Client) change(now time.Time, s Settings) {
 		for _, p := range c.peers {
 			if p.session != nil {
 				r := c.newRoute(now, p.session, p.addr)
-				r.limit = payloadLimit(p.addr, p.mtu)
+				r.limit = c.limitOf(p.session, p.addr, p.mtu)
 				next = c.setWay(next, p, r)
 			}
 		}
