@@ -10,8 +10,9 @@
 // standard library moves one datagram.
 //
 // A socket serves the address family of its address, or with [Config.Dual] both.
-// Both on one socket costs IPv4 nothing that can be measured, and a peer that moves
-// from one family to the other stays with its queue and its goroutine.
+// Both on one socket costs IPv4 one to three percent of what a datagram takes in the
+// kernel (BenchmarkDual), and a peer that moves from one family to the other stays
+// with its queue and its goroutine.
 package udp
 
 import (
