@@ -28,9 +28,11 @@ func (c *Client) Offer(ctx context.Context, source string, list []punch.Candidat
 	})
 }
 
-// SetNAT sets how our way to the Internet behaves, as far as it is known.
+// SetNAT sets how our way to the Internet behaves, for one who knows it: it is not
+// examined any more.
 func (c *Client) SetNAT(ctx context.Context, b nat.Behaviour) error {
 	return c.do(ctx, func(now time.Time) {
+		c.checker.told = true
 		if c.nat != b {
 			c.nat = b
 			c.registerAgain(now)
@@ -126,7 +128,7 @@ func (c *Client) usableOf(endpoints []netip.AddrPort, candidates []punch.Candida
 		if i == len(endpoints)-1 {
 			n.Kind = punch.Observed
 		}
-		if c.usable(e) && c.speaks(e.Addr()) && (n.Kind == punch.Observed || !c.isOwn(e)) {
+		if c.usable(e) && c.reaches(e.Addr().Unmap()) && (n.Kind == punch.Observed || !c.isOwn(e)) {
 			list = append(list, n)
 		}
 	}
@@ -142,23 +144,12 @@ func (c *Client) usableOf(endpoints []netip.AddrPort, candidates []punch.Candida
 	return chosen
 }
 
-// speaks reports whether our socket can send to an address: one that is bound to an
-// IPv4 address, or to all of them, to no IPv6 address.
-func (c *Client) speaks(a netip.Addr) bool {
-	bound := c.cfg.Conn.LocalAddr().Addr()
-	if !bound.IsValid() {
-		bound = c.set.Server.Addr()
-	}
-	bound = bound.Unmap()
-	return a.Unmap().Is4() == bound.Is4() || bound == netip.IPv6Unspecified()
-}
-
 // mayTry reports whether a candidate is one that we can and may try: the address of
 // another host below the tunnels, in a network that we can reach.
 func (c *Client) mayTry(n punch.Candidate) bool {
 	a := n.Addr.Addr()
 	switch {
-	case !c.usable(n.Addr), !c.speaks(a), a.IsLinkLocalUnicast(), a.IsLoopback():
+	case !c.usable(n.Addr), !c.reaches(a.Unmap()), a.IsLinkLocalUnicast(), a.IsLoopback():
 		return false
 	case n.Scope != "" && !slices.Contains(c.set.Scopes, n.Scope):
 		return false

@@ -93,7 +93,7 @@ func (v *vpn) startTestRDV(edit func(r *testRDV)) *testRDV {
 	if edit != nil {
 		edit(r)
 	}
-	r.conn = v.net.Internet().Listen(v.server.String())
+	r.conn = v.listen()
 	var cancel context.CancelFunc
 	r.ctx, cancel = context.WithCancel(context.Background())
 	r.wg.Go(r.serve)

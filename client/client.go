@@ -344,8 +344,12 @@ func (c *Client) reportRegistration(now time.Time, ev regEvent) {
 		c.unlisted("it has no authenticated channel")
 	case regRefused:
 		c.recent.note(now, netip.Addr{}, CodeRegistration, errRejected)
+		hint := "another client may hold this VPN address; trying again"
+		if server.Addr().Is6() {
+			hint = "over IPv6 it takes clients with a certificate, at a server with one; give server_host an IPv4 address for others"
+		}
 		c.log.Warn("The RDV server rejected the client", "server", server, "vpn_ip", c.cfg.VPNAddr,
-			"hint", "another client may hold this VPN address; trying again", "code", CodeRegistration)
+			"hint", hint, "code", CodeRegistration)
 	case regFailed:
 		c.log.Warn("The connection with the RDV server failed", "server", server,
 			"hint", "no answer; trying again")

@@ -46,6 +46,10 @@ type Config struct {
 	// chooses ports. It must not wait.
 	OpenSocket func() (punch.Conn, error)
 
+	// Routed reports whether the host has a way to an address, for all that it
+	// knows itself. It must not wait. nil: to every one that Conn serves.
+	Routed func(netip.Addr) bool
+
 	// PathErrors are what the network says about single destinations of Conn;
 	// nil: it is not known.
 	PathErrors <-chan punch.PathError

@@ -209,6 +209,8 @@ type probeConn struct {
 	look func()
 }
 
+func (c *probeConn) LocalAddr() netip.AddrPort { return netip.MustParseAddrPort("0.0.0.0:5000") }
+
 func (c *probeConn) Send([]punch.Datagram) error { c.look(); return nil }
 
 // TestEstablishLeavesNoGap: from the first punch to the open session, there is no

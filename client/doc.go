@@ -51,7 +51,8 @@
 // all lead to its one session. Sessions claim what their certificates name (claims);
 // who holds a claim gets its packets, and is the only one to send from there.
 //
-// Tunnels are opened by IPv4 addresses. A try at an IPv6 address goes on under the IPv4
+// Below the tunnels there is IPv4, IPv6 or both: see family.go. In the VPN,
+// tunnels are opened by IPv4 addresses. A try at an IPv6 address goes on under the IPv4
 // one that the RDV names with it, and leads to the former if the certificate does.
 //
 // # Registration

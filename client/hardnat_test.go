@@ -59,10 +59,8 @@ func (v *vpn) hardHomeAt(site *simnet.Site, vpnAddr string, b nat.Behaviour, edi
 		c.HardNAT = hard.DefaultBudget
 		c.OpenSocket = func() (punch.Conn, error) { return h.open(conn.Host()) }
 	}}, edit...)...))
-	if b.Known {
-		if err := h.client.SetNAT(context.Background(), b); err != nil {
-			v.t.Fatal(err)
-		}
+	if err := h.client.SetNAT(context.Background(), b); err != nil {
+		v.t.Fatal(err)
 	}
 	return h
 }

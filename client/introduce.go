@@ -253,6 +253,8 @@ func (c *Client) usable(a netip.AddrPort) bool {
 		return false
 	case ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}), a == c.set.Server:
 		return false
+	case ip.Is6() && ip.IsLinkLocalUnicast() && ip.Zone() == "": // of whose link?
+		return false
 	case ip.IsLoopback(): // only where everything is on one host
 		return c.set.Server.Addr().IsLoopback()
 	}

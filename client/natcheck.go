@@ -38,6 +38,7 @@ type natChecker struct {
 	servers []netip.AddrPort   // that it asked, or asks
 	stop    context.CancelFunc // ends the one that runs; nil: none does
 	number  int                // of the last one
+	told    bool               // nothing is to be found out, see Client.SetNAT
 
 	// plain is an RDV that has no channel, and has said so in a word that the
 	// original does not know. An original takes every datagram that is long
@@ -87,6 +88,10 @@ func (n *natChecker) heardGate(g wire.GateMessage, from netip.AddrPort, asked bo
 // other servers to ask.
 func (c *Client) advanceChecker(now time.Time) {
 	n := &c.checker
+	if n.told {
+		n.at = time.Time{}
+		return
+	}
 	if !c.server.stands() && !c.reg.registered() {
 		n.servers = nil // who comes back may have moved
 		return
@@ -166,7 +171,7 @@ func (c *Client) checkSockets(tap *stunTap) []punch.Conn {
 // handleChecked takes what has come of a check.
 func (c *Client) handleChecked(now time.Time, e checkEnd) {
 	n := &c.checker
-	if e.number != n.number || n.stop == nil || e.err != nil {
+	if e.number != n.number || n.stop == nil || e.err != nil || n.told {
 		return // the network has changed meanwhile
 	}
 	n.stop = nil

@@ -21,14 +21,12 @@ import (
 // the sender of others it is said what fits (RFC 1191), and TCP is made to ask for
 // less.
 const (
-	// minPathMTU is what every path of today carries. Who says less is mistaken
-	// or lies: anybody can forge such a message.
+	// minPathMTU is what every path of IPv4 carries today, as minIPv6 is of IPv6.
+	// Who says less is mistaken or lies: anybody can forge such a message.
 	minPathMTU = 576
 
 	tooBigRate  = 100 // ICMP messages a second
 	tooBigBurst = 20
-
-	defaultPathMTU = 1500 // for a device of unknown MTU
 )
 
 // udpHeaderLen is the length of a UDP header, in bytes.
@@ -50,7 +48,7 @@ func payloadLimit(addr netip.AddrPort, mtu int) int {
 func (c *Client) searchMTU(now time.Time, p *peer) {
 	const headers, frame = packet.IPv4HeaderLen + udpHeaderLen, ether.HeaderLen + ether.TagLen
 	cfg := pmtu.Config{
-		Min: minPathMTU, Base: segment.MinIPv6, Max: defaultPathMTU,
+		Min: minPathMTU, Base: minIPv6, Max: etherMTU,
 		Random: rand.Uint64, Passive: !p.session.IsOurs() || c.set.MTU == 0,
 	}
 	if c.set.MTU > 0 {
@@ -60,7 +58,7 @@ func (c *Client) searchMTU(now time.Time, p *peer) {
 		cfg.Max += frame
 	}
 	if !p.addr.Addr().Is4() {
-		cfg.Min, cfg.Max = segment.MinIPv6, cfg.Max+packet.IPv6HeaderLen-packet.IPv4HeaderLen
+		cfg.Min, cfg.Max = minIPv6, cfg.Max+packet.IPv6HeaderLen-packet.IPv4HeaderLen
 	}
 	p.mtu = pmtu.New(now, cfg)
 	c.heedMTU(p)
@@ -91,7 +89,22 @@ func (c *Client) answeredMTU(now time.Time, p *peer, number uint64) bool {
 
 // handlePathError takes what the network says about a destination.
 func (c *Client) handlePathError(now time.Time, e punch.PathError) {
-	p := c.ends[e.Addr]
+	if e.Addr.Port() != 0 {
+		c.heedPathError(now, c.ends[e.Addr], e)
+		return
+	}
+	// Our own interface is too small. It is so for all ports.
+	for _, p := range c.peersInOrder() {
+		if p.addr.Addr() == e.Addr.Addr() {
+			e.Addr = p.addr
+			c.heedPathError(now, p, e)
+		}
+	}
+}
+
+// heedPathError takes what the network says about the place of p, which is nil if
+// nobody is there.
+func (c *Client) heedPathError(now time.Time, p *peer, e punch.PathError) {
 	if e.MTU <= 0 || p == nil || p.session == nil || p.addr != e.Addr {
 		return
 	}
@@ -100,15 +113,22 @@ func (c *Client) handlePathError(now time.Time, e punch.PathError) {
 	c.settle(p)
 }
 
+// pathLimit returns how much payload a datagram to p may have; 0: any.
+func (c *Client) pathLimit(p *peer) int {
+	if p.mtu.Wide() {
+		return 0
+	}
+	return c.limitOf(p.session, p.addr, p.mtu.Limit())
+}
+
 // heedMTU makes the data path heed what p's path carries, and says so, with attrs, when
 // that has become less.
 func (c *Client) heedMTU(p *peer, attrs ...any) {
-	mtu := p.mtu.Limit()
-	limit := payloadLimit(p.addr, mtu)
+	mtu, limit := p.mtu.Limit(), c.pathLimit(p)
 	if p.way == nil || p.way.limit == limit {
 		return
 	}
-	if limit > 0 && (p.way.limit == 0 || limit < p.way.limit) {
+	if mtu > 0 && (p.way.limit == 0 || limit < p.way.limit) {
 		c.log.Info("The path to the peer carries smaller packets", append([]any{"peer", p.vpn, "addr", p.addr, "mtu", mtu}, attrs...)...)
 		c.reportIPv6Path(p, mtu)
 	}

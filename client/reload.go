@@ -90,7 +90,7 @@ func (c *Client) change(now time.Time, s Settings) {
 		for _, p := range c.peers {
 			if p.session != nil {
 				r := c.newRoute(now, p.session, p.addr)
-				r.conn, r.limit = p.conn, payloadLimit(p.addr, p.mtu.Limit())
+				r.conn, r.limit = p.conn, c.pathLimit(p)
 				next = c.setWay(next, p, r)
 			}
 		}

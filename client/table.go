@@ -52,7 +52,7 @@ type route struct {
 
 // newRoute returns the way over a session.
 func (c *Client) newRoute(now time.Time, s *tunnel.Session, addr netip.AddrPort) *route {
-	return &route{session: s, addr: addr, shaper: c.shaper, lane: c.shaper.lane(now)}
+	return &route{session: s, addr: addr, limit: c.limitOf(s, addr, 0), shaper: c.shaper, lane: c.shaper.lane(now)}
 }
 
 // pass reports whether a datagram may be sent now; if not, the shaper has it.

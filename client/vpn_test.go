@@ -29,6 +29,7 @@ type vpn struct {
 	t      *testing.T
 	net    *simnet.Net
 	server netip.AddrPort
+	place  *simnet.Host // of the RDV, which serves both families there; nil: server is all
 	ca     *pkitest.CA
 	policy *pki.Policy
 	nodes  []*node
@@ -69,7 +70,7 @@ func (v *vpn) startRDV() { v.startServer(rdv.Config{}) }
 
 // startServer starts the RDV with a configuration in which the socket is missing.
 func (v *vpn) startServer(cfg rdv.Config) {
-	cfg.Conn = v.net.Internet().Listen(v.server.String())
+	cfg.Conn = v.listen()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -78,6 +79,19 @@ func (v *vpn) startServer(cfg rdv.Config) {
 		}
 	})
 	v.stop = func() { cancel(); wg.Wait() }
+}
+
+// listen opens the socket of the RDV.
+func (v *vpn) listen() *simnet.Conn {
+	v.t.Helper()
+	if v.place == nil {
+		return v.net.Internet().Listen(v.server.String())
+	}
+	conn, err := v.place.ListenDual(v.server.Port())
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return conn
 }
 
 // A node is a client with its device.

@@ -20,9 +20,9 @@ type Client struct {
 
 	// [NETWORK]
 
-	LocalHost  string // IPv4 address or name to bind to; "": to be chosen
+	LocalHost  string // address or name to bind to; "": to be chosen
 	LocalPort  uint16 // UDP port to bind to; 0: any
-	ServerHost string // IPv4 address or name of the rendezvous server
+	ServerHost string // address or name of the rendezvous server
 	ServerPort uint16 // UDP port of the rendezvous server; default 57888
 	RDVAuth    Auto   // whether to authenticate to the rendezvous server, and it to us; default AutoAuto
 	Mode       Mode   // what the VPN carries; default ModeTUN

@@ -83,13 +83,13 @@ var sections = [...]string{sectionNetwork, sectionEthernet, sectionVPN, sectionS
 // checks them, since the first error is the one that is reported.
 var registry = [...]definition{
 	{Key{Section: sectionNetwork, Name: "local_host", Type: TypeHost,
-		Doc: "The local address, or a name for it, to which the UDP socket is bound; without it, all addresses."},
+		Doc: "The local address, or a name for it, to which the UDP socket is bound; without it, all addresses, of IPv4 and IPv6."},
 		func(c *Client, a *assignment) { a.host(&c.LocalHost) }},
 	{Key{Section: sectionNetwork, Name: "interface", Type: TypeText,
 		Doc: "The network interface whose traffic the UDP socket is bound to."},
 		func(c *Client, a *assignment) { c.Interface = a.text }},
 	{Key{Section: sectionNetwork, Name: "server_host", Type: TypeHost, Needed: true,
-		Doc: "The address or the name of the rendezvous server."},
+		Doc: "The address or the name of the rendezvous server; over IPv6 clients register with a certificate only."},
 		func(c *Client, a *assignment) { a.host(&c.ServerHost) }},
 	{Key{Section: sectionNetwork, Name: "server_port", Type: TypePort, Default: "57888",
 		Doc: "The UDP port of the rendezvous server."},

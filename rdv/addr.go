@@ -38,7 +38,7 @@ func vpnOf(a netip.Addr) netip.Addr { return ip4Of(a).addr() }
 type endpoint uint64
 
 // endpointOf returns a as an endpoint. It refuses what nothing can be sent to,
-// and IPv6: the messages have room for IPv4 addresses only.
+// and IPv6: the messages in clear have room for IPv4 addresses only.
 func endpointOf(a netip.AddrPort) (endpoint, bool) {
 	ip := a.Addr()
 	if !ip.Is4() || ip.IsUnspecified() || a.Port() == 0 {

@@ -75,6 +75,9 @@ func networkOf(a netip.Addr) network {
 	return n
 }
 
+// fold returns n in 32 bits, for a limiter.
+func (n network) fold() uint32 { return uint32(n ^ n>>32) }
+
 func newAdmission(now time.Time, jitter func() float64) *admission {
 	return &admission{
 		jitter:   jitter,
@@ -92,7 +95,7 @@ func (ad *admission) admit(now time.Time, a netip.Addr) (wait time.Duration, ok 
 	switch {
 	case ad.open >= maxHandshakes:
 		return ad.wait(now), false
-	case ad.networks[n] >= maxOfNetwork || !ad.starts.allowNetwork(now.Sub(ad.begin), uint32(n^n>>32)):
+	case ad.networks[n] >= maxOfNetwork || !ad.starts.allowNetwork(now.Sub(ad.begin), n.fold()):
 		// That its network is full says nothing about the others.
 		return time.Second + time.Duration(ad.jitter()*float64(2*time.Second)), false
 	}

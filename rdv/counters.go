@@ -3,7 +3,7 @@ package rdv
 // Counters counts the messages that a Registry did not answer although the
 // sender may have expected it. The counts only grow.
 type Counters struct {
-	Address    uint64 // the sender has no IPv4 address, or no port
+	Address    uint64 // the sender has no address, or no port
 	Unexpected uint64 // the message is not for a server
 	Limited    uint64 // too many answers to unregistered endpoints of one network
 	Clear      uint64 // messages in clear from the endpoint of a client with a channel

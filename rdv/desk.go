@@ -153,7 +153,7 @@ func (r *Registry) mayApply(m *Member, a netip.Addr) bool {
 	if m != nil {
 		kind, room = 1, len(d.pending)-d.clear < maxApplies/2
 	}
-	return room && d.networks[kind].allowNetwork(r.now, uint32(n^n>>32)) && d.all[kind].allow(r.now, appliesInterval, appliesBurst)
+	return room && d.networks[kind].allowNetwork(r.now, n.fold()) && d.all[kind].allow(r.now, appliesInterval, appliesBurst)
 }
 
 // pass passes a request on. It returns false, and no message, if the authority has

@@ -17,7 +17,7 @@ const (
 	strangerBurst    = 2 * time.Second        // 8,000 at once
 )
 
-// A limiter limits the rate of something per network of 256 IPv4 addresses. It is
+// A limiter limits the rate of something per [network]. It is
 // a table of fixed size, in which networks with the same hash share a limit. An
 // attacker could find such networks, but can spend a client's limit as well by
 // forging the client's own address.

@@ -119,7 +119,7 @@ type Registry struct {
 // A client is one registration of one VPN address.
 type client struct {
 	member   *Member  // nil: registered in clear
-	endpoint endpoint // 0: not IPv4
+	endpoint endpoint // 0: IPv6, which only a member can have
 	local    endpoint // in its own network; 0: not published
 	vpn      netip.Addr
 	server   ip4           // address of this host that it uses
@@ -202,8 +202,7 @@ func (r *Registry) Handle(now time.Time, in In, out []Out) []Out {
 	}
 	e, ok := endpointOf(in.From)
 	if !ok {
-		r.counters.Address++
-		return out
+		return r.foreigner(in, out)
 	}
 	c := r.byEndpoint[e]
 	if c != nil {
@@ -409,7 +408,7 @@ func (r *Registry) forward(c, asked *client, out []Out) []Out {
 // together reports whether two clients are behind the same NAT, which need not do
 // hairpinning, and can meet inside.
 func together(a, b *client) bool {
-	return a.local != 0 && b.local != 0 && a.endpoint.ip() == b.endpoint.ip()
+	return a.endpoint != 0 && a.local != 0 && b.local != 0 && a.endpoint.ip() == b.endpoint.ip()
 }
 
 // seenBy returns where other can reach c.

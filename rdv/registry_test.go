@@ -176,7 +176,8 @@ func TestRegistry(t *testing.T) {
 		}, []string{"add 203.0.113.21:49380 10.9.0.1"}},
 
 		{"senders that cannot be answered", 0, []step{
-			{0, netip.MustParseAddrPort("[2001:db8::1]:5"), hello(ip1), nil},
+			{0, netip.MustParseAddrPort("[2001:db8::1]:0"), hello(ip1), nil},
+			{0, netip.MustParseAddrPort("[::]:5"), hello(ip1), nil},
 			{0, netip.MustParseAddrPort("203.0.113.21:0"), hello(ip1), nil},
 			{0, netip.MustParseAddrPort("0.0.0.0:5"), hello(ip1), nil},
 			{0, netip.AddrPort{}, hello(ip1), nil},

@@ -280,7 +280,7 @@ func TestServerDrops(t *testing.T) {
 			raw(append([]byte{1, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42}, make([]byte, 12)...)...), // other protocols: 3
 			raw(append([]byte{22}, make([]byte, 20)...)...),
 			raw(0x40, 0, 0, 0),
-			datagram(netip.MustParseAddrPort("[2001:db8::1]:5"), ping), // address
+			datagram(netip.MustParseAddrPort("[2001:db8::1]:0"), ping), // address
 			datagram(epD, plain(wire.Reconnect)),                       // unexpected
 		})
 		// One datagram cannot be sent, the next is.

@@ -34,7 +34,7 @@ type Stats struct {
 type Drops struct {
 	Malformed     uint64 // datagrams of no protocol
 	OtherProtocol uint64 // datagrams of protocols that this server does not speak
-	Address       uint64 // messages from an endpoint that no message can name
+	Address       uint64 // messages from an endpoint that nothing can be sent to
 	Unexpected    uint64 // messages that are not for a server
 	Limited       uint64 // answers to strangers, of which one network got too many
 	Bindings      uint64 // answers to STUN, likewise

@@ -102,7 +102,7 @@ func (t *caTool) startServing(f *caServeFlags, s *service.Starting) (*service.Ru
 	}
 	a := &caAuthority{service: svc, server: server, now: t.now, lookup: caLookup, log: s.Log}
 	a.listen = func() (punch.Conn, error) {
-		return udp.Listen(udp.Config{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), 0), Log: s.Log})
+		return udp.Listen(udp.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), 0), Dual: true, Log: s.Log})
 	}
 	if _, err := svc.Registration(t.now()); err != nil {
 		return nil, err
@@ -124,7 +124,7 @@ func (t *caTool) servingPassphrase(background bool) ca.Passphrase {
 	}
 }
 
-// caLookup returns the first IPv4 address of HOST:PORT.
+// caLookup returns the address of HOST:PORT, by the rule of clients.
 func caLookup(ctx context.Context, server string) (netip.AddrPort, error) {
 	host, text, err := net.SplitHostPort(server)
 	if err != nil {
@@ -134,9 +134,9 @@ func caLookup(ctx context.Context, server string) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("ca: the rendezvous server %q: %w", server, err)
 	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", host)
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil || len(ips) == 0 {
-		reason := "it has no IPv4 address"
+		reason := "it has no address"
 		var dns *net.DNSError
 		if errors.As(err, &dns) {
 			reason = dns.Err
@@ -144,7 +144,7 @@ func caLookup(ctx context.Context, server string) (netip.AddrPort, error) {
 		return netip.AddrPort{}, cli.WithHint(fmt.Errorf("ca: the rendezvous server %q cannot be resolved: %s", host, reason),
 			"check the network and the name servers of this host, or name the server by its address: --rdv ADDRESS:PORT")
 	}
-	return netip.AddrPortFrom(ips[0].Unmap(), uint16(port)), nil
+	return netip.AddrPortFrom(choose(ips, udp.Routed).Unmap(), uint16(port)), nil
 }
 
 // caObjects returns what all hosts should have.

@@ -254,7 +254,7 @@ func occurred(m map[string]uint64) map[string]uint64 {
 func socketDocument(addr netip.AddrPort, f udp.Features, s udp.Stats) control.Socket {
 	return control.Socket{
 		LocalAddress:       addr,
-		Features:           strings.Fields(f.String()),
+		Features:           append(familyNames(f), strings.Fields(f.String())...),
 		MissingFeatures:    strings.Fields(f.Missing()),
 		ReceiveBufferBytes: f.RcvBuf,
 		SendBufferBytes:    f.SndBuf,
@@ -267,6 +267,18 @@ func socketDocument(addr netip.AddrPort, f udp.Features, s udp.Stats) control.So
 		ReroutedMessages:   s.Rerouted,
 		PathErrors:         s.PathErrors,
 	}
+}
+
+// familyNames returns the families of addresses that a socket serves.
+func familyNames(f udp.Features) []string {
+	names := []string{}
+	if f.IPv4 {
+		names = append(names, "ipv4")
+	}
+	if f.IPv6 {
+		names = append(names, "ipv6")
+	}
+	return names
 }
 
 func deviceDocument(mtu int, o device.Offloads, s device.Stats) control.Device {

@@ -111,12 +111,12 @@ func TestFailureDocuments(t *testing.T) {
 
 func TestSocketDocument(t *testing.T) {
 	addr := netip.MustParseAddrPort("0.0.0.0:57888")
-	features := udp.Features{GRO: true, DontFragment: true, RcvBuf: 11, SndBuf: 12}
+	features := udp.Features{IPv4: true, IPv6: true, GRO: true, DontFragment: true, RcvBuf: 11, SndBuf: 12}
 	got := socketDocument(addr, features, udp.Stats{
 		Received: 1, Reads: 2, Joined: 3, Sent: 4, Writes: 5, Cut: 6, Rerouted: 7, PathErrors: 8,
 	})
 	want := control.Socket{
-		LocalAddress: addr, Features: []string{"gro", "df"},
+		LocalAddress: addr, Features: []string{"ipv4", "ipv6", "gro", "df"},
 		MissingFeatures:    strings.Fields(features.Missing()),
 		ReceiveBufferBytes: 11, SendBufferBytes: 12,
 		ReceivedDatagrams: 1, ReceiveCalls: 2, JoinedMessages: 3, SentDatagrams: 4, SendCalls: 5, CutMessages: 6,
@@ -164,7 +164,7 @@ func TestReasonsAreDocumented(t *testing.T) {
 			t.Errorf("the reason %s is not documented", reason)
 		}
 	}
-	for _, f := range strings.Fields(udp.Features{}.Missing()) {
+	for _, f := range append(familyNames(udp.Features{IPv4: true, IPv6: true}), strings.Fields(udp.Features{}.Missing())...) {
 		if !strings.Contains(string(text), "`"+f+"`") {
 			t.Errorf("the feature %s is not documented", f)
 		}

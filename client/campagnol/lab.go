@@ -49,6 +49,9 @@ packets then, and that multicast goes to the peer that has joined a group and to
 other, until it leaves; three peers take part in that, and a rendezvous server that
 has a certificate.
 
+With --underlay ipv6 the hosts have IPv6 alone, with firewalls in place of the NATs,
+and a direct path exists between all; with dual they have both.
+
 With --rdv-mode mixed or strict the rendezvous server has a certificate, and the
 command checks that every peer registers over an authenticated channel.
 
@@ -68,7 +71,7 @@ func labCommand(demo func(context.Context, lab.DemoOptions) error, sweep func(ke
 		Use:           "lab",
 		Short:         "Show on this machine how peers behind NATs find each other",
 		Long:          labHelp,
-		Example:       "  campagnol lab\n  campagnol lab --nat-a symmetric --nat-b restricted --peers 5\n  campagnol lab --mode tap\n  campagnol lab --grid\n  campagnol lab --keep\n  campagnol lab --clean",
+		Example:       "  campagnol lab\n  campagnol lab --nat-a symmetric --nat-b restricted --peers 5\n  campagnol lab --mode tap\n  campagnol lab --underlay ipv6\n  campagnol lab --grid\n  campagnol lab --keep\n  campagnol lab --clean",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -76,13 +79,11 @@ func labCommand(demo func(context.Context, lab.DemoOptions) error, sweep func(ke
 			if f.clean {
 				return cleanLabs(cmd.OutOrStdout(), sweep)
 			}
-			if f.Mode == "tap" { // where it has defaults of its own
-				if !cmd.Flags().Changed("peers") {
-					f.Peers = 0
-				}
-				if !cmd.Flags().Changed("rdv-mode") {
-					f.RDVMode = ""
-				}
+			if f.Mode == "tap" && !cmd.Flags().Changed("peers") { // where it has defaults of its own
+				f.Peers = 0
+			}
+			if (f.Mode == "tap" || f.Underlay == "ipv6") && !cmd.Flags().Changed("rdv-mode") {
+				f.RDVMode = ""
 			}
 			if f.grid {
 				return f.runGrid(cmd, grid)
@@ -94,7 +95,8 @@ func labCommand(demo func(context.Context, lab.DemoOptions) error, sweep func(ke
 	flags.Var(&f.NATs[0], "nat-a", "NAT of peers 1, 3, 5 and so on")
 	flags.Var(&f.NATs[1], "nat-b", "NAT of peers 2, 4, 6 and so on")
 	flags.StringVar(&f.Mode, "mode", "tun", "what the VPN carries: tun, IP packets, or tap, Ethernet frames")
-	flags.StringVar(&f.RDVMode, "rdv-mode", "open", "mode of the rendezvous server: open, mixed or strict; strict with --mode tap")
+	flags.StringVar(&f.Underlay, "underlay", "ipv4", "what is below the VPN: ipv4, ipv6 or dual")
+	flags.StringVar(&f.RDVMode, "rdv-mode", "open", "mode of the rendezvous server: open, mixed or strict; strict with --mode tap and --underlay ipv6")
 	flags.IntVar(&f.Peers, "peers", 2, "number of peers; 3 with --mode tap")
 	flags.Var(&f.size, "size", "bytes of the transfer; k, M and G stand for thousands, millions and so on")
 	flags.DurationVar(&f.Timeout, "timeout", 3*time.Minute, "give up after this time")

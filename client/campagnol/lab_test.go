@@ -51,6 +51,7 @@ func TestLabFlags(t *testing.T) {
 		keep    bool
 		mode    string
 		carries string
+		below   string
 	}
 	both := [2]lab.Kind{lab.PortRestricted, lab.PortRestricted}
 	for _, c := range []struct {
@@ -58,12 +59,15 @@ func TestLabFlags(t *testing.T) {
 		want flags
 		err  string
 	}{
-		{"", flags{both, 2, 100_000_000, 3 * time.Minute, false, "open", "tun"}, ""},
+		{"", flags{both, 2, 100_000_000, 3 * time.Minute, false, "open", "tun", "ipv4"}, ""},
 		{"--nat-a symmetric --nat-b none --peers 5 --size 2G --timeout 10m --keep --rdv-mode strict",
-			flags{[2]lab.Kind{lab.Symmetric, lab.None}, 5, 2_000_000_000, 10 * time.Minute, true, "strict", "tun"}, ""},
-		{"--nat-a=full-cone --size=1500000", flags{[2]lab.Kind{lab.FullCone, lab.PortRestricted}, 2, 1_500_000, 3 * time.Minute, false, "open", "tun"}, ""},
-		{"--mode tap", flags{both, 0, 100_000_000, 3 * time.Minute, false, "", "tap"}, ""},
-		{"--mode tap --peers 4 --rdv-mode mixed", flags{both, 4, 100_000_000, 3 * time.Minute, false, "mixed", "tap"}, ""},
+			flags{[2]lab.Kind{lab.Symmetric, lab.None}, 5, 2_000_000_000, 10 * time.Minute, true, "strict", "tun", "ipv4"}, ""},
+		{"--nat-a=full-cone --size=1500000", flags{[2]lab.Kind{lab.FullCone, lab.PortRestricted}, 2, 1_500_000, 3 * time.Minute, false, "open", "tun", "ipv4"}, ""},
+		{"--mode tap", flags{both, 0, 100_000_000, 3 * time.Minute, false, "", "tap", "ipv4"}, ""},
+		{"--mode tap --peers 4 --rdv-mode mixed", flags{both, 4, 100_000_000, 3 * time.Minute, false, "mixed", "tap", "ipv4"}, ""},
+		{"--underlay ipv6", flags{both, 2, 100_000_000, 3 * time.Minute, false, "", "tun", "ipv6"}, ""},
+		{"--underlay ipv6 --rdv-mode mixed", flags{both, 2, 100_000_000, 3 * time.Minute, false, "mixed", "tun", "ipv6"}, ""},
+		{"--underlay dual", flags{both, 2, 100_000_000, 3 * time.Minute, false, "open", "tun", "dual"}, ""},
 		{"--nat-b cone", flags{}, `"cone" is not a kind of NAT: use none, full-cone, restricted, port-restricted, symmetric`},
 		{"--size many", flags{}, "a size is a number of bytes"},
 		{"--peers x", flags{}, "invalid argument"},
@@ -71,7 +75,7 @@ func TestLabFlags(t *testing.T) {
 	} {
 		var got flags
 		_, err := runLab(t, func(_ context.Context, o lab.DemoOptions) error {
-			got = flags{o.NATs, o.Peers, o.Size, o.Timeout, o.Keep, o.RDVMode, o.Mode}
+			got = flags{o.NATs, o.Peers, o.Size, o.Timeout, o.Keep, o.RDVMode, o.Mode, o.Underlay}
 			exe, err := os.Executable()
 			if err != nil || o.Client != exe || o.Certify == nil || o.Report == nil {
 				t.Errorf("%q: the client is %q (%v), want %q, and there have to be functions", c.args, o.Client, err, exe)

@@ -214,12 +214,12 @@ func TestFindAddresses(t *testing.T) {
 		edit        func(*conf.Client)
 		local, bind string
 	}{
-		{"the kernel's choice", func(*conf.Client) {}, "127.0.0.1", "0.0.0.0:0"},
-		{"a port", func(c *conf.Client) { c.LocalPort = 4444 }, "127.0.0.1", "0.0.0.0:4444"},
+		{"the kernel's choice", func(*conf.Client) {}, "127.0.0.1", "[::]:0"},
+		{"a port", func(c *conf.Client) { c.LocalPort = 4444 }, "127.0.0.1", "[::]:4444"},
 		{"local_host", func(c *conf.Client) { c.LocalHost = "127.0.0.5" }, "127.0.0.5", "127.0.0.5:0"},
 		{"all addresses", func(c *conf.Client) { c.LocalHost = "0.0.0.0" }, "0.0.0.0", "0.0.0.0:0"},
-		{"interface", func(c *conf.Client) { c.Interface = loopback }, "127.0.0.1", "0.0.0.0:0"},
-		{"a name", func(c *conf.Client) { c.ServerHost = "localhost" }, "127.0.0.1", "0.0.0.0:0"},
+		{"interface", func(c *conf.Client) { c.Interface = loopback }, "127.0.0.1", "[::]:0"},
+		{"a name", func(c *conf.Client) { c.ServerHost = "localhost" }, "127.0.0.1", "[::]:0"},
 	} {
 		a, err := find(c.edit)
 		if err != nil {
@@ -260,23 +260,5 @@ func TestPublished(t *testing.T) {
 	any := &addresses{local: netip.IPv4Unspecified()}
 	if got := any.published(on, 5000); got.IsValid() {
 		t.Errorf("published %v", got)
-	}
-}
-
-// TestFirstIPv4 picks among addresses of both families.
-func TestFirstIPv4(t *testing.T) {
-	ipnet := func(s string) net.Addr {
-		ip, n, err := net.ParseCIDR(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n.IP = ip
-		return n
-	}
-	if a, ok := firstIPv4([]net.Addr{ipnet("fe80::1/64"), ipnet("192.0.2.7/24"), ipnet("192.0.2.8/24")}); !ok || a.String() != "192.0.2.7" {
-		t.Errorf("%v, %v", a, ok)
-	}
-	if a, ok := firstIPv4([]net.Addr{ipnet("fe80::1/64"), &net.UnixAddr{}}); ok {
-		t.Errorf("%v from none", a)
 	}
 }

@@ -42,8 +42,14 @@ var meshServerArgs = []string{"-d", "--log-format", "json"}
 // newMesh makes the hosts and starts the server, but no client yet.
 func newMesh(t *testing.T, nats ...lab.Kind) *mesh {
 	t.Helper()
+	return newMeshIn(t, lab.Options{}, nats...)
+}
+
+// newMeshIn is newMesh in a laboratory of another kind.
+func newMeshIn(t *testing.T, o lab.Options, nats ...lab.Kind) *mesh {
+	t.Helper()
 	testenv.Root(t)
-	l, err := lab.New(t.Context(), lab.Options{})
+	l, err := lab.New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -143,7 +143,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 	if n.level.Level() <= slog.LevelInfo {
 		fmt.Print(p.where.describe(cfg)) // as the original: not for syslog
 	}
-	if p.conn, err = udp.Listen(udp.Config{Addr: p.where.bind, Device: cfg.Interface, Sockets: cfg.Queues, Log: n.log}); err != nil {
+	if p.conn, err = udp.Listen(udp.Config{Addr: p.where.bind, Dual: true, Device: cfg.Interface, Sockets: cfg.Queues, Log: n.log}); err != nil {
 		return nil, err
 	}
 	n.log.Info("Socket opened")
@@ -167,6 +167,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 		Log:       n.log,
 
 		OpenSocket: p.openSocket,
+		Routed:     udp.Routed,
 		PathErrors: p.conn.Errors(),
 	})
 	if err != nil {

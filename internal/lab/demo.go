@@ -11,10 +11,12 @@ import (
 
 // DemoOptions say what [Demo] shows.
 type DemoOptions struct {
-	Mode    string        // what the VPN carries: "tun", IP packets, or "tap", Ethernet frames; "" means tun
+	Mode     string // what the VPN carries: "tun", IP packets, or "tap", Ethernet frames; "" means tun
+	Underlay string // what is below the VPN: "ipv4", "ipv6" or "dual"; "" means ipv4
+
 	Peers   int           // how many; 0 means 2, or 3 in mode tap
 	NATs    [2]Kind       // of the peers in turn: peer1, peer3, … have the first
-	RDVMode string        // of the RDV: "open", "mixed" or "strict"; "" means open, or strict in mode tap
+	RDVMode string        // of the RDV: "open", "mixed" or "strict"; "" means open, or strict in mode tap and over IPv6
 	Size    int64         // of the transfer, in bytes; at least 1 MB
 	Keep    bool          // leave everything running at the end
 	Timeout time.Duration // for everything together; 0 means 3 minutes
@@ -29,6 +31,9 @@ type DemoOptions struct {
 
 // check fills in defaults and refuses what makes no sense.
 func (o *DemoOptions) check() error {
+	if err := o.checkUnderlay(); err != nil {
+		return err
+	}
 	if err := o.checkMode(); err != nil {
 		return err
 	}
@@ -196,7 +201,11 @@ func (d *demo) show(ctx context.Context) error {
 	if err != nil {
 		return d.fail("direct", err)
 	}
-	direct, hopeless := pairs(d.plan)
+	direct, hopeless := pairs(d.plan, d.o.direct)
+	if d.o.Underlay == underlayDual && len(hopeless) > 0 {
+		d.report("no-path", true, nil, "%d pairs have no direct path over IPv4; whether they find one over IPv6 is left open", len(hopeless))
+		hopeless = nil
+	}
 	for _, p := range direct {
 		if err := d.connect(ctx, p); err != nil {
 			return err
@@ -224,10 +233,10 @@ type pair struct{ a, b int }
 
 // pairs returns the pairs of peers that theory gives a direct path, and the
 // others.
-func pairs(plan []Kind) (direct, hopeless []pair) {
+func pairs(plan []Kind, meet func(a, b Kind) bool) (direct, hopeless []pair) {
 	for a := range plan {
 		for b := a + 1; b < len(plan); b++ {
-			if Direct(plan[a], plan[b]) {
+			if meet(plan[a], plan[b]) {
 				direct = append(direct, pair{a, b})
 			} else {
 				hopeless = append(hopeless, pair{a, b})

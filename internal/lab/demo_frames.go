@@ -47,7 +47,7 @@ func (o *DemoOptions) checkMode() error {
 		return fmt.Errorf("lab: in mode tap there are %d peers: one that sends to a group, one that is in it, and one that is not", tapPeers)
 	case !o.authenticates():
 		return errors.New("lab: in mode tap the rendezvous server needs a certificate, to tell members who is there: use mixed or strict")
-	case !Direct(o.NATs[0], o.NATs[0]) || !Direct(o.NATs[0], o.NATs[1]):
+	case !o.direct(o.NATs[0], o.NATs[0]) || !o.direct(o.NATs[0], o.NATs[1]):
 		return fmt.Errorf("lab: in mode tap every pair needs a direct path, and between %v and %v, or %v and %v, there is none",
 			o.NATs[0], o.NATs[0], o.NATs[0], o.NATs[1])
 	}
@@ -127,7 +127,7 @@ func (d *demo) showFrames(ctx context.Context) error {
 
 // mesh waits until every peer has a tunnel to every other one.
 func (d *demo) mesh(ctx context.Context) error {
-	direct, _ := pairs(d.plan)
+	direct, _ := pairs(d.plan, d.o.direct)
 	var last time.Time
 	for _, p := range direct {
 		l, err := d.await(ctx, meshPatience, p.a, time.Time{}, Pattern{msgOpened, vpnAddr(p.b).String()})

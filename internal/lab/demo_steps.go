@@ -36,19 +36,18 @@ func (d *demo) build(ctx context.Context) error {
 		return d.fail("network", err)
 	}
 	d.report("network", true, top, "lab %s: the Internet %v, a rendezvous server at %v, %d peers",
-		top.Lab, internet4, top.Server, len(top.Peers))
+		top.Lab, d.o.internet(), top.Server, len(top.Peers))
 	for i, p := range top.Peers {
-		if p.NAT == "" {
-			d.report("network", true, nil, "%s is at %v, without NAT", nameOf(i), p.Addr)
-			continue
-		}
-		d.report("network", true, nil, "%s is at %v, behind %s with the outer address %v", nameOf(i), p.Addr, p.NAT, p.Outer)
+		d.report("network", true, nil, "%s is %s", nameOf(i), d.o.place(p))
 	}
 	return nil
 }
 
 // measure checks that the NATs are what they are meant to be.
 func (d *demo) measure(ctx context.Context) error {
+	if d.o.Underlay == underlayIPv6 {
+		return nil // nothing is translated
+	}
 	for i, kind := range d.plan {
 		got, err := d.world.Measure(ctx, i)
 		if err != nil {

@@ -337,6 +337,8 @@ func TestDemoOptions(t *testing.T) {
 		{DemoOptions{Peers: 101, Size: minTransfer}, "101 peers are not possible"},
 		{DemoOptions{Size: minTransfer - 1}, "a transfer of 1.0 MB proves nothing"},
 		{DemoOptions{Size: -1}, "a transfer of 0 B proves nothing"},
+		{DemoOptions{Size: minTransfer, Underlay: "ipv5"}, `"ipv5" cannot be below the VPN: use ipv4, ipv6, dual`},
+		{DemoOptions{Size: minTransfer, Underlay: "ipv6", RDVMode: "open"}, "over IPv6 clients register with a certificate alone"},
 		{DemoOptions{Size: minTransfer, Timeout: -1}, "a time-out of -1ns is not possible"},
 	} {
 		if err := Demo(t.Context(), c.o); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -358,7 +360,7 @@ func TestHub(t *testing.T) {
 		{[]Kind{Symmetric, PortRestricted, FullCone}, 2, 1, 2, []int{0, 1}},
 		{[]Kind{None, Symmetric, None, Symmetric}, 5, 1, 0, []int{1, 2, 3}},
 	} {
-		direct, hopeless := pairs(c.plan)
+		direct, hopeless := pairs(c.plan, Direct)
 		from, to := hub(direct)
 		if len(direct) != c.direct || len(hopeless) != c.hopeless || from != c.from || !slices.Equal(to, c.to) {
 			t.Errorf("%v: %d direct, %d hopeless, from %d to %v, want %d, %d, %d, %v",

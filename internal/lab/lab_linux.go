@@ -12,9 +12,6 @@ import (
 	"sync"
 )
 
-// internet6 is the Internet of a lab with IPv6 (RFC 3849).
-var internet6 = netip.MustParsePrefix("2001:db8::/64")
-
 // The first addresses of the Internet belong to itself, which measures NATs
 // from there.
 var (

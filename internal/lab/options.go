@@ -9,6 +9,9 @@ import (
 // exist inside its namespaces only.
 var internet4 = netip.MustParsePrefix("203.0.113.0/24")
 
+// internet6 is the Internet of a lab with IPv6 (RFC 3849).
+var internet6 = netip.MustParsePrefix("2001:db8::/64")
+
 // Options say what [New] makes. The zero value is a lab with IPv4 only.
 type Options struct {
 	// IPv6 gives the Internet and everybody on it global IPv6 addresses.

@@ -32,13 +32,16 @@ func newKernelWorld(o DemoOptions) (world, error) {
 }
 
 func (w *kernelWorld) Build(ctx context.Context, plan []Kind) (top Topology, err error) {
-	if w.lab, err = New(ctx, Options{}); err != nil {
+	if w.lab, err = New(ctx, Options{IPv6: w.o.Underlay == underlayIPv6 || w.o.Underlay == underlayDual}); err != nil {
 		return top, err
 	}
 	if w.server, err = w.lab.AddHost(nameOf(theServer), nil); err != nil {
 		return top, err
 	}
-	top = Topology{Lab: w.lab.ID(), Server: w.server.Addr()}
+	if err := w.reduce(w.server); err != nil {
+		return top, err
+	}
+	top = Topology{Lab: w.lab.ID(), Server: underlayAddr(w.server, w.o.Underlay)}
 	for i, kind := range plan {
 		if err := ctx.Err(); err != nil {
 			return top, context.Cause(ctx)
@@ -65,14 +68,28 @@ func (w *kernelWorld) addPeer(peer int, kind Kind) (place PeerPlace, err error) 
 	if err != nil {
 		return place, err
 	}
-	place.Addr = h.Addr()
+	if err := w.reduce(h); err != nil {
+		return place, err
+	}
+	place.Addr = underlayAddr(h, w.o.Underlay)
+	if w.o.Underlay == underlayIPv6 {
+		place.Outer = netip.Addr{} // the host's own is known outside
+	}
 	outer := place.Outer
-	if nat == nil {
+	if !outer.IsValid() {
 		outer = place.Addr
 	}
 	w.outer = append(w.outer, outer)
 	w.peers, w.nats = append(w.peers, h), append(w.nats, nat)
 	return place, nil
+}
+
+// reduce takes from a host what is not to be below the VPN.
+func (w *kernelWorld) reduce(h *Host) error {
+	if w.o.Underlay != underlayIPv6 {
+		return nil
+	}
+	return h.DropIPv4()
 }
 
 func (w *kernelWorld) Measure(ctx context.Context, peer int) (Behaviour, error) {
@@ -128,7 +145,7 @@ func (w *kernelWorld) StartClient(_ context.Context, peer int) (err error) {
 		return err
 	}
 	file := filepath.Join(filepath.Dir(state), "campagnol.conf")
-	text := clientConfig(peer, w.server.Addr(), w.creds[peer], state, w.o.Mode)
+	text := clientConfig(peer, underlayAddr(w.server, w.o.Underlay), w.creds[peer], state, w.o.Mode)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}

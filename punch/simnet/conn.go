@@ -38,6 +38,7 @@ type Conn struct {
 	net   *Net
 	host  *Host
 	bound netip.AddrPort
+	dual  bool // bound is [::]:port, and it serves IPv4, too
 	key   uint64
 
 	// Guarded by net.mu.
@@ -88,6 +89,11 @@ func newConn(h *Host, bound netip.AddrPort, key uint64) *Conn {
 	}
 }
 
+// twin returns the address at which c serves IPv4 besides, if it is dual.
+func (c *Conn) twin() netip.AddrPort {
+	return netip.AddrPortFrom(netip.IPv4Unspecified(), c.bound.Port())
+}
+
 // Host returns the host that c is a socket of.
 func (c *Conn) Host() *Host { return c.host }
 
@@ -131,6 +137,9 @@ func (c *Conn) closeLocked() {
 		c.closed = true
 		if c.host.sockets[c.bound] == c {
 			delete(c.host.sockets, c.bound)
+		}
+		if c.dual && c.host.sockets[c.twin()] == c {
+			delete(c.host.sockets, c.twin())
 		}
 		close(c.done)
 	})
@@ -306,7 +315,7 @@ func (c *Conn) submit(now int64, d punch.Datagram, g **group) error {
 // caller.
 func (c *Conn) source(dst, wish netip.Addr) (netip.Addr, error) {
 	bound := c.bound.Addr()
-	if !dst.IsValid() || dst.IsUnspecified() || dst.BitLen() != bound.BitLen() {
+	if !dst.IsValid() || dst.IsUnspecified() || dst.BitLen() != bound.BitLen() && !c.dual {
 		return bound, fmt.Errorf("the socket does not do this family: %w", syscall.EAFNOSUPPORT)
 	}
 	if !bound.IsUnspecified() {

@@ -127,6 +127,27 @@ func (h *Host) Listen(addr netip.AddrPort) (*Conn, error) {
 	return h.listen(addr)
 }
 
+// ListenDual returns a new socket of h for all its addresses of both families, as one
+// of IPv6 is without IPV6_V6ONLY. Its LocalAddr is [::]:port; port may be 0.
+func (h *Host) ListenDual(port uint16) (*Conn, error) {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	all4, all6 := netip.IPv4Unspecified(), netip.IPv6Unspecified()
+	if port == 0 {
+		port = h.ephemeral(all6)
+	}
+	if h.taken(netip.AddrPortFrom(all4, port)) {
+		return nil, fmt.Errorf("simnet: listen on both families: another socket has port %d: %w", port, syscall.EADDRINUSE)
+	}
+	c, err := h.listen(netip.AddrPortFrom(all6, port))
+	if err != nil {
+		return nil, err
+	}
+	c.dual = true
+	h.sockets[c.twin()] = c
+	return c, nil
+}
+
 // Listen returns a socket bound to addr, like "192.168.1.2:5000", of the host
 // that has this address at s, which is made if there is none. It panics if it
 // cannot.

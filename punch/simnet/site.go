@@ -22,6 +22,8 @@ type Site struct {
 	fire     *firewall // for what nat does not translate; nil: open
 	out, in  link
 	blocked  bool
+	broken4  bool // IPv4 vanishes
+	broken6  bool // and IPv6
 	children []*Site
 }
 
@@ -206,6 +208,21 @@ func (s *Site) SetDown(down bool) {
 func (s *Site) BlockUDP(block bool) {
 	s.gated("BlockUDP")
 	s.change(func() { s.blocked = block })
+}
+
+// SetBroken makes the gate of s drop all of IPv4, or of IPv6, or not: a family that
+// is there by the look of the hosts' addresses, and leads nowhere.
+func (s *Site) SetBroken(ip4, ip6 bool) {
+	s.gated("SetBroken")
+	s.change(func() { s.broken4, s.broken6 = ip4, ip6 })
+}
+
+// stops reports whether the gate of s drops what is for, or from, an address.
+func (s *Site) stops(a netip.Addr) bool {
+	if a.Is4() {
+		return s.blocked || s.broken4
+	}
+	return s.blocked || s.broken6
 }
 
 // SetFirewall makes what crosses the gate of s untranslated pass fw, from now

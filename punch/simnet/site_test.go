@@ -404,6 +404,7 @@ func TestImpossibleNetworks(t *testing.T) {
 			"links of the Internet":           func() { n.Internet().SetLinks(Link{}, Link{}) },
 			"the Internet down":               func() { n.Internet().SetDown(true) },
 			"the Internet blocked":            func() { n.Internet().BlockUDP(true) },
+			"a broken Internet":               func() { n.Internet().SetBroken(false, true) },
 			"the Internet's firewall":         func() { n.Internet().SetFirewall(Firewall{}) },
 			"the Internet restarted":          func() { n.Internet().Restart() },
 			"the Internet's public address":   func() { n.Internet().Public() },

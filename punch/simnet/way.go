@@ -71,7 +71,7 @@ func (n *Net) leaveGate(now int64, b *burst) bool {
 	if s.nat != nil && b.dst.Addr() == s.nat.public {
 		return n.hairpin(now, b)
 	}
-	if s.blocked {
+	if s.stops(b.dst.Addr()) {
 		return n.end(now, b, Blocked)
 	}
 	if s.nat != nil && b.src.Addr().Is4() {
@@ -114,7 +114,7 @@ func (n *Net) hairpin(now int64, b *burst) bool {
 // enterGate lets b into the site b.gate.
 func (n *Net) enterGate(now int64, b *burst) bool {
 	s := b.gate
-	if s.blocked {
+	if s.stops(b.dst.Addr()) {
 		return n.end(now, b, Blocked)
 	}
 	if s.nat != nil && b.dst.Addr().Is4() {

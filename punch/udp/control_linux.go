@@ -9,9 +9,9 @@ import (
 )
 
 // controlSize has room for UDP_GRO or UDP_SEGMENT, the packet info of either
-// family and the traffic class (88 bytes on 64-bit systems), and for a cause of
-// error with the address of its reporter.
-const controlSize = 128
+// family and the traffic class (88 bytes on 64-bit systems), or in place of the
+// first a cause of error with the address of its reporter (128 bytes).
+const controlSize = 160
 
 // ecnMask is where the ECN field is in the traffic class (RFC 3168 section 5).
 const ecnMask = 3
@@ -94,6 +94,8 @@ func parseControl(b []byte) (r received) {
 			r.local = netip.AddrFrom4([4]byte(data[4:8]))
 		case level == unix.IPPROTO_IPV6 && typ == unix.IPV6_PKTINFO && len(data) >= unix.SizeofInet6Pktinfo:
 			r.ifindex = binary.NativeEndian.Uint32(data[16:])
+			// A socket for both families gets this for IPv4, too. A broadcast
+			// address then stays, which the kernel will refuse to answer from.
 			if a := netip.AddrFrom16([16]byte(data)).Unmap(); !a.IsMulticast() {
 				r.local = a
 			}

@@ -56,6 +56,8 @@ func TestParseControl(t *testing.T) {
 		{"IPv6, half a traffic class", cmsg(unix.IPPROTO_IPV6, unix.IPV6_TCLASS, 3, 0), received{}},
 		{"both", slices.Concat(gro, info4), received{1200, a4, 3, 0}},
 		{"both, other order", slices.Concat(info6, gro), received{1200, a6, 7, 0}},
+		{"IPv4 at a socket for both", cmsg(unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, pktinfo6(3, "::ffff:10.0.0.1")...), received{local: a4, ifindex: 3}},
+		{"IPv4 at a socket for both, multicast", cmsg(unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, pktinfo6(3, "::ffff:224.0.0.1")...), received{ifindex: 3}},
 		{"unknown in between", slices.Concat(gro, cmsg(unix.SOL_SOCKET, unix.SCM_TIMESTAMP, 1, 2, 3), info4), received{1200, a4, 3, 0}},
 		{"cut off", slices.Concat(gro, info4[:20]), received{segment: 1200}},
 		{"cut off in the header", gro[:unix.SizeofCmsghdr-1], received{}},

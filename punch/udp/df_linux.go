@@ -6,9 +6,14 @@ import "golang.org/x/sys/unix"
 // (EMSGSIZE) only if it does not fit the outgoing interface: whoever looks for
 // the MTU of a path must be able to probe beyond what the kernel has cached
 // from ICMP messages, which anybody may have sent.
-func dontFragment(fd uintptr, is4 bool) error {
-	if is4 {
-		return unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
+func dontFragment(fd uintptr, f families) error {
+	if f.ip4 {
+		if err := unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE); err != nil {
+			return err
+		}
+	}
+	if !f.ip6 {
+		return nil
 	}
 	if err := unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE); err != nil {
 		return err

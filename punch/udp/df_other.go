@@ -5,4 +5,4 @@ package udp
 import "errors"
 
 // dontFragment is not possible here for IPv4.
-func dontFragment(uintptr, bool) error { return errors.ErrUnsupported }
+func dontFragment(uintptr, families) error { return errors.ErrUnsupported }

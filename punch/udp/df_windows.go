@@ -9,9 +9,14 @@ const (
 )
 
 // dontFragment lets every datagram leave with DF set.
-func dontFragment(fd uintptr, is4 bool) error {
-	if is4 {
-		return windows.SetsockoptInt(windows.Handle(fd), windows.IPPROTO_IP, ipDontFragment, 1)
+func dontFragment(fd uintptr, f families) error {
+	if f.ip4 {
+		if err := windows.SetsockoptInt(windows.Handle(fd), windows.IPPROTO_IP, ipDontFragment, 1); err != nil {
+			return err
+		}
+	}
+	if !f.ip6 {
+		return nil
 	}
 	return windows.SetsockoptInt(windows.Handle(fd), windows.IPPROTO_IPV6, ipv6DontFrag, 1)
 }

@@ -64,6 +64,28 @@ func at(c punch.Conn) netip.AddrPort {
 	return netip.AddrPortFrom(netip.IPv6Loopback(), a.Port())
 }
 
+// A dualConn is a socket for both families that says it is at one address of this
+// host, as the tests of sockets for one family want it.
+type dualConn struct {
+	testConn
+	ip netip.Addr
+}
+
+func (c dualConn) LocalAddr() netip.AddrPort {
+	return netip.AddrPortFrom(c.ip, c.testConn.LocalAddr().Port())
+}
+
+// dual returns an opener of sockets for both families, which open opens, whatever
+// the address asked for.
+func dual(open opener) opener {
+	return func(cfg Config) (testConn, error) {
+		ip := cfg.Addr.Addr()
+		cfg.Addr, cfg.Dual = netip.AddrPortFrom(netip.IPv6Unspecified(), cfg.Addr.Port()), true
+		c, err := open(cfg)
+		return dualConn{c, ip}, err
+	}
+}
+
 // A payload is one datagram, copied out of a Receive.
 type payload struct {
 	from  netip.AddrPort

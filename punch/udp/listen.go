@@ -12,6 +12,8 @@ import (
 
 // listen opens a socket of the standard library at cfg.Addr. control sets
 // options before it is bound.
+//
+// With cfg.Dual, the error wraps errNotDual if the host cannot do it.
 func listen(cfg Config, control func(fd uintptr) error) (*net.UDPConn, error) {
 	addr := cfg.Addr.Addr()
 	if !addr.IsValid() {
@@ -23,17 +25,32 @@ func listen(cfg Config, control func(fd uintptr) error) (*net.UDPConn, error) {
 	}
 	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		var err error
-		if cerr := raw.Control(func(fd uintptr) { err = control(fd) }); cerr != nil {
+		cerr := raw.Control(func(fd uintptr) {
+			if cfg.Dual && serveIPv4(fd) != nil {
+				err = errNotDual
+			} else {
+				err = control(fd)
+			}
+		})
+		if cerr != nil {
 			return cerr
 		}
 		return err
 	}}
 	pc, err := lc.ListenPacket(context.Background(), network, cfg.Addr.String())
-	if err != nil {
-		return nil, explain(cfg, err)
+	switch {
+	case err == nil:
+		return pc.(*net.UDPConn), nil
+	case cfg.Dual && (isNoFamily(err) || isAddrNotAvail(err)):
+		return nil, errNotDual
+	case errors.Is(err, errNotDual):
+		return nil, errNotDual
 	}
-	return pc.(*net.UDPConn), nil
+	return nil, explain(cfg, err)
 }
+
+// errNotDual says that the host has no IPv6, or none that shares a socket with IPv4.
+var errNotDual = errors.New("one socket cannot serve both families")
 
 // explain says what went wrong at listening, and what to do about it.
 func explain(cfg Config, err error) error {

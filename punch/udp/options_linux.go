@@ -13,7 +13,7 @@ import (
 // setOptions prepares socket fd, before it is bound, to make use of want, and
 // returns what it got.
 func setOptions(fd uintptr, cfg Config, want Features) (Features, error) {
-	s, is4 := int(fd), cfg.Addr.Addr().Is4()
+	s, serves := int(fd), cfg.families()
 	if cfg.Device != "" {
 		if err := unix.BindToDevice(s, cfg.Device); err != nil {
 			return Features{}, deviceError(cfg, err)
@@ -25,6 +25,7 @@ func setOptions(fd uintptr, cfg Config, want Features) (Features, error) {
 		}
 	}
 	got := Features{
+		IPv4: serves.ip4, IPv6: serves.ip6,
 		// What the kernel says at the first use decides about these.
 		RecvBatch: want.RecvBatch,
 		SendBatch: want.SendBatch,
@@ -33,21 +34,30 @@ func setOptions(fd uintptr, cfg Config, want Features) (Features, error) {
 	// and would send one huge datagram; as an option it refuses it.
 	got.GSO = want.GSO && unix.SetsockoptInt(s, unix.SOL_UDP, unix.UDP_SEGMENT, 0) == nil
 	got.GRO = want.GRO && unix.SetsockoptInt(s, unix.SOL_UDP, unix.UDP_GRO, 1) == nil
-	got.DontFragment = want.DontFragment && dontFragment(fd, is4) == nil
-	level, recverr, pktinfo, tos := unix.IPPROTO_IPV6, unix.IPV6_RECVERR, unix.IPV6_RECVPKTINFO, unix.IPV6_RECVTCLASS
-	if is4 {
-		level, recverr, pktinfo, tos = unix.IPPROTO_IP, unix.IP_RECVERR, unix.IP_PKTINFO, unix.IP_RECVTOS
-	}
-	got.ECN = want.ECN && unix.SetsockoptInt(s, level, tos, 1) == nil
-	got.ErrorQueue = want.ErrorQueue && unix.SetsockoptInt(s, level, recverr, 1) == nil
+	got.DontFragment = want.DontFragment && dontFragment(fd, serves) == nil
+	got.ECN = want.ECN && serves.enable(s, unix.IP_RECVTOS, unix.IPV6_RECVTCLASS)
+	got.ErrorQueue = want.ErrorQueue && serves.enable(s, unix.IP_RECVERR, unix.IPV6_RECVERR)
 	if cfg.Addr.Addr().IsUnspecified() {
-		got.PacketInfo = want.PacketInfo && unix.SetsockoptInt(s, level, pktinfo, 1) == nil
+		// A socket for both families gets IPV6_PKTINFO for IPv4, too. With
+		// IP_PKTINFO beside it, a datagram would cost a percent more.
+		asked := families{ip4: !serves.ip6, ip6: serves.ip6}
+		got.PacketInfo = want.PacketInfo && asked.enable(s, unix.IP_PKTINFO, unix.IPV6_RECVPKTINFO)
 	} else {
 		got.PacketInfo = true // there is one address only
 	}
 	got.RcvBuf = setBuffer(s, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, cfg.RcvBuf)
 	got.SndBuf = setBuffer(s, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, cfg.SndBuf)
 	return got, nil
+}
+
+// enable switches an option of socket fd on for each family of f: opt4 for IPv4,
+// which a socket of IPv6 that serves both has beside its own, and opt6 for IPv6. It
+// reports whether all went well.
+func (f families) enable(fd, opt4, opt6 int) bool {
+	if f.ip4 && unix.SetsockoptInt(fd, unix.IPPROTO_IP, opt4, 1) != nil {
+		return false
+	}
+	return !f.ip6 || unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, opt6, 1) == nil
 }
 
 // setBuffer sets a buffer's size to n, past the system's limit if that is

@@ -35,14 +35,23 @@ func ListenPortable(cfg Config) (*Portable, error) {
 		return nil, fmt.Errorf("udp: listen on %v: this system cannot bind a socket to interface %q: give the interface's address instead: %w",
 			cfg.Addr, cfg.Device, errors.ErrUnsupported)
 	}
+	c, err := listenPortable(cfg)
+	if errors.Is(err, errNotDual) {
+		c, err = listenPortable(cfg.onlyIPv4())
+	}
+	return c, err
+}
+
+func listenPortable(cfg Config) (*Portable, error) {
 	c := &Portable{buf: make([]byte, 1<<16)}
 	uc, err := listen(cfg, func(fd uintptr) error {
-		c.feat.DontFragment = dontFragment(fd, cfg.Addr.Addr().Is4()) == nil
+		c.feat.DontFragment = dontFragment(fd, cfg.families()) == nil
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	c.feat.IPv4, c.feat.IPv6 = cfg.families().ip4, cfg.families().ip6
 	c.uc, c.bound = uc, localAddr(uc)
 	if a := c.bound.Addr(); !a.IsUnspecified() {
 		c.local = a

@@ -227,7 +227,7 @@ func (s *sender) fill() {
 // check returns why nothing can be sent to a, or 0.
 func (c *Conn) check(a netip.Addr) unix.Errno {
 	switch {
-	case !a.IsValid() || a.Is4() != c.is4:
+	case !c.serves.has(a):
 		return unix.EAFNOSUPPORT
 	case a.Zone() != "" && c.zones.index(a.Zone()) == 0:
 		return unix.ENODEV // the kernel would choose some interface
@@ -258,7 +258,7 @@ func (s *sender) put(k int, d *punch.Datagram, to netip.AddrPort) {
 	if m.cut {
 		n = s.ctrls[k].addSegment(n, seg)
 	}
-	if local := d.Local.Unmap(); s.wantsLocal(local) {
+	if local := d.Local.Unmap(); s.wantsLocal(local, to.Addr()) {
 		m.rerouted = m.start.before(s.nolocalUntil)
 		m.local = !m.rerouted
 		if m.local {
@@ -266,7 +266,7 @@ func (s *sender) put(k int, d *punch.Datagram, to netip.AddrPort) {
 		}
 	}
 	if d.ECN != 0 && s.c.ecn {
-		n = s.ctrls[k].addECN(n, s.c.is4, d.ECN&ecnMask)
+		n = s.ctrls[k].addECN(n, to.Addr().Is4(), d.ECN&ecnMask)
 	}
 	h.Control = nil
 	if n > 0 {
@@ -276,9 +276,9 @@ func (s *sender) put(k int, d *punch.Datagram, to netip.AddrPort) {
 	s.msgs[k] = m
 }
 
-// wantsLocal reports whether the kernel has to be told to send from local.
-func (s *sender) wantsLocal(local netip.Addr) bool {
-	return local.IsValid() && !s.c.local.IsValid() && s.c.pktinfo && local.Is4() == s.c.is4
+// wantsLocal reports whether the kernel has to be told to send from local to to.
+func (s *sender) wantsLocal(local, to netip.Addr) bool {
+	return local.IsValid() && !s.c.local.IsValid() && s.c.pktinfo && local.Is4() == to.Is4()
 }
 
 // ifindex returns the interface that a link-local address belongs to.

@@ -9,8 +9,10 @@
 // [Conn.Features] tells. Elsewhere, and with [ListenPortable], one call of the
 // standard library moves one datagram.
 //
-// A socket serves one address family: a client or server that speaks IPv4 and
-// IPv6 opens two.
+// A socket serves the address family of its address, or with [Config.Dual] both.
+// Both on one socket costs IPv4 one to three percent of what a datagram takes in the
+// kernel (BenchmarkDual), and a peer that moves from one family to the other stays
+// with its queue and its goroutine.
 package udp
 
 import (
@@ -41,6 +43,11 @@ type Config struct {
 	// Addr is the local address and decides the family. Its IP may be
 	// unspecified (0.0.0.0 or ::), its port 0 for one that the kernel chooses.
 	Addr netip.AddrPort
+
+	// Dual makes a socket whose IP is :: serve IPv4, too. On a host without IPv6
+	// it becomes one for 0.0.0.0, which [Features.IPv6] tells. With any other IP
+	// it means nothing.
+	Dual bool
 
 	// Device is the interface to which the socket is bound; empty means all.
 	// Only Linux can do it.
@@ -80,12 +87,38 @@ func (cfg Config) withDefaults() Config {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.Addr = netip.AddrPortFrom(cfg.Addr.Addr().Unmap(), cfg.Addr.Port())
+	cfg.Dual = cfg.Dual && cfg.Addr.Addr() == netip.IPv6Unspecified()
 	return cfg
+}
+
+// onlyIPv4 returns cfg for a host that cannot do what Dual asks for.
+func (cfg Config) onlyIPv4() Config {
+	cfg.Addr, cfg.Dual = netip.AddrPortFrom(netip.IPv4Unspecified(), cfg.Addr.Port()), false
+	return cfg
+}
+
+// families are the address families that a socket serves.
+type families struct{ ip4, ip6 bool }
+
+// families returns those of cfg, which has its defaults.
+func (cfg Config) families() families {
+	is4 := cfg.Addr.Addr().Is4()
+	return families{ip4: is4 || cfg.Dual, ip6: !is4}
+}
+
+// has reports whether a socket for f can send to a.
+func (f families) has(a netip.Addr) bool {
+	if a.Is4() {
+		return f.ip4
+	}
+	return f.ip6 && a.IsValid()
 }
 
 // Features is what a socket makes use of. It can shrink while the socket is
 // open: some of it shows only when it is used.
 type Features struct {
+	IPv4, IPv6 bool // the families of the addresses that it serves
+
 	RecvBatch    bool // several messages per call (recvmmsg)
 	SendBatch    bool // several messages per call (sendmmsg)
 	GRO          bool // the kernel joins datagrams (UDP_GRO)
@@ -98,7 +131,8 @@ type Features struct {
 	RcvBuf, SndBuf int // bytes that the kernel granted; 0 is unknown
 }
 
-// Missing returns the names of the features that f lacks, with blanks between.
+// Missing returns the names of the features that f lacks, with blanks between. The
+// families are not among them: which of them are served is the user's choice.
 func (f Features) Missing() string { return f.names(false) }
 
 // String returns the names of the features that f has, with blanks between.

@@ -19,17 +19,17 @@ import (
 // [Conn.More]). Receive belongs to one goroutine; all other methods are safe for
 // concurrent use.
 type Conn struct {
-	more  []*Conn // the others
-	uc    *net.UDPConn
-	raw   syscall.RawConn
-	log   *slog.Logger
-	bound netip.AddrPort
-	local netip.Addr // bound's, or zero if it is unspecified
-	is4   bool
-	zones zones
-	errq  errorQueue
-	stats linuxStats
-	feat  Features // as opened
+	more   []*Conn // the others
+	uc     *net.UDPConn
+	raw    syscall.RawConn
+	log    *slog.Logger
+	bound  netip.AddrPort
+	local  netip.Addr // bound's, or zero if it is unspecified
+	serves families
+	zones  zones
+	errq   errorQueue
+	stats  linuxStats
+	feat   Features // as opened
 
 	// Features in use. Those that show only when they are used can go.
 	gro, pktinfo, ecn         bool
@@ -85,7 +85,15 @@ func (c *Conn) More() []*Conn { return c.more }
 // kernel has them, and receives messages of up to size bytes.
 func open(cfg Config, want Features, size int) (*Conn, error) {
 	cfg = cfg.withDefaults()
-	c := &Conn{log: cfg.Log, is4: cfg.Addr.Addr().Is4()}
+	c, err := openOne(cfg, want, size)
+	if errors.Is(err, errNotDual) {
+		c, err = openOne(cfg.onlyIPv4(), want, size)
+	}
+	return c, err
+}
+
+func openOne(cfg Config, want Features, size int) (*Conn, error) {
+	c := &Conn{log: cfg.Log, serves: cfg.families()}
 	uc, err := listen(cfg, func(fd uintptr) (err error) {
 		c.feat, err = setOptions(fd, cfg, want)
 		return err

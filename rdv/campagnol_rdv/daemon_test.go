@@ -97,7 +97,7 @@ func TestDaemonFails(t *testing.T) {
 	port := taken.LocalAddr().(*net.UDPAddr).Port
 	pidfile := filepath.Join(t.TempDir(), "x.pid")
 	code, stdout, stderr := startDaemon(t, "-p", fmt.Sprint(port), "-P", pidfile)
-	if want := fmt.Sprintf("campagnol_rdv: udp: listen on 0.0.0.0:%d", port); code != 1 || !strings.HasPrefix(stderr, want) {
+	if want := fmt.Sprintf("campagnol_rdv: udp: listen on [::]:%d", port); code != 1 || !strings.HasPrefix(stderr, want) {
 		t.Errorf("exit status %d, standard error %q, want 1 and %q", code, stderr, want)
 	}
 	if stdout != "Going in background...\n" {

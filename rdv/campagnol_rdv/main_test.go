@@ -177,7 +177,7 @@ func dial(t *testing.T, local, server string, port int) *client {
 	if local != "" {
 		from = &net.UDPAddr{IP: net.ParseIP(local)}
 	}
-	conn, err := net.DialUDP("udp4", from, &net.UDPAddr{IP: net.ParseIP(server), Port: port})
+	conn, err := net.DialUDP("udp", from, &net.UDPAddr{IP: net.ParseIP(server), Port: port})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,8 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 	if err != nil {
 		return nil, err
 	}
-	where := udp.Config{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), o.Port), Log: s.Log}
+	// Clients of the original come by IPv4, those with a channel by either family.
+	where := udp.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), o.Port), Dual: true, Log: s.Log}
 	conn, err := udp.Listen(where)
 	if err != nil {
 		return nil, err

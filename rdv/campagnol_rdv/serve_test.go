@@ -249,7 +249,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"-mx"}, 1, `"x"`},
 		{[]string{"--log-format=xml"}, 1, `option --log-format: the format is text or json, not "xml"`},
 		{[]string{"file"}, 1, `there is no use for the argument "file"`},
-		{[]string{"-p", takenPort}, 1, "campagnol_rdv: udp: listen on 0.0.0.0:" + takenPort},
+		{[]string{"-p", takenPort}, 1, "campagnol_rdv: udp: listen on [::]:" + takenPort},
 	} {
 		cmd := exec.Command(binary, c.args...)
 		var stdout, stderr bytes.Buffer

@@ -119,6 +119,9 @@ func (s *Search) Limit() int {
 	return s.limit
 }
 
+// Wide reports whether the path is known to carry all that is of use.
+func (s *Search) Wide() bool { return s != nil && s.low >= s.cfg.Max }
+
 // Timeout returns when Advance has something to do; zero: when the path is used again.
 func (s *Search) Timeout() time.Time {
 	if s == nil {
