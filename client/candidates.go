@@ -47,8 +47,12 @@ func (c *Client) SetNAT(ctx context.Context, b nat.Behaviour) error {
 func (c *Client) Moved(ctx context.Context, why string) error {
 	return c.do(ctx, func(now time.Time) {
 		c.log.Info("This host's way to the network may have changed; looking at all paths", "reason", why)
-		c.perform(now, c.server.moved(now, nil))
-		c.reg.moved(now)
+		for _, r := range c.servers.rdvs {
+			if r.on {
+				c.perform(now, r, r.server.moved(now, nil))
+				r.reg.moved(now)
+			}
+		}
 		c.doubtPaths(now, why)
 	})
 }
@@ -91,8 +95,10 @@ func (r *registration) moved(now time.Time) {
 
 // registerAgain tells the RDV what has changed about where we are.
 func (c *Client) registerAgain(now time.Time) {
-	if c.server.on() {
-		c.perform(now, c.server.update(now, c.channelConfig(), nil))
+	for _, r := range c.servers.rdvs {
+		if r.server.on() {
+			c.perform(now, r, r.server.update(now, c.channelConfig(r), nil))
+		}
 	}
 }
 

@@ -106,6 +106,12 @@ type channelConfig struct {
 	register channel.Message
 	has      func(channel.Object) bool // an object need not be fetched; nil: none is wanted
 	jitter   func() float64            // 0 to 1
+
+	// elsewhere reports whether an object is being fetched from another RDV; nil: there
+	// is none.
+	elsewhere func(now time.Time, o channel.Object) bool
+
+	patience time.Duration // beyond clearPatience, for an RDV with several addresses
 }
 
 func newServerChannel(now time.Time, cfg channelConfig) *serverChannel {
@@ -209,7 +215,7 @@ func (m *serverChannel) begin(now time.Time, out []chanOut) []chanOut {
 
 // knockOn does what is due while KNOCKs are unanswered.
 func (m *serverChannel) knockOn(now time.Time, out []chanOut) []chanOut {
-	if m.mayClear() && !now.Before(m.began.Add(clearPatience)) {
+	if m.mayClear() && !now.Before(m.clearAt()) {
 		return m.inClear(now, out)
 	}
 	if m.tries >= knockTries {
@@ -223,13 +229,16 @@ func (m *serverChannel) knockOn(now time.Time, out []chanOut) []chanOut {
 
 func (m *serverChannel) knock(now time.Time, out []chanOut) []chanOut {
 	m.next = now.Add(min(knockFirst<<m.tries, knockMax))
-	if end := m.began.Add(clearPatience); now.Before(end) && m.next.After(end) && m.mayClear() {
+	if end := m.clearAt(); now.Before(end) && m.next.After(end) && m.mayClear() {
 		m.next = end
 	}
 	m.tries++
 	b := wire.GateMessage{Type: wire.Knock, Version: wire.GateVersion}.Append(nil)
 	return append(out, chanOut{act: actSend, data: b})
 }
+
+// clearAt returns when KNOCKs have gone unanswered for too long.
+func (m *serverChannel) clearAt() time.Time { return m.began.Add(clearPatience + m.cfg.patience) }
 
 // inClear leaves the registration to HELLO, and looks again later.
 func (m *serverChannel) inClear(now time.Time, out []chanOut) []chanOut {

@@ -57,7 +57,10 @@
 //
 // # Registration
 //
-// There are two ways to register at the RDV: in clear, as Campagnol 0.3.5 does
+// A client may have several RDVs, and is registered at some of them at a time
+// (serverList). Each is a rendezvous, which knows the ways there and owns what follows.
+//
+// There are two ways to register at an RDV: in clear, as Campagnol 0.3.5 does
 // (registration), and over a channel in which both ends have shown their
 // certificates (serverChannel; docs/protocol.md is the specification). They are
 // machines side by side, of which the second leads: it tells the first when to begin

@@ -37,6 +37,7 @@ type peer struct {
 	pulse   pulse           // of the session
 	rekey   rekey           // of the session
 	way     *route          // of packets for it; nil: no session
+	via     serverSet       // RDVs that have introduced us; none: not known
 
 	id     Identity       // by the session's certificate
 	claims []netip.Prefix // what id stands for
@@ -63,6 +64,7 @@ type try struct {
 	attempt *punch.Attempt // nil while NEW
 	began   time.Time
 	ask     time.Time // when to ask again; zero: no longer
+	poll    poll      // what RDVs have said while NEW
 	hello   time.Time // when the peer must have said hello; zero: not our turn to wait
 	until   time.Time // the latest end
 	running []*running
@@ -140,6 +142,8 @@ func (c *Client) peerTimeout(p *peer) time.Time {
 			consider(t.attempt.Timeout())
 			consider(t.hard.timeout())
 			consider(t.hard.speak)
+		} else {
+			consider(t.poll.until)
 		}
 		for _, r := range t.running {
 			consider(r.silent)
@@ -227,7 +231,9 @@ func (c *Client) advanceTry(now time.Time, p *peer) {
 		return
 	}
 	if t.attempt == nil {
-		if !now.Before(t.ask) {
+		if u := t.poll.until; !u.IsZero() && !now.Before(u) {
+			c.handleReject(now, p.vpn, t.poll.why)
+		} else if !now.Before(t.ask) {
 			c.ask(now, p)
 		}
 		return
@@ -278,13 +284,6 @@ func (c *Client) stepTry(now time.Time, p *peer) {
 // speaking reports whether a handshake runs in which we are the client.
 func (t *try) speaking() bool {
 	return slices.ContainsFunc(t.running, func(r *running) bool { return !r.server })
-}
-
-// ask asks the RDV for p, again while there is no answer.
-func (c *Client) ask(now time.Time, p *peer) {
-	c.log.Debug("Asking the RDV server for peer", "peer", p.vpn)
-	c.tell(wire.Ask, p.vpn)
-	p.try.ask = now.Add(askAgain)
 }
 
 // watch makes the data path hand over what comes from the candidates of p's

@@ -139,6 +139,8 @@ func TestStatusTextRDV(t *testing.T) {
 			"registered at the RDV server 203.0.113.10:57888, in clear\n"},
 		{"in clear, as the configuration says", control.RDV{Address: at, Registered: true, Auth: "no", Registration: control.RegisteredInClear},
 			"registered at the RDV server 203.0.113.10:57888\n"},
+		{"a spare", control.RDV{Host: "rdv.example.org", Address: at, Spare: true, Auth: "no"},
+			"the RDV server rdv.example.org (203.0.113.10:57888) is a spare\n"},
 		{"refused", control.RDV{Address: at, Auth: "yes", Refusal: "refused: the server is full", RefusedAt: noon.Add(-time.Minute)},
 			"NOT registered at the RDV server 203.0.113.10:57888\n  no authenticated channel, 1m0s ago: refused: the server is full\n"},
 	} {
@@ -150,6 +152,22 @@ func TestStatusTextRDV(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", strings.Join(lines, ""), c.want)
 			}
 		})
+	}
+}
+
+// TestStatusTextRDVs: of several RDVs each has its lines.
+func TestStatusTextRDVs(t *testing.T) {
+	at := func(n byte) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, n}), 57888)
+	}
+	s := &control.Status{Time: noon, Started: noon,
+		RDV:      control.RDV{Address: at(2), Registered: true, Auth: "no", Registration: control.RegisteredInClear},
+		MoreRDVs: []control.RDV{{Address: at(1), Auth: "no"}, {Address: at(3), Auth: "no", Spare: true}},
+	}
+	want := "registered at the RDV server 203.0.113.2:57888\nNOT registered at the RDV server 203.0.113.1:57888\n" +
+		"the RDV server 203.0.113.3:57888 is a spare\n"
+	if got := statusText(s, nil, 0); !strings.Contains(got, want) {
+		t.Errorf("got\n%s\nwant in it\n%s", got, want)
 	}
 }
 
