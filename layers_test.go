@@ -41,6 +41,7 @@ var layers = map[string][]string{
 	"punch":        {"rdv/wire"},
 	"punch/udp":    {"punch"},
 	"punch/nat":    {},
+	"punch/path":   {"punch"},
 	"punch/simnet": {"punch", "punch/nat", "rdv/wire"},
 
 	"tunnel/packet":     {},
@@ -61,7 +62,7 @@ var layers = map[string][]string{
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
 	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
-	"client":             {"punch", "punch/nat", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/record", "tunnel/segment"},
+	"client":             {"punch", "punch/nat", "punch/path", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab/clock":    {},
 	"internal/lab/frame":    {},

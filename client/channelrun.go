@@ -269,6 +269,7 @@ func (c *Client) reportChannel(now time.Time, o *chanOut) {
 		l := o.link
 		c.said = nil
 		c.restartRoster(time.Now())
+		c.registeredAt(now, l.endpoint)
 		if remember := c.set.RememberServer; remember != nil {
 			id := l.server
 			c.wg.Go(func() { remember(id) })

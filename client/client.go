@@ -76,6 +76,7 @@ type control struct {
 	shaking  *shaking                     // for server; nil: no handshake runs
 	offers   map[string][]punch.Candidate // of ours, by who has found them
 	nat      nat.Behaviour                // between us and the Internet
+	seenAt   netip.AddrPort               // where the RDV sees us; zero: it has not said
 	said     map[string]bool              // why there was no channel, as far as it was logged
 	peers    map[netip.Addr]*peer         // by the VPN address that they are known by
 	claims   claims                       // by what their certificates say
@@ -103,6 +104,7 @@ type event struct {
 	typ     record.ContentType // of a record content
 	drop    tunnel.Drop        // what to report about session
 	woken   bool               // session is used again after a pause
+	stray   bool               // a newer record of session came from addr, which is not one of its sources
 	note    l2.Note            // about a frame, which is data if it waits for a tunnel
 }
 
@@ -343,6 +345,7 @@ func (c *Client) reportRegistration(now time.Time, ev regEvent) {
 		c.log.Info("Registering with the RDV server...", "server", server)
 	case regDone:
 		c.log.Info("Registration complete", "server", server)
+		c.seekAgain(now)
 		c.unlisted("it has no authenticated channel")
 	case regRefused:
 		c.recent.note(now, netip.Addr{}, CodeRegistration, errRejected)

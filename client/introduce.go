@@ -129,9 +129,13 @@ func (c *Client) handleRDV(now time.Time, m wire.Message) {
 func (c *Client) handleAnswer(now time.Time, vpn netip.Addr, at ...netip.AddrPort) {
 	p := c.peers[vpn]
 	at = c.usableOf(at)
+	if p != nil && p.paths != nil && p.paths.Dark() && len(at) > 0 {
+		c.introduced(now, p, named(at)) // beside the session, which lives on if it answers there
+	}
 	if p == nil || p.try == nil || !p.try.asked || len(at) == 0 {
 		return
 	}
+	p.named = named(at)
 	switch a := p.try.attempt; {
 	case a == nil:
 		c.beginPunching(now, p, at...)
@@ -163,6 +167,7 @@ func (c *Client) handleForward(now time.Time, vpn netip.Addr, at ...netip.AddrPo
 		}
 	}
 	c.refused.forget(vpn)
+	c.introduced(now, p, named(at))
 	switch {
 	case p.try == nil: // new, or an established peer that was restarted
 		p.try = &try{began: now}

@@ -3,9 +3,9 @@ package client
 import (
 	"bytes"
 	"net/netip"
-	"slices"
 	"time"
 
+	punchpath "campagnol/punch/path"
 	"campagnol/tunnel"
 	"campagnol/tunnel/device"
 	"campagnol/tunnel/filter"
@@ -28,7 +28,11 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	if !bytes.Equal(r.leaf, leafOf(&c.set)) { // it was replaced meanwhile
 		p.rekey.shown = now
 	}
-	p.pulse = pulse{at: now.Add(pulseInterval)}
+	p.pulse, p.paths, p.places = pulse{at: now.Add(pulseInterval)}, nil, nil
+	if s.IsOurs() {
+		p.paths = punchpath.New(now, drawNumber, r.addr, p.named)
+		p.places = p.paths.Addrs()
+	}
 	c.refused.forget(p.vpn)
 	c.failures.forget(p.vpn)
 	p.mtu, p.mtuAt = 0, time.Time{}
@@ -44,12 +48,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 
 	// One change for the data path: in between, it would drop what comes.
 	c.ends[r.addr] = p
-	src := &source{sessions: []*tunnel.Session{s}}
-	if old, ok := tab.source(r.addr); ok {
-		src.sessions = append(src.sessions, old.sessions...)
-		src.handshaking = old.handshaking
-	}
-	c.publish(c.endTry(c.withPort(tab.withSource(r.addr, src), p), p))
+	c.publish(c.endTry(c.withPort(c.spread(tab, p), p), p))
 	c.plugged(now, p)
 	c.closeLosers(now)
 	for _, rec := range r.hs.Early() {
@@ -69,25 +68,11 @@ func (c *Client) replace(now time.Time, p *peer) {
 
 // retireOld forgets p's old session.
 func (c *Client) retireOld(p *peer) {
-	c.publish(c.withoutSession(c.table.Load(), p.old, p.oldAddr))
+	c.publish(c.withoutSession(c.table.Load(), p, p.old))
 	if p.session == nil || !p.session.Continues(p.old) {
 		p.old.Filter().Close()
 	}
 	p.old = nil
-}
-
-// withoutSession returns tab in which addr is no longer a source of s.
-func (c *Client) withoutSession(tab *table, s *tunnel.Session, addr netip.AddrPort) *table {
-	src, ok := tab.source(addr)
-	if !ok {
-		return tab
-	}
-	rest := slices.DeleteFunc(slices.Clone(src.sessions), func(t *tunnel.Session) bool { return t == s })
-	if len(rest) == 0 && !src.handshaking {
-		delete(c.ends, addr)
-		return tab.withSource(addr, nil)
-	}
-	return tab.withSource(addr, &source{sessions: rest, handshaking: src.handshaking})
 }
 
 // closeSession tells the peer that the session is over, and ends it.
@@ -103,8 +88,8 @@ func (c *Client) dropSession(p *peer) {
 	c.stopRekey(p)
 	c.unplug(p)
 	tab := c.moveTo(c.claim(c.table.Load(), p, Identity{}), p, netip.Addr{})
-	c.publish(c.withoutSession(tab, p.session, p.addr))
-	p.way = nil
+	c.publish(c.withoutSession(tab, p, p.session))
+	p.way, p.paths, p.places = nil, nil, nil
 	p.session.Filter().Close()
 	p.session = nil
 	if p.old != nil {
@@ -165,6 +150,11 @@ func (c *Client) handleInner(now time.Time, e event) {
 	case e.woken:
 		c.wake(now, p)
 		return
+	case e.stray:
+		c.strayed(now, p, e.session, e.addr)
+	}
+	if e.data == nil || p.session == nil {
+		return
 	}
 	addr := p.addr
 	if e.session == p.old {
@@ -175,7 +165,7 @@ func (c *Client) handleInner(now time.Time, e event) {
 		c.sendRecord(now, addr, b)
 	}
 	if ev.Path != nil {
-		c.handlePath(now, e.addr, e.session, ev.Path)
+		c.handlePath(now, p, e.addr, e.session, ev.Path)
 	}
 	if ev.Groups != nil && e.session == p.session {
 		c.handlePeersGroups(now, p, ev.Groups)
@@ -197,16 +187,6 @@ func (c *Client) handleInner(now time.Time, e event) {
 		c.dropSession(p)
 	}
 	c.settle(p)
-}
-
-// handlePath answers a challenge of a peer's where it came from.
-func (c *Client) handlePath(now time.Time, from netip.AddrPort, s *tunnel.Session, sig *tunnel.PathSignal) {
-	if sig.Response || !c.usable(from) {
-		return
-	}
-	if b := s.SealResponse(sig.Number, &c.tmp); b != nil {
-		c.sendRecord(now, from, b)
-	}
 }
 
 // reportStrange logs, once for each kind and session, that an authenticated peer
