@@ -53,30 +53,12 @@ func (c *Client) Moved(ctx context.Context, why string) error {
 				r.reg.moved(now)
 			}
 		}
-		c.doubtPaths(now, why)
+		c.doubtPaths(now)
 	})
-}
-
-// doubtPaths makes all sessions in use look at their paths at once.
-func (c *Client) doubtPaths(now time.Time, why string) {
-	for _, p := range c.peersInOrder() {
-		if p.session == nil || p.pulse.at.IsZero() {
-			continue
-		}
-		c.log.Debug("In doubt about the path", "peer", p.vpn, "reason", why)
-		p.pulse.doubt(now)
-		if p.session.IsOurs() {
-			c.probe(now, p)
-		}
-		c.settle(p)
-	}
 }
 
 // doubt makes the next look at a session one after which its peer may be missing.
 func (pl *pulse) doubt(now time.Time) {
-	if pl.missing.IsZero() {
-		pl.probes = max(pl.probes, 1)
-	}
 	pl.next = now
 	pl.at = now.Add(probeInterval)
 }

@@ -230,6 +230,7 @@ func (c *Client) reportChannel(now time.Time, r *rendezvous, o *chanOut) {
 		l := o.link
 		r.said = nil
 		c.restartRoster(now, r)
+		c.registeredAt(now, r, l.endpoint)
 		if remember := c.set.RememberServer; remember != nil {
 			id, name := l.server, r.name
 			c.wg.Go(func() { remember(name, id) })

@@ -113,7 +113,7 @@ type event struct {
 	typ     record.ContentType // of a record content
 	drop    tunnel.Drop        // what to report about session
 	woken   bool               // session is used again after a pause
-	stray   bool               // a record of session's came from addr, which is no source of it
+	stray   bool               // a newer record of session came from addr, which is not one of its sources
 	note    l2.Note            // about a frame, which is data if it waits for a tunnel
 }
 
@@ -336,6 +336,7 @@ func (c *Client) reportRegistration(now time.Time, r *rendezvous, ev regEvent) {
 		c.log.Info("Registering with the RDV server...", "server", server)
 	case regDone:
 		c.log.Info("Registration complete", "server", server)
+		c.seekAgain(now)
 		c.unlisted(r, "it has no authenticated channel")
 	case regRefused:
 		c.recent.note(now, netip.Addr{}, CodeRegistration, errRejected)

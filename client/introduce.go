@@ -99,9 +99,13 @@ func (c *Client) sendPacket(now time.Time, r *route, pkt []byte) {
 // candidates that we try.
 func (c *Client) handleAnswer(now time.Time, vpn netip.Addr, at []punch.Candidate) {
 	p := c.peers[vpn]
+	if p != nil && p.paths != nil && p.paths.Dark() && len(at) > 0 {
+		c.introduced(now, p, at) // beside the session, which lives on if it answers there
+	}
 	if p == nil || p.try == nil || !p.try.asked || len(at) == 0 {
 		return
 	}
+	p.named = at
 	switch a := p.try.attempt; {
 	case a == nil:
 		c.beginPunching(now, p, at...)
@@ -133,6 +137,7 @@ func (c *Client) handleForward(now time.Time, vpn netip.Addr, at []punch.Candida
 		}
 	}
 	c.refused.forget(vpn)
+	c.introduced(now, p, at)
 	switch {
 	case p.try == nil: // new, or an established peer that was restarted
 		p.try = &try{began: now}

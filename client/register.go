@@ -51,6 +51,7 @@ type registration struct {
 	said    time.Time // the last HELLO
 	heard   time.Time // the RDV, last
 	silent  bool      // and it was reported
+	doubt   time.Time // the last PING that inDoubt has said
 	since   time.Time // registered
 }
 
@@ -127,6 +128,15 @@ func (r *registration) advance(now time.Time, out []punch.Out) ([]punch.Out, reg
 		ev = regTrying
 	}
 	return r.sayHello(now, out), ev
+}
+
+// inDoubt sees at once whether the RDV still knows us, since peers no longer answer.
+func (r *registration) inDoubt(now time.Time, out []punch.Out) []punch.Out {
+	if r.state != regRegistered || now.Sub(r.doubt) < doubtGap {
+		return out
+	}
+	r.doubt = now
+	return append(out, punch.Out{To: r.server, Msg: wire.Message{Type: wire.Ping}})
 }
 
 // begin begins a round.

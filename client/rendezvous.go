@@ -97,6 +97,8 @@ type rendezvous struct {
 	down time.Time // since when it is on and does not answer; zero: it does
 	up   time.Time // since when it does
 
+	seenAt netip.AddrPort // where it sees us; zero: it has not said
+
 	roster rosterPart
 }
 

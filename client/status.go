@@ -69,6 +69,10 @@ type PeerStatus struct {
 	State    string         // NEW, PUNCHING, LINKED or ESTABLISHED
 	Addr     netip.AddrPort // of the session's path
 	PathMTU  int            // in bytes; 0: not known to be small
+	Path     string         // what kind of path it is: lan, wan or relay; empty: an original's
+	Found    string         // how its address was found, as punch.CandidateKind has it; likewise
+	RTT      time.Duration  // of its round trip; 0: not measured
+	Moves    int            // how often the session has moved to another path
 	Server   bool           // we are the session's DTLS server
 	Cipher   string
 	Protocol string    // agreed by ALPN; empty for an original
@@ -174,6 +178,9 @@ func (c *Client) describe(ps *PeerStatus, p *peer) {
 		}
 	}
 	ps.PathMTU = p.mtu.Limit()
+	if k := p.paths; k != nil {
+		ps.Path, ps.Found, ps.RTT, ps.Moves = k.View().Class().String(), k.Kind().String(), k.View().RTT, k.Moves()
+	}
 	ps.Addr, ps.Server, ps.Since = p.addr, p.server, p.session.Since()
 	ps.Keys, ps.Rekeys, ps.RekeyFailures = p.session.Opened(), p.session.Renewals(), p.rekey.failures
 	ps.Cipher, ps.Protocol = p.session.Suite().String(), p.session.Protocol()

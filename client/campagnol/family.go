@@ -10,7 +10,6 @@ import (
 
 	"campagnol/conf"
 	"campagnol/internal/cli"
-	"campagnol/punch/udp"
 )
 
 // A family is which addresses below the tunnels are of use.

@@ -68,7 +68,7 @@ func (a *addresses) moved(cfg *conf.Client, s local.State) (*addresses, bool) {
 	}
 	if cfg.Interface != "" {
 		now = netip.Addr{}
-		if i := slices.IndexFunc(s.Addrs, func(ip netip.Addr) bool { return ip.Is4() == a.server.Addr().Is4() }); i >= 0 {
+		if i := slices.IndexFunc(s.Addrs, func(ip netip.Addr) bool { return ip.Is4() == a.last().Addr().Is4() }); i >= 0 {
 			now = s.Addrs[i]
 		}
 	}

@@ -228,10 +228,28 @@ func peerCells(now time.Time, p control.Peer) []string {
 	if p.Path.IsValid() {
 		path = p.Path.String()
 	}
+	if p.PathKind != "" {
+		path += " (" + strings.Join(pathWords(p), ", ") + ")"
+	}
 	return []string{
 		addrText(p.VPNAddress), orDash(p.State), since(p.Since), since(p.KeysSince), size(p.BytesIn), size(p.BytesOut), since(p.LastIn), since(p.LastOut),
 		fmt.Sprint(p.WaitingPackets), path, orDash(p.Role), orDash(p.Protocol), orDash(p.Cipher),
 	}
+}
+
+// pathWords returns what there is to say of a peer's path.
+func pathWords(p control.Peer) []string {
+	words := []string{printable(p.PathKind)}
+	if p.PathRTTSeconds > 0 {
+		words = append(words, fmt.Sprintf("%.1f ms", 1000*p.PathRTTSeconds))
+	}
+	switch {
+	case p.PathMoves == 1:
+		words = append(words, "moved once")
+	case p.PathMoves > 1:
+		words = append(words, fmt.Sprintf("moved %d times", p.PathMoves))
+	}
+	return words
 }
 
 // rates returns what came in and went out in a second, on average since an earlier

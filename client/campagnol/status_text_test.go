@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,26 @@ dropped:
 func TestStatusText(t *testing.T) {
 	if got := statusText(sampleStatus(), nil, 0); got != sampleText {
 		t.Errorf("got\n%s\nwant\n%s", got, sampleText)
+	}
+}
+
+// TestStatusTextPath: what there is to say of the path of a session.
+func TestStatusTextPath(t *testing.T) {
+	for _, c := range []struct {
+		peer control.Peer
+		want string
+	}{
+		{control.Peer{}, "192.0.2.1:5"}, // an original's
+		{control.Peer{PathKind: "wan"}, "192.0.2.1:5 (wan)"},
+		{control.Peer{PathKind: "lan", PathRTTSeconds: 0.00042}, "192.0.2.1:5 (lan, 0.4 ms)"},
+		{control.Peer{PathKind: "lan", PathMoves: 1}, "192.0.2.1:5 (lan, moved once)"},
+		{control.Peer{PathKind: "wan", PathRTTSeconds: 0.1234, PathMoves: 3}, "192.0.2.1:5 (wan, 123.4 ms, moved 3 times)"},
+		{control.Peer{PathKind: "\x1b[2J"}, "192.0.2.1:5 (" + printable("\x1b[2J") + ")"},
+	} {
+		c.peer.Path = netip.MustParseAddrPort("192.0.2.1:5")
+		if got := peerCells(noon, c.peer); !slices.Contains(got, c.want) {
+			t.Errorf("%q, want %q among them", got, c.want)
+		}
 	}
 }
 

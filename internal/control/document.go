@@ -176,6 +176,10 @@ type Peer struct {
 	State          string            `json:"state"`
 	Path           netip.AddrPort    `json:"path,omitzero"`
 	PathMTUBytes   int               `json:"path_mtu_bytes,omitempty"`
+	PathKind       string            `json:"path_kind,omitempty"`
+	PathFound      string            `json:"path_found,omitempty"`
+	PathRTTSeconds float64           `json:"path_rtt_seconds,omitempty"`
+	PathMoves      int               `json:"path_moves"`
 	Role           string            `json:"role,omitempty"`
 	Cipher         string            `json:"cipher,omitempty"`
 	Protocol       string            `json:"protocol,omitempty"`
