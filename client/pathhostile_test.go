@@ -126,7 +126,7 @@ func TestPathThief(t *testing.T) {
 		most int // challenges for him
 		lure func(n, peer *node, th *thief)
 	}{
-		{"from an unknown address", 0, func(*node, *node, *thief) {}},
+		{"from an unknown address", 60, func(*node, *node, *thief) {}},
 		{"after forged introductions", 60, func(n, peer *node, th *thief) {
 			at := th.conn.LocalAddr()
 			n.arriveMessage(n.client.servers.rdvs[0].at, wire.Message{Type: wire.Forward, Port: at.Port(), IP1: at.Addr(), IP2: peer.vpn})

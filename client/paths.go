@@ -83,7 +83,7 @@ func (c *Client) isPathOf(p *peer, s *tunnel.Session) bool {
 }
 
 // handlePath takes a challenge or a response of p's. A challenge is answered where it
-// came from.
+// came from, and where the path leads.
 func (c *Client) handlePath(now time.Time, p *peer, at endpoint, s *tunnel.Session, sig *tunnel.PathSignal) {
 	from := at.addr
 	if !c.eligible(from) || sig.Response && c.isPathOf(p, s) && c.answeredMTU(now, p, sig.Number) {
@@ -96,13 +96,20 @@ func (c *Client) handlePath(now time.Time, p *peer, at endpoint, s *tunnel.Sessi
 		if b := s.SealResponse(sig.Number, &c.tmp); b != nil {
 			c.sendRecordBy(now, at.conn, from, b)
 		}
+		// Somebody may pass on the peer's challenges faster than they come themselves,
+		// so that only his count: the answer must not depend on him.
+		if from != p.addr && c.isPathOf(p, s) {
+			if b := s.SealResponse(sig.Number, &c.tmp); b != nil {
+				c.sendToPeer(now, p, b)
+			}
+		}
 	}
 	if p.paths == nil || !c.isPathOf(p, s) {
 		return
 	}
 	if !sig.Response {
 		p.paths.Challenged(now, from)
-	} else if p.paths.Responded(now, from, sig.Number) {
+	} else if p.paths.Responded(now, sig.Number) {
 		c.stopVainTry(p)
 	}
 	c.advancePaths(now, p)

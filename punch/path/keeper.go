@@ -171,18 +171,26 @@ func (k *Keeper) Stray(now time.Time, from netip.AddrPort) {
 	}
 }
 
-// Responded takes a response of the peer, and reports whether it proves a path.
-func (k *Keeper) Responded(now time.Time, from netip.AddrPort, number uint64) bool {
-	c := k.find(from)
-	if c == nil || !c.take(now, number) {
+// Responded takes a response of the peer, and reports whether it proves a path: the one
+// over which its number went, wherever it comes from (RFC 9000 section 8.2.3). Who passes
+// on records faster than they come themselves could else make a path look dark.
+func (k *Keeper) Responded(now time.Time, number uint64) bool {
+	var c *candidate
+	for i := range k.list {
+		if k.list[i].take(now, number) {
+			c = &k.list[i]
+			break
+		}
+	}
+	if c == nil {
 		return false
 	}
-	if from == k.path {
+	if c.Addr == k.path {
 		k.proved = now
 		k.sure()
 	}
 	// One more measurement, where the first one promises something.
-	if c.answers == 1 && from != k.path {
+	if c.answers == 1 && c.Addr != k.path {
 		c.tries, c.next = 1, now.Add(firstWait)
 	} else if c.tries < fastTries {
 		c.tries = fastTries

@@ -266,26 +266,19 @@ func TestForgedResponse(t *testing.T) {
 		t.Fatalf("challenges %v", numbers)
 	}
 	last := numbers[other][len(numbers[other])-1]
-	for name, c := range map[string]struct {
-		from   netip.AddrPort
-		number uint64
-	}{
-		"a wrong number":           {other, last + 1},
-		"zero":                     {other, 0},
-		"that of another":          {other, numbers[lan][len(numbers[lan])-1]},
-		"from elsewhere":           {lan, last},
-		"from a stranger":          {third, last},
-		"one of long ago":          {other, numbers[other][0]},
-		"from another port of his": {netip.AddrPortFrom(other.Addr(), 5001), last},
+	for name, number := range map[string]uint64{
+		"a wrong number":  last + 1,
+		"zero":            0,
+		"one of long ago": numbers[other][0],
 	} {
-		if p.k.Responded(p.now, c.from, c.number) {
+		if p.k.Responded(p.now, number) {
 			t.Errorf("%s: taken", name)
 		}
 	}
-	if !p.k.Responded(p.now, other, last) {
+	if !p.k.Responded(p.now, last) {
 		t.Error("the true one is not taken")
 	}
-	if p.k.Responded(p.now, other, last) {
+	if p.k.Responded(p.now, last) {
 		t.Error("the true one is taken twice")
 	}
 }

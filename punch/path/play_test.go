@@ -77,7 +77,7 @@ func (p *play) step() {
 		p.back = p.back[1:]
 		if p.rtt[r.from] > 0 { // it still works
 			p.heard = p.now
-			if !p.k.Responded(p.now, r.from, r.number) {
+			if !p.k.Responded(p.now, r.number) {
 				p.t.Errorf("the response from %v counts for nothing", r.from)
 			}
 		}
