@@ -201,6 +201,7 @@ func (c *Client) seekKeys(now time.Time, p *peer) {
 		c.giveUpKeys(now, p, "no fresh keys in twice their time", nil)
 		return
 	}
+	k.wait = max(k.wait, rekeyWaitMin)
 	k.next, k.wait = now.Add(k.wait), min(2*k.wait, rekeyWaitMax)
 	if !p.server {
 		k.number++
