@@ -172,7 +172,13 @@ func answerDNS(query []byte, name string, a netip.Addr) []byte {
 	question = append(question, 0, 0, 1, 0, 1) // A, IN
 	b := append([]byte{}, query[:2]...)
 	if !bytes.HasPrefix(query[header:], question) {
-		return append(b, 0x81, 0x80|noSuchName, 0, 0, 0, 0, 0, 0, 0, 0)
+		code := byte(noSuchName)
+		if bytes.HasPrefix(query[header:], question[:len(question)-4]) { // of another type
+			code = yes
+		}
+		end := header + bytes.IndexByte(query[header:], 0) + 5
+		b = append(b, 0x81, 0x80|code, 0, 1, 0, 0, 0, 0, 0, 0)
+		return append(b, query[header:end]...)
 	}
 	b = append(b, 0x81, 0x80|yes, 0, 1, 0, 1, 0, 0, 0, 0)
 	b = append(b, question...)

@@ -341,7 +341,8 @@ func TestLabForReal(t *testing.T) {
 		{"port-restricted", "full-cone", "strict", "tap", "network nat certificates rdv register mesh arp ping stream join tables leave removed"},
 		{"port-restricted", "port-restricted", "open", "tun", "network nat certificates rdv register connect ping broadcast transfer direct idle removed"},
 		{"restricted", "symmetric", "strict", "tun", "network nat certificates rdv register connect ping broadcast transfer direct idle removed"},
-		{"symmetric", "port-restricted", "mixed", "tun", "network nat certificates rdv register no-path skipped removed"},
+		{"symmetric", "port-restricted", "strict", "tun", "network nat certificates rdv register connect ping broadcast transfer direct idle removed"},
+		{"symmetric", "symmetric", "mixed", "tun", "network nat certificates rdv register no-path skipped removed"},
 	} {
 		t.Run(c.natA+" and "+c.natB+", "+c.carries, func(t *testing.T) {
 			t.Parallel()

@@ -105,7 +105,7 @@ func TestPortMappingDirect(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		mapper int // the peer whose gateway forwards
-	}{{"port-restricted", 1}} {
+	}{{"port-restricted", 1}, {"symmetric", 0}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			m := newMesh(t, lab.Symmetric, lab.PortRestricted)
@@ -113,6 +113,9 @@ func TestPortMappingDirect(t *testing.T) {
 			a, b := m.peers[0], m.peers[1]
 			if lab.Direct(lab.Symmetric, lab.PortRestricted) {
 				t.Fatal("these NATs can be crossed without a mapping")
+			}
+			for _, p := range m.peers { // which would find a way as well
+				p.configure("[CLIENT]\nhard_nat = no\n")
 			}
 			mapped := m.peers[c.mapper]
 			mapped.withMapper()

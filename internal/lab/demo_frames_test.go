@@ -106,7 +106,7 @@ func TestDemoFramesOptions(t *testing.T) {
 	if err := o.check(); err != nil || o.Peers != 3 || o.RDVMode != "strict" {
 		t.Errorf("the defaults are %+v (%v), want 3 peers and strict", o, err)
 	}
-	symmetric := [2]Kind{PortRestricted, Symmetric}
+	symmetric := [2]Kind{Symmetric, Symmetric}
 	for _, c := range []struct {
 		o    DemoOptions
 		want string
@@ -114,7 +114,7 @@ func TestDemoFramesOptions(t *testing.T) {
 		{DemoOptions{Mode: "tup", Size: minTransfer}, `"tup" is not a mode of the VPN: use tun or tap`},
 		{DemoOptions{Mode: modeTAP, Peers: 2}, "in mode tap there are 3 peers"},
 		{DemoOptions{Mode: modeTAP, RDVMode: openRDV}, "needs a certificate"},
-		{DemoOptions{Mode: modeTAP, NATs: symmetric}, "every pair needs a direct path, and between port-restricted and port-restricted, or port-restricted and symmetric"},
+		{DemoOptions{Mode: modeTAP, NATs: symmetric}, "every pair needs a direct path, and between symmetric and symmetric, or symmetric and symmetric"},
 		{DemoOptions{Mode: modeTAP, RDVMode: "shut"}, `"shut" is not a mode of the rendezvous server`},
 	} {
 		if err := Demo(t.Context(), c.o); err == nil || !strings.Contains(err.Error(), c.want) {

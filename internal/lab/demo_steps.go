@@ -21,6 +21,7 @@ const (
 const (
 	msgListening  = "Server listening on port"
 	msgRegistered = "Registration complete"
+	msgExamined   = "The way to the Internet was examined" // a client knows what NAT it is behind
 	msgAsking     = "Asking the RDV server for peer"
 	msgPunching   = "Punching"
 	msgPathOpen   = "Path open to peer"
@@ -106,6 +107,11 @@ func (d *demo) startClients(ctx context.Context) error {
 		l, err := d.await(ctx, startPatience, i, time.Time{}, Pattern{Message: msgRegistered})
 		if err != nil {
 			return d.fail("register", err, i, theServer)
+		}
+		if d.o.guesses(d.o.NATs[0], d.o.NATs[1]) {
+			if _, err := d.await(ctx, startPatience, i, time.Time{}, Pattern{Message: msgExamined}); err != nil {
+				return d.fail("register", err, i, theServer)
+			}
 		}
 		certificate, proven := l.Attr("certificate"), ""
 		switch {

@@ -58,7 +58,7 @@ func (c GridCell) easy() bool { return c.Shape == Shared || Direct(c.A, c.B) }
 // Reachable reports whether theory allows a direct path: where one end's outer port
 // cannot be known, it can still be guessed, if that of the other end can be known.
 func (c GridCell) Reachable() bool {
-	return c.easy() || (c.A == Symmetric) != (c.B == Symmetric)
+	return c.easy() || Guessable(c.A, c.B)
 }
 
 // Limit returns how long the first answer may take.

@@ -17,9 +17,6 @@ const (
 	gridTimeout  = time.Minute           // for a cell
 )
 
-// msgExamined is what a client says once it knows what NAT it is behind.
-const msgExamined = "The way to the Internet was examined"
-
 // newGridKernel returns how a cell is tried in the kernel, and what removes what that
 // needs.
 func newGridKernel(ctx context.Context, o *GridOptions) (try func(context.Context, GridCell) GridResult, done func(), err error) {

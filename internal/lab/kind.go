@@ -107,9 +107,15 @@ func (k Kind) Behaviour() Behaviour {
 // still gets in where the filter does not look at ports, and from there on the
 // other side can answer; where it does look at ports, and where the other
 // side's own port is unknown as well, neither packet ever gets in.
+//
+// See [Guessable] for what peers of ours can do beyond that.
 func Direct(a, b Kind) bool {
 	if a > b {
 		a, b = b, a
 	}
 	return b != Symmetric || a < PortRestricted
 }
+
+// Guessable reports whether two peers, both of which know what NATs they are behind, can
+// find a direct path by guessing ports: only one of the ports is unknown.
+func Guessable(a, b Kind) bool { return (a == Symmetric) != (b == Symmetric) }

@@ -37,8 +37,16 @@ func (o *DemoOptions) checkUnderlay() error {
 }
 
 // direct reports whether theory gives two peers behind NATs a direct path. Over IPv6
-// nothing is translated, and firewalls let in what answers.
-func (o *DemoOptions) direct(a, b Kind) bool { return o.Underlay == underlayIPv6 || Direct(a, b) }
+// nothing is translated, and firewalls let in what answers. At an RDV with a certificate
+// they learn enough of each other to guess ports.
+func (o *DemoOptions) direct(a, b Kind) bool {
+	return o.Underlay == underlayIPv6 || Direct(a, b) || o.guesses(a, b)
+}
+
+// guesses reports whether two peers have to guess ports.
+func (o *DemoOptions) guesses(a, b Kind) bool {
+	return o.Underlay != underlayIPv6 && o.authenticates() && !Direct(a, b) && Guessable(a, b)
+}
 
 // internet describes the addresses of a demonstration's Internet.
 func (o *DemoOptions) internet() string {

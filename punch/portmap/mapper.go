@@ -115,7 +115,14 @@ func (m *Mapper) families() (list []bool) {
 func (m *Mapper) Status() []Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.Clone(m.statuses)
+	list := slices.Clone(m.statuses)
+	if len(list) < 2 {
+		return list
+	}
+	// That a family has no gateway is worth a word only if neither has.
+	return slices.DeleteFunc(list, func(s Status) bool {
+		return s.IPv6 && !s.Way.Gateway.IsValid() && !s.External.IsValid()
+	})
 }
 
 // Run keeps the port forwarded until ctx is done. Then it asks the gateway to end that,

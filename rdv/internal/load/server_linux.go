@@ -134,14 +134,17 @@ func (s *Server) Usage() (Usage, error) {
 	if err != nil {
 		return Usage{}, fmt.Errorf("load: %s/stat: %w", dir, err)
 	}
-	sockets, err := os.ReadFile("/proc/net/udp")
-	if err != nil {
-		return Usage{}, fmt.Errorf("load: %w", err)
+	for _, file := range []string{"/proc/net/udp6", "/proc/net/udp"} { // one socket serves both families, if it can
+		var sockets []byte
+		if sockets, err = os.ReadFile(file); err != nil {
+			continue
+		}
+		if u.Dropped, err = parseDrops(string(sockets), s.addr.Port()); err == nil {
+			return u, nil
+		}
+		err = fmt.Errorf("%s: %w", file, err)
 	}
-	if u.Dropped, err = parseDrops(string(sockets), s.addr.Port()); err != nil {
-		return Usage{}, fmt.Errorf("load: /proc/net/udp: %w", err)
-	}
-	return u, nil
+	return Usage{}, fmt.Errorf("load: %w", err)
 }
 
 // clockTick is the unit of times in /proc (USER_HZ, the same on all kernels).
@@ -166,12 +169,12 @@ func parseStat(s string, page int64) (Usage, error) {
 	return Usage{User: time.Duration(v[0]) * clockTick, System: time.Duration(v[1]) * clockTick, RSS: v[2] * page}, nil
 }
 
-// parseDrops finds in a /proc/net/udp how many datagrams were dropped at a port
+// parseDrops finds in a /proc/net/udp or udp6 how many datagrams were dropped at a port
 // that is bound for all addresses.
 func parseDrops(s string, port uint16) (uint64, error) {
 	want := fmt.Sprintf("00000000:%04X", port)
 	for line := range strings.Lines(s) {
-		if fields := strings.Fields(line); len(fields) > 2 && fields[1] == want {
+		if fields := strings.Fields(line); len(fields) > 2 && strings.TrimLeft(fields[1], "0") == strings.TrimLeft(want, "0") {
 			return strconv.ParseUint(fields[len(fields)-1], 10, 64)
 		}
 	}
