@@ -166,7 +166,7 @@ func roam(t *testing.T, mode string, nats [2]lab.Kind, limit time.Duration, even
 	b.start()
 	a.ping(b, 3)
 	f := newFlow(a, b)
-	time.Sleep(500 * time.Millisecond)
+	time.Sleep(1200 * time.Millisecond) // nobody registers twice in a second
 	event(m, args, a, b)
 	time.Sleep(limit + time.Second)
 	gap := f.end()
