@@ -249,3 +249,24 @@ func TestHardNATInTurn(t *testing.T) {
 		}
 	})
 }
+
+// TestHardNATMoves: the end that can be found moves. Both look for each other then, both
+// are told that the other asks, and one of them begins.
+func TestHardNATMoves(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		alice, bob := v.hardPair(cone, symmetric)
+		pass(time.Second)
+		alice.send(bob.vpn, "hello")
+		bob.wants("hello", 3*time.Second)
+		pass(time.Second)
+		alice.site.SetPublic("203.0.113.77")
+		start := time.Now()
+		for len(bob.texts()) == 0 && time.Since(start) < 10*time.Second {
+			alice.send(bob.vpn, "again")
+			pass(20 * time.Millisecond)
+		}
+		if took := time.Since(start); took > 3*time.Second {
+			t.Errorf("found again after %v", took)
+		}
+	})
+}

@@ -71,6 +71,7 @@ type try struct {
 	ask     time.Time // when to ask again; zero: no longer
 	poll    poll      // what RDVs have said while NEW
 	hello   time.Time // when the peer must have said hello; zero: not our turn to wait
+	claim   time.Time // when to say hello in the peer's place: both of us have a session; zero: no such time
 	hold    time.Time // until when we do not say hello, since the session may live; zero: at once
 	until   time.Time // the latest end
 	running []*running
@@ -145,6 +146,7 @@ func (c *Client) peerTimeout(p *peer) time.Time {
 		consider(t.ask)
 		consider(t.hello)
 		consider(t.hold)
+		consider(t.claim)
 		if t.attempt != nil {
 			consider(t.attempt.Timeout())
 			consider(t.hard.timeout())
@@ -277,6 +279,7 @@ func (c *Client) stepTry(now time.Time, p *peer) {
 	if !now.Before(t.hold) {
 		t.hold = time.Time{}
 	}
+	c.claimTry(now, p)
 	state, path := t.attempt.State()
 	if state != punch.Open || t.attempt.Role() != punch.Server || len(t.running) > 0 {
 		t.hello = time.Time{}
@@ -292,6 +295,23 @@ func (c *Client) stepTry(now time.Time, p *peer) {
 	case state == punch.Open && t.attempt.Role() == punch.Client && !t.speaking() && t.hold.IsZero() && c.maySpeak(now, t):
 		c.log.Debug("Path open to peer", "peer", p.vpn, "addr", path)
 		c.startHandshake(now, p, endpoint{path, c.by(p, path)}, false, nil)
+	}
+}
+
+// claimTry makes us begin the handshake of a try that the RDV has led to, if nobody else
+// does: where both ends have a session whose path is dark, both were told that the other
+// asks. One that was restarted begins by itself, and at once.
+func (c *Client) claimTry(now time.Time, p *peer) {
+	t := p.try
+	state, _ := t.attempt.State()
+	switch {
+	case t.asked || state != punch.Open || len(t.running) > 0 || p.paths == nil || !p.paths.Dark():
+		t.claim = time.Time{}
+	case t.claim.IsZero():
+		t.claim = now.Add(liveChance)
+	case !now.Before(t.claim):
+		t.asked, t.claim = true, time.Time{}
+		t.attempt.Claim()
 	}
 }
 

@@ -181,6 +181,10 @@ func (a *Attempt) makeRoom(list []Candidate) bool {
 // Cross notes that the RDV says that the peer asked for us as we asked for it.
 func (a *Attempt) Cross() { a.crossed = true }
 
+// Claim makes us one who has asked. If the peer does so, too, its ClientHello and ours
+// may cross, see Yields.
+func (a *Attempt) Claim() { a.cfg.Asked = true }
+
 // State returns where the attempt stands and, once it is Open, the path.
 func (a *Attempt) State() (State, netip.AddrPort) { return a.state, a.path }
 

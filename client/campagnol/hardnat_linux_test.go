@@ -58,3 +58,34 @@ func hardRound(t *testing.T) (took time.Duration, ok bool) {
 	}
 	return took, true
 }
+
+// TestHardNATMoves: the public address of the end that can be found changes. The other
+// one's port is unknown again, and guessed again.
+func TestHardNATMoves(t *testing.T) {
+	m := newMesh(t, lab.PortRestricted, lab.Symmetric)
+	m.restartServer(m.modeOf("strict")...)
+	a, b := m.peers[0], m.peers[1]
+	for _, p := range m.peers {
+		p.start()
+	}
+	for _, p := range m.peers {
+		m.await(p.process, "The way to the Internet was examined")
+	}
+	if _, err := a.PingUntil(t.Context(), b.vpn, 20*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	if _, err := a.nat.Renumber(); err != nil {
+		t.Fatal(err)
+	}
+	const interval, limit = 10 * time.Millisecond, 4 * time.Second
+	r, err := a.Ping(t.Context(), b.vpn, lab.PingOptions{Count: int((limit + time.Second) / interval), Interval: interval, Patience: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gap := r.Gap(interval)
+	t.Logf("no answer for %v", gap)
+	if gap == lab.Lost || gap > limit {
+		t.Errorf("no answer for %v after the address has changed, want at most %v", gap, limit)
+	}
+}
