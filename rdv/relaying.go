@@ -116,7 +116,7 @@ func (s *Server) runRelay(ctx context.Context) {
 
 // takeDatagram sorts the payloads of a datagram. What is for the relay goes there in one piece.
 func (s *Server) takeDatagram(now time.Time, d punch.Datagram, b *batch) {
-	if s.relayDoor == nil || d.Segment <= 0 && !isChannelData(d.Data) {
+	if s.relayDoor == nil || d.Segment <= 0 && !relay.IsChannelData(d.Data) {
 		d.Segments(func(payload []byte) bool {
 			s.sort(now, d, payload, b)
 			return true
@@ -128,7 +128,7 @@ func (s *Server) takeDatagram(now time.Time, d punch.Datagram, b *batch) {
 		size = len(d.Data)
 	}
 	for len(d.Data) > 0 {
-		if isChannelData(d.Data) {
+		if relay.IsChannelData(d.Data) {
 			before := len(d.Data)
 			d = s.relayDoor.Forward(now, d)
 			s.stats.received.Add(uint64((before - len(d.Data) + size - 1) / size))
@@ -139,9 +139,6 @@ func (s *Server) takeDatagram(now time.Time, d punch.Datagram, b *batch) {
 		d.Data = d.Data[n:]
 	}
 }
-
-// isChannelData reports whether a datagram begins as relayed data does.
-func isChannelData(b []byte) bool { return len(b) > 0 && b[0]>>4 == 4 }
 
 // relayRequest takes a message of STUN. It returns false for one that is not for a
 // relay.

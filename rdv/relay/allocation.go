@@ -87,14 +87,13 @@ func (opener) AllocateListener(turn.AllocateListenerConfig) (net.Listener, net.A
 func (opener) AllocateConn(turn.AllocateConnConfig) (net.Conn, error) { return nil, errNoTCP }
 
 var (
-	errNoChoice = errors.New("relay: ports cannot be chosen or reserved")
-	errFamily   = errors.New("relay: no relayed address of this family")
+	errFamily = errors.New("relay: no relayed address of this family")
 )
 
 // AllocatePacketConn makes an allocation for the client of the current request.
 func (o opener) AllocatePacketConn(cfg turn.AllocateListenerConfig) (net.PacketConn, net.Addr, error) {
-	if cfg.RequestedPort != 0 || cfg.UserID == "" { // EVEN-PORT, RESERVATION-TOKEN
-		return nil, nil, errNoChoice
+	if cfg.UserID == "" { // EVEN-PORT: what port would there be?
+		return o.d.s.evenPort()
 	}
 	s, q := o.d.s, o.d.current
 	at, from, bind := s.place(cfg.Network == "udp4", q.local, o.d.link.LocalAddr().Addr())
@@ -112,7 +111,7 @@ func (o opener) AllocatePacketConn(cfg turn.AllocateListenerConfig) (net.PacketC
 	}
 	a.control.setRate(controlRate, controlBurst)
 	a.table.Store(&table{})
-	if a.conn, a.relayed, err = s.open(at, bind); err == nil {
+	if a.conn, a.relayed, err = s.open(at, bind, cfg.RequestedPort); err == nil {
 		if err = s.add(a); err != nil {
 			a.conn.Close()
 		}
@@ -155,10 +154,15 @@ func (s *Server) place(is4 bool, local, bound netip.Addr) (at, from, bind netip.
 
 // open returns a socket with a port that is free, beginning anywhere: nobody can tell
 // which is next.
-func (s *Server) open(at, bind netip.Addr) (punch.Conn, netip.AddrPort, error) {
+//
+// If wanted is not 0, it is that port or none.
+func (s *Server) open(at, bind netip.Addr, wanted int) (punch.Conn, netip.AddrPort, error) {
 	ports := int(s.cfg.Last-s.cfg.First) + 1
-	start, tried := rand.IntN(ports), 0
-	for i := 0; i < ports && tried < portTries; i++ {
+	start, tried, most := rand.IntN(ports), 0, ports
+	if wanted != 0 {
+		start, most = wanted-int(s.cfg.First), 1
+	}
+	for i := 0; i < most && start >= 0 && start < ports && tried < portTries; i++ {
 		port := s.cfg.First + uint16((start+i)%ports)
 		relayed := netip.AddrPortFrom(at, port)
 		if (*s.relayed.Load())[relayed] != nil {
@@ -172,6 +176,28 @@ func (s *Server) open(at, bind netip.Addr) (punch.Conn, netip.AddrPort, error) {
 	s.stats.refused.Add(1)
 	return nil, netip.AddrPort{}, errPorts
 }
+
+// evenPort returns an even port that nobody has here. pion/turn closes what it gets,
+// and asks for that port then.
+func (s *Server) evenPort() (net.PacketConn, net.Addr, error) {
+	taken := map[uint16]bool{}
+	for a := range *s.relayed.Load() {
+		taken[a.Port()] = true
+	}
+	for range portTries {
+		port := s.cfg.First + uint16(rand.IntN(int(s.cfg.Last-s.cfg.First)+1))
+		if port%2 == 0 && !taken[port] {
+			return unopened{}, &net.UDPAddr{Port: int(port)}, nil
+		}
+	}
+	return nil, nil, errPorts
+}
+
+// unopened stands for a socket that nobody has opened.
+type unopened struct{ net.PacketConn }
+
+// Close does nothing.
+func (unopened) Close() error { return nil }
 
 // hasRoom reports whether a peer can be permitted, over a channel if number is not 0.
 func (a *allocation) hasRoom(peer netip.Addr, number uint16) bool {

@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"math"
+	"math/bits"
 	"sync/atomic"
 	"time"
 )
@@ -33,6 +35,20 @@ func (b *bucket) setRate(rate, least int64) {
 // cost returns the time that n units take. They are few enough for an int64.
 func (b *bucket) cost(n int64) int64 { return n * int64(time.Second) / b.rate }
 
+// within returns how many units go in a time. The product has more than 64 bits at
+// terabytes a second.
+func (b *bucket) within(d int64) int64 {
+	if d <= 0 {
+		return 0
+	}
+	hi, lo := bits.Mul64(uint64(d), uint64(b.rate))
+	if hi >= uint64(time.Second) {
+		return math.MaxInt64
+	}
+	n, _ := bits.Div64(hi, lo, uint64(time.Second))
+	return int64(min(n, math.MaxInt64))
+}
+
 // take returns how many of count things of size units, each, go through at now.
 func (b *bucket) take(now time.Duration, size, count int) int {
 	if b.rate <= 0 {
@@ -41,7 +57,7 @@ func (b *bucket) take(now time.Duration, size, count int) int {
 	for {
 		due := b.due.Load()
 		begin := max(due, int64(now))
-		room := (int64(now) + b.burst - begin) * b.rate / int64(time.Second)
+		room := b.within(int64(now) + b.burst - begin)
 		n := min(int64(count), room/int64(max(size, 1)))
 		if n <= 0 {
 			return 0

@@ -176,6 +176,9 @@ func (d *Door) WriteTo(b []byte, to net.Addr) (int, error) {
 	if t := typeOf(b); t&bitResponse != 0 {
 		local = d.current.local
 		d.note(t, b)
+		if t == typeNotBound {
+			correct(b)
+		}
 	} else if a := (*d.clients.Load())[client]; a != nil {
 		local = a.local
 	}
@@ -183,6 +186,17 @@ func (d *Door) WriteTo(b []byte, to net.Addr) (int, error) {
 		d.s.stats.failed.Add(1)
 	}
 	return len(b), nil
+}
+
+// correct makes a refusal of a channel, for which pion/turn says 401 without a nonce,
+// one that says Forbidden (RFC 8656 section 12.2): the other sends clients in circles.
+// Such an answer is not signed.
+func correct(b []byte) {
+	code, ok := attribute(b, attrErrorCode)
+	_, nonce := attribute(b, attrNonce)
+	if ok && !nonce && len(code) >= 4 && code[2] == 4 && code[3] == 1 {
+		code[3] = 3
+	}
 }
 
 // note reads from an answer how long an allocation lives now. An answer to ALLOCATE

@@ -36,7 +36,7 @@ func (d *Door) Forward(now time.Time, dg punch.Datagram) (rest punch.Datagram) {
 	if seg <= 0 || seg > len(dg.Data) {
 		seg = len(dg.Data)
 	}
-	for len(dg.Data) > 0 && dg.Data[0]>>4 == firstChannel>>12 {
+	for IsChannelData(dg.Data) {
 		first := dg.Data[:min(seg, len(dg.Data))]
 		number, n, ok := parseChannel(first)
 		var peer netip.AddrPort

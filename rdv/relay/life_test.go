@@ -224,6 +224,37 @@ func TestAnew(t *testing.T) {
 	})
 }
 
+// TestEvenPort: who wants an even port gets one, and the one behind it if it says so in
+// time and it is free.
+func TestEvenPort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{First: 50000, Last: 50099, PerMember: 10})
+		var relayed stun.XORMappedAddress
+		for i := range 5 {
+			c := w.raw(netip.AddrPortFrom(netip.MustParseAddr("203.0.113.1"), uint16(5000+i)).String(), alice)
+			m := c.want("even port", 0, c.ask(stun.MethodAllocate, overUDP, attr{stun.AttrEvenPort, []byte{0x80}}))
+			if err := relayed.GetFromAs(m, stun.AttrXORRelayedAddress); err != nil || relayed.Port%2 != 0 || relayed.Port < 50000 || relayed.Port > 50099 {
+				t.Errorf("relayed address %v, %v", relayed, err)
+			}
+			token, err := m.Get(stun.AttrReservationToken)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i > 0 {
+				continue
+			}
+			port := relayed.Port
+			d := w.raw("203.0.113.2:5000", bob)
+			m = d.want("the next", 0, d.ask(stun.MethodAllocate, overUDP, attr{stun.AttrReservationToken, token}))
+			if err := relayed.GetFromAs(m, stun.AttrXORRelayedAddress); err != nil || relayed.Port != port+1 {
+				t.Errorf("behind port %d came %v, %v", port, relayed, err)
+			}
+			e := w.raw("203.0.113.3:5000", bob)
+			e.want("again", 508, e.ask(stun.MethodAllocate, overUDP, attr{stun.AttrReservationToken, token}))
+		}
+	})
+}
+
 // TestExpel: who is no member any more relays nothing any more.
 func TestExpel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -16,14 +16,17 @@ const (
 
 	typeAllocated = 0x0103
 	typeRefreshed = 0x0104
+	typeNotBound  = 0x0119 // the error of ChannelBind
 	bitResponse   = 0x0100 // of success and error
 )
 
 // Attributes that we look at (RFC 8656 section 18).
 const (
+	attrErrorCode     = 0x0009
 	attrChannelNumber = 0x000C
 	attrLifetime      = 0x000D
 	attrXORPeer       = 0x0012
+	attrNonce         = 0x0015
 )
 
 const (
@@ -31,10 +34,14 @@ const (
 	stunCookie  = 0x2112A442
 	channelHead = 4 // of ChannelData: number, length
 
-	// Numbers of channels (section 12).
+	// Numbers of channels (section 12). Those from 0x5000 on are of RFC 5766, which
+	// some clients still follow.
 	firstChannel = 0x4000
-	lastChannel  = 0x4FFF
+	lastChannel  = 0x7FFF
 )
+
+// IsChannelData reports whether a datagram begins as relayed data of a client does.
+func IsChannelData(b []byte) bool { return len(b) > 0 && b[0]>>6 == firstChannel>>14 }
 
 // IsTURN reports whether a message of STUN is one that a relay understands. All others
 // are for whoever answers STUN.
