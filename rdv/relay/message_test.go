@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -95,6 +96,51 @@ func TestSecret(t *testing.T) {
 	if vpn, _, ok := s.Check(now, six); !ok || vpn.String() != "fd09::1" {
 		t.Errorf("%q is %v, %v", six, vpn, ok)
 	}
+}
+
+// TestBrokenRequests: requests of which any byte is wrong, or the end is missing, of
+// somebody with an allocation and of anybody, break nothing.
+func TestBrokenRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{})
+		c := w.raw("203.0.113.1:5000", alice)
+		c.want("allocate", 0, c.ask(stun.MethodAllocate, overUDP))
+		strange := netip.MustParseAddrPort("203.0.113.2:5000")
+		sent := 0
+		send := func(b []byte) {
+			if !IsTURN(b) {
+				return
+			}
+			for _, from := range []netip.AddrPort{at(c.conn.LocalAddr()), strange} {
+				w.Door(0).Request(time.Now(), from, serverA, b)
+			}
+			if sent++; sent%50 == 0 {
+				time.Sleep(time.Second) // more would be dropped unseen
+			}
+		}
+		for _, m := range []*stun.Message{
+			c.signed(stun.MethodAllocate, overUDP, lasting(time.Minute), attr{stun.AttrEvenPort, []byte{0}}),
+			c.signed(stun.MethodRefresh, lasting(time.Minute)),
+			c.signed(stun.MethodCreatePermission, peer("203.0.113.9:1"), peer("203.0.113.10:1")),
+			c.signed(stun.MethodChannelBind, numbered(0x4000), peer("203.0.113.9:1")),
+			stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodSend, stun.ClassIndication), peer("203.0.113.9:1"), attr{stun.AttrData, []byte("x")}),
+		} {
+			for i := range m.Raw {
+				for _, b := range []byte{0, 1, 0x7f, 0xff} {
+					bad := slices.Clone(m.Raw)
+					bad[i] ^= b
+					send(bad)
+				}
+				send(m.Raw[:i])
+			}
+		}
+		time.Sleep(time.Second)
+		if sent < 1000 {
+			t.Errorf("only %d messages were sent", sent)
+		}
+		d := w.raw("203.0.113.3:5000", bob)
+		d.want("another", 0, d.ask(stun.MethodAllocate, overUDP))
+	})
 }
 
 // FuzzRequest: whatever comes as a request, of somebody with an allocation and good
