@@ -3,13 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
 	"campagnol/internal/cli"
+	"campagnol/internal/service"
 	"campagnol/punch"
 	"campagnol/punch/udp"
 	"campagnol/rdv"
@@ -109,7 +110,7 @@ func (o *relayOptions) addresses() (list []netip.Addr, err error) {
 }
 
 // open adds to cfg, which has its socket, what the options ask for.
-func (o *relayOptions) open(cfg *rdv.Config, log *slog.Logger) error {
+func (o *relayOptions) open(cfg *rdv.Config, s *service.Starting) error {
 	if !o.on {
 		return nil
 	}
@@ -120,6 +121,10 @@ func (o *relayOptions) open(cfg *rdv.Config, log *slog.Logger) error {
 	addrs, err := o.addresses()
 	if err != nil {
 		return err
+	}
+	if len(addrs) == 0 && unreachable(ownAddresses()) {
+		s.Warn("this host has private addresses alone, and so have the relayed ones: from elsewhere nobody reaches them",
+			"name the public address with --relay-address, and have the NAT forward the ports of --relay-ports")
 	}
 	may := relay.Public
 	if o.private {
@@ -139,10 +144,14 @@ func (o *relayOptions) open(cfg *rdv.Config, log *slog.Logger) error {
 		Clients:   o.clients,
 		Rate:      o.rate * relayRate,
 		Total:     o.totalRate * relayRate,
-		Log:       log,
+		Log:       s.Log,
 	})
 	return nil
 }
+
+// unreachable reports whether a host with these addresses is reached by no other that
+// is not near.
+func unreachable(own []netip.Addr) bool { return !slices.ContainsFunc(own, relay.Public) }
 
 // listenRelayed opens the socket of a relayed address. There may be thousands, and so
 // each has small buffers: the kernel's hold 20 ms at 100 Mbit/s.

@@ -68,6 +68,25 @@ func TestRelayRefused(t *testing.T) {
 	}
 }
 
+// TestRelayUnreachable: a host behind a NAT is told so.
+func TestRelayUnreachable(t *testing.T) {
+	for list, want := range map[string]bool{
+		"127.0.0.1 ::1 10.0.0.5 fe80::1": true,
+		"127.0.0.1 192.168.1.2":          true,
+		"127.0.0.1 203.0.113.7":          false,
+		"127.0.0.1 10.0.0.5 2001:db8::1": false,
+		"":                               true,
+	} {
+		var own []netip.Addr
+		for _, a := range strings.Fields(list) {
+			own = append(own, netip.MustParseAddr(a))
+		}
+		if unreachable(own) != want {
+			t.Errorf("%q: %v", list, !want)
+		}
+	}
+}
+
 // TestRelayNeedsCertificate: the program says so before it begins.
 func TestRelayNeedsCertificate(t *testing.T) {
 	t.Parallel()

@@ -53,7 +53,7 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		conn.Close()
 		return nil, err
 	}
-	if err := o.relay.open(&cfg, s.Log); err != nil {
+	if err := o.relay.open(&cfg, s); err != nil {
 		return nil, err
 	}
 	server := rdv.New(cfg)

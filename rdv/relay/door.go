@@ -44,8 +44,8 @@ type Door struct {
 
 	// Of the goroutine that calls Forward.
 	dirty   []*allocation    // with something in out
-	bridged []punch.Datagram // to clients of link
-	link2   Link
+	bridged []punch.Datagram // for clients of across
+	across  Link
 
 	// Of the goroutine in which pion/turn handles requests: it calls ReadFrom, and
 	// within it everything that a request leads to.

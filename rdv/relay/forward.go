@@ -160,9 +160,9 @@ func (d *Door) bridge(a, target *allocation, r run, ecn uint8) {
 		}
 		return
 	}
-	if d.link2 != target.door.link {
+	if d.across != target.door.link {
 		d.flushBridged()
-		d.link2 = target.door.link
+		d.across = target.door.link
 	}
 	out := punch.Datagram{Addr: target.client, Local: target.local, Data: r.readdress(number), ECN: ecn}
 	if r.count > 1 {
@@ -190,7 +190,7 @@ func (d *Door) flushBridged() {
 	if len(d.bridged) == 0 {
 		return
 	}
-	if d.link2.Send(d.bridged) != nil {
+	if d.across.Send(d.bridged) != nil {
 		d.s.stats.failed.Add(1)
 	}
 	clear(d.bridged)

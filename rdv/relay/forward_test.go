@@ -53,7 +53,7 @@ var (
 	serverA = netip.MustParseAddr("198.51.100.1")
 )
 
-// A bench is a relay without pion/turn, with two allocations: that of clientA has
+// A testbed is a relay without pion/turn, with two allocations: that of clientA has
 // channel 0x4000 to peerAB, and each has 0x4001 to the other's.
 type testbed struct {
 	*Server
@@ -256,9 +256,6 @@ func TestLimited(t *testing.T) {
 
 // TestNoAllocations: relaying allocates nothing.
 func TestNoAllocations(t *testing.T) {
-	if raceEnabled {
-		t.Log("with the race detector, too")
-	}
 	w := newTestbed(Config{Rate: 1 << 40, Total: 1 << 40})
 	w.link.counts, w.peers.counts = true, true
 	now := time.Now()
