@@ -114,13 +114,18 @@ func (s *Server) runRelay(ctx context.Context) {
 	}
 }
 
+// sortAll sorts the payloads of a datagram.
+func (s *Server) sortAll(now time.Time, d punch.Datagram, b *batch) {
+	d.Segments(func(payload []byte) bool {
+		s.sort(now, d, payload, b)
+		return true
+	})
+}
+
 // takeDatagram sorts the payloads of a datagram. What is for the relay goes there in one piece.
 func (s *Server) takeDatagram(now time.Time, d punch.Datagram, b *batch) {
 	if s.relayDoor == nil || d.Segment <= 0 && !relay.IsChannelData(d.Data) {
-		d.Segments(func(payload []byte) bool {
-			s.sort(now, d, payload, b)
-			return true
-		})
+		s.sortAll(now, d, b)
 		return
 	}
 	size := d.Segment

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -81,14 +82,12 @@ func (d *Door) Request(now time.Time, from netip.AddrPort, local netip.Addr, b [
 			return
 		}
 	}
-	r := request{from: from, local: local, data: b}
-	if d.rests(&r, now) {
+	if typeOf(b) == typeAllocate && d.rests(from, now) {
 		d.s.stats.queue.Add(1)
 		return
 	}
-	r.data = append([]byte(nil), b...)
 	select {
-	case queue <- r:
+	case queue <- request{from: from, local: local, data: bytes.Clone(b)}:
 	default:
 		d.s.stats.queue.Add(1)
 	}
@@ -290,14 +289,11 @@ func (d *Door) release(client netip.AddrPort, now time.Time) {
 	d.released[client] = now
 }
 
-// rests reports whether a request is for an allocation too soon after the last.
-func (d *Door) rests(r *request, now time.Time) bool {
-	if typeOf(r.data) != typeAllocate {
-		return false
-	}
+// rests reports whether a client wants an allocation too soon after its last.
+func (d *Door) rests(client netip.AddrPort, now time.Time) bool {
 	d.s.mu.Lock()
 	defer d.s.mu.Unlock()
-	at, ok := d.released[r.from]
+	at, ok := d.released[client]
 	return ok && now.Sub(at) < pause
 }
 

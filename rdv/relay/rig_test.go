@@ -84,7 +84,6 @@ func (r *rig) read() {
 // A packetConn is a punch.Conn as pion's client wants it.
 type packetConn struct {
 	punch.Conn
-	mu      sync.Mutex
 	pending []punch.Datagram
 }
 
