@@ -154,7 +154,9 @@ func (o *relayOptions) open(cfg *rdv.Config, s *service.Starting) error {
 func unreachable(own []netip.Addr) bool { return !slices.ContainsFunc(own, relay.Public) }
 
 // listenRelayed opens the socket of a relayed address. There may be thousands, and so
-// each has small buffers: the kernel's hold 20 ms at 100 Mbit/s.
+// each has small buffers: the kernel's hold 20 ms at 100 Mbit/s. Ours take 23 kB for one
+// that is idle, and up to 140 kB more where runs of datagrams come in one piece; the rest
+// of an allocation takes 12 kB.
 func listenRelayed(at netip.AddrPort) (punch.Conn, error) {
 	return udp.Listen(udp.Config{Addr: at, RcvBuf: 256 << 10, SndBuf: 256 << 10, Batch: 2})
 }
