@@ -180,7 +180,7 @@ func TestUnusual(t *testing.T) {
 			{"over SCTP", 442, []stun.Setter{attr{stun.AttrRequestedTransport, []byte{132, 0, 0, 0}}}},
 			{"over nothing", 400, nil},
 			{"a port that nobody has reserved", 508, []stun.Setter{overUDP, attr{stun.AttrReservationToken, []byte("12345678")}}},
-			{"IPv6, which the host has not", 508, []stun.Setter{overUDP, attr{stun.AttrRequestedAddressFamily, []byte{2, 0, 0, 0}}}},
+			{"a family that there is not", 440, []stun.Setter{overUDP, attr{stun.AttrRequestedAddressFamily, []byte{3, 0, 0, 0}}}},
 			{"no fragments", 420, []stun.Setter{overUDP, attr{stun.AttrDontFragment, nil}}},
 		} {
 			c := w.raw(fmt.Sprintf("203.0.113.%d:5000", i+1), alice)
@@ -190,6 +190,49 @@ func TestUnusual(t *testing.T) {
 			t.Errorf("counted %+v", s)
 		}
 	})
+}
+
+// TestFamilies: which relayed address a client gets, and that data goes by it: the one
+// at which it reaches the server, one of the family that it asks for, or the one that
+// the NAT before the server has.
+func TestFamilies(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		family byte // 0: it does not say
+		addrs  string
+		want   string
+		peer   string
+	}{
+		{"its own", 0, "", worldAddr, "203.0.113.9:6000"},
+		{"the other", 2, "", worldAddr6, "[2001:db8:2::9]:6000"},
+		{"behind a NAT", 1, "192.0.2.77", "192.0.2.77", "203.0.113.9:6000"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var cfg Config
+				if c.addrs != "" {
+					cfg.Addrs = []netip.Addr{netip.MustParseAddr(c.addrs)}
+				}
+				w := newWorld(t, cfg)
+				attrs := []stun.Setter{overUDP}
+				if c.family != 0 {
+					attrs = append(attrs, attr{stun.AttrRequestedAddressFamily, []byte{c.family, 0, 0, 0}})
+				}
+				x := w.raw("203.0.113.1:5000", alice)
+				m := x.want("allocate", 0, x.ask(stun.MethodAllocate, attrs...))
+				var relayed stun.XORMappedAddress
+				if err := relayed.GetFromAs(m, stun.AttrXORRelayedAddress); err != nil || relayed.IP.String() != c.want {
+					t.Fatalf("relayed address %v, %v, want %s", relayed, err, c.want)
+				}
+				p := w.socket(c.peer)
+				x.want("channel", 0, x.ask(stun.MethodChannelBind, numbered(0x4000), peer(c.peer)))
+				say(t, x.conn, x.to, "\x40\x00\x00\x02hi")
+				if got, _ := hear(t, p); got != "hi" {
+					t.Errorf("heard %q", got)
+				}
+			})
+		})
+	}
 }
 
 // TestBucket: a bucket lets through what it should, to within 5 %, in whichever pieces.

@@ -158,13 +158,16 @@ type world struct {
 	host *simnet.Host
 }
 
-const worldAddr = "198.51.100.1"
+const (
+	worldAddr  = "198.51.100.1"
+	worldAddr6 = "2001:db8:1::1"
+)
 
 func newWorld(t testing.TB, cfg Config) *world {
 	t.Helper()
 	n := simnet.New(1, simnet.Delay(10*time.Millisecond))
 	t.Cleanup(n.Close)
-	host := n.Internet().Host(worldAddr)
+	host := n.Internet().Host(worldAddr, worldAddr6)
 	where := netip.MustParseAddrPort(worldAddr + ":57888")
 	conn, err := host.Listen(where)
 	if err != nil {
