@@ -19,4 +19,5 @@ type Counters struct {
 	Applied  uint64 // requests that were passed to the authority
 	Answered uint64 // and its answers
 	Lists    uint64 // pieces of the list of members, sent
+	Grants   uint64 // credentials for the relay
 }

@@ -19,6 +19,7 @@ const (
 	Refused                             // Name, at Endpoint, does not get VPN: Why
 	AuthorityHere                       // Name, at Endpoint, is the VPN's authority from now on
 	AuthorityGone                       // and is not any more
+	NotRelayed                          // the policy does not let this server relay between VPN and Peer: Why
 	ObjectLost                          // an object of Name, at Endpoint, could not be fetched: Why
 )
 

@@ -49,6 +49,8 @@ func (s *Server) logEvent(e Event) {
 			"addr", e.Endpoint, "vpn", addr(e.VPN))
 	case Forbidden:
 		s.log.InfoContext(ctx, "{asker} is not introduced to {asked}: {reason}", "asker", addr(e.VPN), "asked", addr(e.Peer), "reason", e.Why)
+	case NotRelayed:
+		s.log.InfoContext(ctx, "Nothing is relayed for {asker} to {asked}: {reason}", "asker", addr(e.VPN), "asked", addr(e.Peer), "reason", e.Why)
 	case AuthorityHere:
 		s.log.InfoContext(ctx, "{name} at {addr} is the VPN's authority", "name", e.Name, "addr", e.Endpoint)
 	case AuthorityGone:

@@ -186,6 +186,8 @@ func (r *Registry) handleMember(m *Member, req *channel.Message, out []Out) []Ou
 		return m.answer(req, &channel.Message{Type: channel.Done}, out)
 	case channel.List:
 		return r.listFor(m, req, out)
+	case channel.Relay:
+		return r.grant(m, req, out)
 	case channel.Bye:
 		r.drop(m, whyBye)
 	case channel.Done:
@@ -206,7 +208,7 @@ func (r *Registry) handleMember(m *Member, req *channel.Message, out []Out) []Ou
 		return r.arrived(m, req, out)
 	case channel.Answer:
 		return r.answerOver(m, req, out)
-	case channel.Registered, channel.Peer, channel.Listed:
+	case channel.Registered, channel.Peer, channel.Listed, channel.Relayed:
 		r.counters.Unexpected++ // to answer an answer could go on for ever
 	default:
 		return m.refuse(req, channel.Unsupported, "", out)

@@ -73,6 +73,10 @@ type RegistryConfig struct {
 	// request. nil: there is none.
 	Serve func(id uint32, from netip.AddrPort, request []byte) bool
 
+	// Grant issues credentials for the relay, good for a time from now on, to a
+	// member that is known by a VPN address; nil: there is no relay.
+	Grant func(now time.Time, vpn netip.Addr) RelayGrant
+
 	// Jitter returns random numbers in [0, 1); nil: always 0.
 	Jitter func() float64
 
@@ -93,8 +97,10 @@ type RegistryConfig struct {
 type Registry struct {
 	cfg   RegistryConfig
 	rules *policy.Policy // who may talk with whom; nil: everybody
+	via   policy.Member  // who this server is to the policy, as a relay
 	start time.Time      // time of the first call
 	now   time.Duration
+	clock time.Time // of the last call, for what others are told of it
 
 	byEndpoint map[endpoint]*client   // those in clear
 	byVPN      map[netip.Addr]*client // all; the zero Addr is 0.0.0.0
@@ -290,6 +296,7 @@ func (r *Registry) advance(now time.Time) {
 	if r.start.IsZero() {
 		r.start = now
 	}
+	r.clock = now
 	// The bound, 73 years, keeps sums of times from overflowing.
 	r.now = min(max(r.now, now.Sub(r.start)), -never)
 	for c := r.byAge.first; c != nil && r.now-c.heard >= deadAfter; c = r.byAge.first {

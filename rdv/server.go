@@ -13,6 +13,7 @@ import (
 	"campagnol/internal/logging"
 	"campagnol/punch"
 	"campagnol/rdv/channel"
+	"campagnol/rdv/relay"
 	"campagnol/rdv/wire"
 	"campagnol/tunnel/record"
 )
@@ -43,6 +44,14 @@ type Config struct {
 	// Authority is the VPN's authority, if it is in this process. nil: members with
 	// a certificate for it are.
 	Authority Authority
+
+	// Relay is a relay, with the socket of Conn as its only link; nil: there is none.
+	// RelaySecret is its secret, and RelayAddrs are where it is, if clients do not
+	// reach it where they reach the server. Run runs it. In mode Open nobody gets
+	// credentials for it.
+	Relay       *relay.Server
+	RelaySecret *relay.Secret
+	RelayAddrs  []netip.AddrPort
 
 	// State keeps what the authority has sent; nil: it is forgotten at the end.
 	State *State
@@ -97,7 +106,9 @@ type Server struct {
 	gateBuf []byte
 	gateOut []punch.Datagram
 
-	stun *responder // likewise
+	stun      *responder // likewise
+	relayDoor *relay.Door
+	relaying  limiter
 
 	// Owned by the clerk.
 	refused      map[[32]byte]bool // hashes of objects of cfg.Authority
@@ -183,9 +194,11 @@ func New(cfg Config) *Server {
 	if cfg.Authority != nil {
 		rc.Serve = s.ask
 	}
+	s.useRelay(&rc)
 	s.registry = NewRegistry(rc)
 	s.trusted = s.trust.Load()
 	s.registry.SetRules(s.trusted.rulesOf())
+	s.registry.SetVia(s.trusted.party())
 	return s
 }
 
@@ -200,6 +213,9 @@ func (s *Server) Run(ctx context.Context) error {
 	s.helpers.Go(func() { s.failure <- s.receive(ctx) })
 	if s.cfg.OtherConn != nil {
 		s.helpers.Go(func() { s.serveOther(s.begin) })
+	}
+	if s.cfg.Relay != nil {
+		s.helpers.Go(func() { s.runRelay(ctx) })
 	}
 	err := s.control(ctx)
 	stop()
@@ -236,6 +252,7 @@ func (s *Server) renew(now time.Time) {
 	if trust != s.trusted {
 		s.trusted = trust
 		s.registry.SetRules(trust.rulesOf())
+		s.registry.SetVia(trust.party())
 		s.recheck(now)
 	}
 	s.registry.SetObjects(now, s.library.catalog.Load())
@@ -258,13 +275,11 @@ func (s *Server) receive(ctx context.Context) error {
 		b.arrivals, b.data = b.arrivals[:0], b.data[:0]
 		now := time.Now()
 		for _, d := range ds {
-			d.Segments(func(payload []byte) bool {
-				s.sort(now, d, payload, b)
-				return true
-			})
+			s.takeDatagram(now, d, b)
 		}
 		s.flushGate()
 		s.stun.flush()
+		s.flushRelay()
 		select {
 		case s.full <- b:
 		case <-ctx.Done():
@@ -300,8 +315,10 @@ func (s *Server) sort(now time.Time, d punch.Datagram, payload []byte, b *batch)
 		}
 		b.add(arrival{In: in, kind: kind}, payload)
 	case wire.KindSTUN:
-		s.stun.receive(now, d, payload)
-	case wire.KindChannel:
+		if s.relayDoor == nil || !s.relayRequest(now, d, payload) {
+			s.stun.receive(now, d, payload)
+		}
+	case wire.KindChannel: // takeDatagram has given it to the relay, if there is one
 		s.stats.otherProtocol.Add(1)
 	default:
 		s.stats.malformed.Add(1)

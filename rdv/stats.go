@@ -1,6 +1,10 @@
 package rdv
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"campagnol/rdv/relay"
+)
 
 // Stats is what a Server has done since its start, and what it knows now.
 type Stats struct {
@@ -26,6 +30,9 @@ type Stats struct {
 	Answered       uint64 // and its answers
 	Lists          uint64 // pieces of the list of members, sent to clients
 	Bindings       uint64 // requests of STUN that were answered
+	Grants         uint64 // credentials for the relay
+
+	Relay relay.Stats // zero without one
 
 	Dropped Drops
 }
@@ -38,6 +45,7 @@ type Drops struct {
 	Unexpected    uint64 // messages that are not for a server
 	Limited       uint64 // answers to strangers, of which one network got too many
 	Bindings      uint64 // answers to STUN, likewise
+	Relaying      uint64 // requests to the relay, likewise
 	BadCookie     uint64 // ADMITs whose cookie is wrong or too old
 	Stray         uint64 // datagrams with records that belong to no channel and no handshake
 	Forged        uint64 // records of a channel that are not its client's
@@ -66,7 +74,8 @@ type stats struct {
 	clear, denied, unheard              atomic.Uint64
 	greedy, deferred, unanswered        atomic.Uint64
 	notices, chunks, applied, answered  atomic.Uint64
-	lists                               atomic.Uint64
+	lists, grants                       atomic.Uint64
+	limitedRelaying                     atomic.Uint64 // receive
 	objectsTaken, objectsRefused        atomic.Uint64 // clerk
 	objectsLost                         atomic.Uint64 // control
 	stunStats                                         // receive, serveOther
@@ -91,6 +100,7 @@ func (s *stats) publish(r *Registry, halfOpen int) {
 	s.applied.Store(c.Applied)
 	s.answered.Store(c.Answered)
 	s.lists.Store(c.Lists)
+	s.grants.Store(c.Grants)
 	s.channels.Store(int64(r.Members()))
 	s.halfOpen.Store(int64(halfOpen))
 }
@@ -98,6 +108,7 @@ func (s *stats) publish(r *Registry, halfOpen int) {
 // Stats returns the counters. It is safe for concurrent use.
 func (s *Server) Stats() Stats {
 	return Stats{
+		Relay:    s.relayStats(),
 		Clients:  int(s.stats.clients.Load()),
 		Sessions: int(s.stats.sessions.Load()),
 		Received: s.stats.received.Load(),
@@ -119,6 +130,7 @@ func (s *Server) Stats() Stats {
 		Answered:       s.stats.answered.Load(),
 		Lists:          s.stats.lists.Load(),
 		Bindings:       s.stats.bindings.Load(),
+		Grants:         s.stats.grants.Load(),
 		Dropped: Drops{
 			Malformed:     s.stats.malformed.Load(),
 			OtherProtocol: s.stats.otherProtocol.Load(),
@@ -126,6 +138,7 @@ func (s *Server) Stats() Stats {
 			Unexpected:    s.stats.unexpected.Load(),
 			Limited:       s.stats.limitedAnswers.Load(),
 			Bindings:      s.stats.limitedBindings.Load(),
+			Relaying:      s.stats.limitedRelaying.Load(),
 			BadCookie:     s.stats.badCookie.Load(),
 			Stray:         s.stats.stray.Load(),
 			Forged:        s.stats.forged.Load(),

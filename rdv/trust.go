@@ -139,6 +139,7 @@ func (s *Server) handleVerdict(now time.Time, v verdict) {
 	switch {
 	case v.member != nil:
 		if s.registry.member(v.member.at) == v.member {
+			s.expel(v.member)
 			s.endChannel(now, v.member, v.err.Error())
 		}
 	default:

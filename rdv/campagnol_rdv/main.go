@@ -29,6 +29,7 @@ type options struct {
 	debug   int
 	auth    authOptions
 	stun    stunOptions
+	relay   relayOptions
 	service service.Service
 }
 
@@ -52,6 +53,7 @@ func newCommand() *cobra.Command {
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log which clients come, go and ask for each other")
 	o.auth.flags(f)
 	o.stun.flags(f)
+	o.relay.flags(f)
 	o.service.Flags(f)
 	return cmd
 }
@@ -72,6 +74,9 @@ func (s *setting) Set(v string) error {
 // run serves, here or in the background.
 func (o *options) run(ctx context.Context) (err error) {
 	if o.auth.chosen, err = o.auth.choose(); err != nil {
+		return err
+	}
+	if err := o.relay.check(o.auth.chosen); err != nil {
 		return err
 	}
 	s := &o.service

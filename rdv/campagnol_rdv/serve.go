@@ -53,6 +53,9 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		conn.Close()
 		return nil, err
 	}
+	if err := o.relay.open(&cfg, s); err != nil {
+		return nil, err
+	}
 	server := rdv.New(cfg)
 	return &service.Running{Serve: o.auth.serve(s, server), Signals: o.auth.signals()}, nil
 }

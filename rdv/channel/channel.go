@@ -36,6 +36,7 @@
 //	client  Apply         Answer, Refused
 //	client  Notice        Done, Refused    of an authority only
 //	client  List          Listed, Refused
+//	client  Relay         Relayed, Refused
 //	server  Introduce     Done
 //	server  Notice        Done             after 1 and 2 s
 //	server  Fetch         Chunk, Refused   to an authority only
@@ -61,6 +62,11 @@
 // switch, asks for a list of those that it may talk with: who have a channel, and
 // whom the policy lets it talk with. The list comes in pieces, in the order of
 // addresses.
+//
+// # Relay
+//
+// A server may be a relay, too (TURN, RFC 8656). A member asks for credentials, and
+// says for which peer; they are good for a while, whoever the peer is then.
 //
 // # Registration
 //
@@ -129,11 +135,15 @@ const (
 
 	List   Type = 15 // VPN, none or one: after which address
 	Listed Type = 16 // Data, addresses of members, see [AppendAddrs]; VPN, one: after which there are more, or none
+
+	Relay   Type = 17 // VPN, one: the peer
+	Relayed Type = 18 // User; Password; Lease, how long they are good; Endpoints, where the relay is, if not here
 )
 
 var typeNames = [...]string{Register: "REGISTER", Registered: "REGISTERED", Refused: "REFUSED", Ask: "ASK",
 	Peer: "PEER", Introduce: "INTRODUCE", Done: "DONE", Finished: "FINISHED", Bye: "BYE",
-	Notice: "NOTICE", Fetch: "FETCH", Chunk: "CHUNK", Apply: "APPLY", Answer: "ANSWER", List: "LIST", Listed: "LISTED"}
+	Notice: "NOTICE", Fetch: "FETCH", Chunk: "CHUNK", Apply: "APPLY", Answer: "ANSWER", List: "LIST", Listed: "LISTED",
+	Relay: "RELAY", Relayed: "RELAYED"}
 
 func (t Type) String() string {
 	if int(t) < len(typeNames) && typeNames[t] != "" {
@@ -190,6 +200,8 @@ const (
 	tagNAT       = 11 // see [nat.Behaviour.Append]
 	tagCandidate = 12 // kind (1 byte), length of the address (1 byte), address, port (2 bytes), scope; may be repeated
 	tagScope     = 13 // UTF-8, the name of a network that the client can reach; may be repeated
+	tagUser      = 14 // ASCII, of credentials for a relay
+	tagPassword  = 15 // ASCII
 )
 
 // An Object is something that the server has for its clients.
@@ -223,7 +235,7 @@ type Message struct {
 	ID        uint32
 	VPN       []netip.Addr
 	Endpoints []netip.AddrPort
-	Lease     uint32 // silence after which the server forgets the client, in seconds
+	Lease     uint32 // silence after which the server forgets the client, or how long credentials are good, in seconds
 	Reason    Reason
 	Text      string
 	Software  string
@@ -231,6 +243,8 @@ type Message struct {
 	Objects   []Object
 	Offset    uint32 // of Data in an object, in bytes
 	Data      []byte
+	User      string // and Password: credentials for a relay
+	Password  Password
 
 	// NAT is how the client's way to the Internet behaves, as far as it knows, and
 	// Candidates are where it can be reached, the most useful first. Scopes are the
@@ -239,6 +253,12 @@ type Message struct {
 	Candidates []punch.Candidate
 	Scopes     []string
 }
+
+// A Password belongs to credentials for a relay. It does not show in a log.
+type Password string
+
+// String does not return it.
+func (Password) String() string { return "(not shown)" }
 
 // Errors of [Parse].
 var (
@@ -274,6 +294,8 @@ func (m *Message) Append(b []byte) []byte {
 	}
 	addText(w, tagText, m.Text)
 	addText(w, tagSoftware, m.Software)
+	addText(w, tagUser, m.User)
+	addText(w, tagPassword, string(m.Password))
 	if m.Authentic {
 		addField(w, tagAuthentic, func(*cryptobyte.Builder) {})
 	}
@@ -363,7 +385,7 @@ func Parse(b []byte) (Message, error) {
 }
 
 // seenTags has the tags of fields that may occur once.
-type seenTags [tagScope + 1]bool
+type seenTags [tagPassword + 1]bool
 
 // field takes a field. It returns false if its value makes no sense.
 func (m *Message) field(tag uint16, value cryptobyte.String, seen *seenTags) bool {
@@ -401,6 +423,10 @@ func (m *Message) field(tag uint16, value cryptobyte.String, seen *seenTags) boo
 		m.Text = clean(string(value))
 	case tagSoftware:
 		m.Software = clean(string(value))
+	case tagUser:
+		m.User = clean(string(value))
+	case tagPassword:
+		m.Password = Password(clean(string(value)))
 	case tagAuthentic:
 		m.Authentic = true
 	case tagOffset:

@@ -61,6 +61,9 @@ var golden = []struct {
 		Candidates: []punch.Candidate{{Addr: netip.MustParseAddrPort("[2001:db8::8]:2"), Kind: punch.Host}}, Scopes: []string{"office", "lab"}},
 		"01 01 00000008 0001 0004 0a090001 000c 0014 01 10 20010db8000000000000000000000008 0002" +
 			"000d 0006 6f6666696365 000d 0003 6c6162"},
+	{"relay", Message{Type: Relay, ID: 9, VPN: addrs("10.9.0.2")}, "01 11 00000009 0001 0004 0a090002"},
+	{"relayed", Message{Type: Relayed, ID: 9, User: "1:10.9.0.1", Password: "pw", Lease: 3600, Endpoints: endpoints("203.0.113.8:1")},
+		"01 12 00000009 0002 0006 cb0071080001 0003 0004 00000e10 000e 000a 313a31302e392e302e31 000f 0002 7077"},
 	{"apply", Message{Type: Apply, ID: 5, Endpoints: endpoints("203.0.113.8:1"), Data: []byte{0}},
 		"01 0d 00000005 0002 0006 cb0071080001 000a 0001 00"},
 }
@@ -211,7 +214,7 @@ func TestFit(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for typ := Register; typ <= Listed; typ++ {
+	for typ := Register; typ <= Relayed; typ++ {
 		if strings.HasPrefix(typ.String(), "type ") {
 			t.Errorf("type %d has no name", typ)
 		}
