@@ -38,15 +38,22 @@ type In struct {
 	Local netip.Addr // address of this host to which it was sent, if known
 	Msg   wire.Message
 
+	Socket uint8 // number of the socket that it came to
+
 	Member  *Member // who says Request; nil: Msg has come in clear
 	Request *channel.Message
 }
+
+// spot returns where in comes from.
+func (in *In) spot() spot { return spot{in.From, in.Socket} }
 
 // An Out is a message to send: Msg in clear, or Answer over the channel of Member.
 type Out struct {
 	To    netip.AddrPort
 	Local netip.Addr // address of this host to send it from; zero: any
 	Msg   wire.Message
+
+	Socket uint8 // number of the socket to send it by
 
 	Member *Member // to whom Answer is said; nil: Msg goes in clear, or Gate
 	Answer *channel.Message
@@ -100,7 +107,7 @@ type Registry struct {
 	byVPN      map[netip.Addr]*client // all; the zero Addr is 0.0.0.0
 	byAge      list[client]           // those in clear, by time of the last sign of life
 
-	members  map[netip.AddrPort]*Member
+	members  map[spot]*Member
 	memberBy list[Member]                 // by time of the last sign of life
 	holders  int                          // members that are registered
 	intros   [len(introWaits)]list[intro] // by how often they were sent, then by age
@@ -119,7 +126,7 @@ type Registry struct {
 // A client is one registration of one VPN address.
 type client struct {
 	member   *Member  // nil: registered in clear
-	endpoint endpoint // 0: IPv6, which only a member can have
+	endpoint endpoint // on its socket; 0: IPv6, which only a member can have
 	local    endpoint // in its own network; 0: not published
 	vpn      netip.Addr
 	server   ip4           // address of this host that it uses
@@ -142,7 +149,7 @@ func NewRegistry(cfg RegistryConfig) *Registry {
 		byVPN:      map[netip.Addr]*client{},
 		byAge:      list[client]{links: func(c *client) *links[client] { return &c.age }},
 		sessions:   newSessions(),
-		members:    map[netip.AddrPort]*Member{},
+		members:    map[spot]*Member{},
 		memberBy:   list[Member]{links: func(m *Member) *links[Member] { return &m.age }},
 		owners:     newOwners(),
 		push:       push{began: never},
@@ -167,19 +174,19 @@ func (r *Registry) Sessions() int { return len(r.sessions.byPair) }
 // Counters returns what was not answered.
 func (r *Registry) Counters() Counters { return r.counters }
 
-// VPN returns the VPN address that is registered from endpoint from. The
+// VPN returns the VPN address that is registered from endpoint from at a socket. The
 // address 0.0.0.0, which can be registered too, is the zero Addr.
 //
 // Of the addresses of a client with a channel it is the first.
-func (r *Registry) VPN(from netip.AddrPort) (netip.Addr, bool) {
-	if m := r.members[from]; m != nil {
+func (r *Registry) VPN(from netip.AddrPort, socket uint8) (netip.Addr, bool) {
+	if m := r.members[spot{from, socket}]; m != nil {
 		if len(m.held) == 0 {
 			return netip.Addr{}, false
 		}
 		return m.held[0].vpn, true
 	}
 	if e, ok := endpointOf(from); ok {
-		if c := r.byEndpoint[e]; c != nil {
+		if c := r.byEndpoint[e.on(socket)]; c != nil {
 			return c.vpn, true
 		}
 	}
@@ -190,20 +197,21 @@ func (r *Registry) VPN(from netip.AddrPort) (netip.Addr, bool) {
 // out; to the authority there may be a few FETCHes.
 // What it says about others stays in clear if they have no channel.
 //
-// On a host with several addresses a client is always sent messages from the
-// one that it uses: its NAT may let nothing else in.
+// On a host with several addresses, or sockets, a client is always sent messages from
+// the one that it uses: its NAT may let nothing else in.
 func (r *Registry) Handle(now time.Time, in In, out []Out) []Out {
 	r.advance(now)
 	if in.Member != nil {
 		return r.handleMember(in.Member, in.Request, out)
 	}
-	if m := r.member(in.From); m != nil {
+	if m := r.member(in.spot()); m != nil {
 		return r.handleClear(m, in, out)
 	}
 	e, ok := endpointOf(in.From)
 	if !ok {
 		return r.foreigner(in, out)
 	}
+	e = e.on(in.Socket)
 	c := r.byEndpoint[e]
 	if c != nil {
 		c.probing = false // whatever it says, it is alive
@@ -240,7 +248,7 @@ func (r *Registry) Handle(now time.Time, in In, out []Out) []Out {
 
 // reply returns a message without fields to the sender of in.
 func reply(in In, t wire.Type) Out {
-	return Out{To: in.From, Local: in.Local, Msg: wire.Message{Type: t}}
+	return Out{To: in.From, Local: in.Local, Socket: in.Socket, Msg: wire.Message{Type: t}}
 }
 
 // Advance does what is due at now.
@@ -332,7 +340,7 @@ func (r *Registry) hello(c *client, e endpoint, in In, out []Out) []Out {
 	}
 	probed := never
 	if holder := r.byVPN[v]; holder != nil {
-		if !r.yields(holder) {
+		if !r.yields(holder, e) {
 			return r.refuse(c, e, in, r.probe(holder, out))
 		}
 		probed = holder.probed // the interval between probes is the address's
@@ -352,10 +360,11 @@ func (r *Registry) hello(c *client, e endpoint, in In, out []Out) []Out {
 // stale reports whether c was silent for too long to defend what it holds.
 func (r *Registry) stale(c *client) bool { return r.now-c.heard > staleAfter }
 
-// yields reports whether the holder of a VPN address has to give it to another
-// endpoint.
-func (r *Registry) yields(holder *client) bool {
-	return r.stale(holder) || holder.probing && r.now-holder.probed >= probeWait
+// yields reports whether the holder of a VPN address has to give it to a client at
+// endpoint e. One that differs by the socket only is the same client: it has tried
+// another port of ours because this one did not answer at once.
+func (r *Registry) yields(holder *client, e endpoint) bool {
+	return r.stale(holder) || holder.endpoint.on(0) == e.on(0) || holder.probing && r.now-holder.probed >= probeWait
 }
 
 // probe makes the holder of a VPN address show that it is alive: RECONNECT
@@ -390,10 +399,10 @@ func (r *Registry) ask(c *client, in In, out []Out) []Out {
 	wanted := in.Msg.IP1
 	asked := r.byVPN[vpnOf(wanted)]
 	if asked == nil || asked.endpoint == 0 || !r.permits(c, asked) { // endpoint 0: at an address that no ANS can name
-		return append(out, Out{To: in.From, Local: in.Local, Msg: wire.Message{Type: wire.Reject, IP1: wanted}})
+		return append(out, Out{To: in.From, Local: in.Local, Socket: in.Socket, Msg: wire.Message{Type: wire.Reject, IP1: wanted}})
 	}
 	r.openSession(c, asked)
-	out = append(out, Out{To: in.From, Local: in.Local, Msg: introduction(wire.Answer, asked.seenBy(c), asked.vpn)})
+	out = append(out, Out{To: in.From, Local: in.Local, Socket: in.Socket, Msg: introduction(wire.Answer, asked.seenBy(c), asked.vpn)})
 	return r.forward(c, asked, out)
 }
 
@@ -421,7 +430,7 @@ func (c *client) seenBy(other *client) endpoint {
 
 // out returns message m to client c.
 func (c *client) out(m wire.Message) Out {
-	return Out{To: c.endpoint.addrPort(), Local: c.server.addr(), Msg: m}
+	return Out{To: c.endpoint.addrPort(), Local: c.server.addr(), Socket: c.endpoint.socket(), Msg: m}
 }
 
 // introduction returns the message that the client v is at e.
