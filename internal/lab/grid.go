@@ -58,13 +58,16 @@ func (c GridCell) easy() bool { return c.Shape == Shared || Direct(c.A, c.B) }
 // Reachable reports whether theory allows a direct path: where one end's outer port
 // cannot be known, it can still be guessed, if that of the other end can be known.
 func (c GridCell) Reachable() bool {
-	return c.easy() || (c.A == Symmetric) != (c.B == Symmetric)
+	return c.easy() || c.A.Hard() != c.B.Hard()
 }
 
 // Limit returns how long the first answer may take.
 func (c GridCell) Limit() time.Duration {
-	if c.easy() {
+	switch {
+	case c.easy():
 		return 300 * time.Millisecond
+	case c.A == Sequential || c.B == Sequential: // the next port is known
+		return time.Second
 	}
 	return 3 * time.Second
 }
