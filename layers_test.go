@@ -46,6 +46,7 @@ var layers = map[string][]string{
 	"punch/stun":     {},
 	"punch/natcheck": {"punch", "punch/nat", "punch/stun"},
 	"punch/simnet":   {"punch", "punch/nat", "rdv/wire"},
+	"punch/path":     {"punch"},
 
 	"tunnel/packet":     {},
 	"tunnel/device":     {"tunnel/packet", "tunnel/segment"},
@@ -68,7 +69,7 @@ var layers = map[string][]string{
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
 	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "punch/stun", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
-	"client":             {"punch", "punch/hard", "punch/nat", "punch/natcheck", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/pmtu", "tunnel/record", "tunnel/segment"},
+	"client":             {"punch", "punch/hard", "punch/nat", "punch/natcheck", "punch/path", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/pmtu", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab/clock":    {},
 	"internal/lab/frame":    {},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"campagnol/rdv/channel"
@@ -26,10 +27,20 @@ type authorityAnswer struct {
 	err  error
 }
 
+// An asking is a request to the authority that waits for its answer. It is passed on
+// by one RDV, and by the next if the authority cannot be reached there.
+type asking struct {
+	question []byte
+	done     chan<- authorityAnswer
+	by       *rendezvous
+	id       uint32 // there
+	tried    []*rendezvous
+}
+
 // AskAuthority passes a request on to the VPN's authority, by the authenticated
-// channel and the RDV, and returns its answer. Neither request nor answer is looked
+// channel and an RDV, and returns its answer. Neither request nor answer is looked
 // at here, and the RDV may have made the answer up. The request may reach the
-// authority twice, even if there is an error.
+// authority several times, even if there is an error.
 func (c *Client) AskAuthority(ctx context.Context, request []byte) ([]byte, error) {
 	if n := len(request); n == 0 || n > channel.MaxData {
 		return nil, fmt.Errorf("client: a request to the VPN's authority has 1 to %d bytes, not %d", channel.MaxData, n)
@@ -51,44 +62,74 @@ func (c *Client) AskAuthority(ctx context.Context, request []byte) ([]byte, erro
 }
 
 func (c *Client) askAuthority(now time.Time, question []byte, done chan<- authorityAnswer) {
-	switch {
-	case !c.server.stands():
-		done <- authorityAnswer{err: ErrNoChannel}
-		return
-	case len(c.asking) >= maxAsking:
+	if len(c.asking) >= maxAsking && c.anyServer(func(r *rendezvous) bool { return r.server.stands() }) {
 		done <- authorityAnswer{err: ErrTooMany}
 		return
 	}
-	r := &request{msg: channel.Message{Type: channel.Apply, Data: question}}
-	out := c.server.send(now, r, nil)
-	if c.asking == nil {
-		c.asking = map[uint32]chan<- authorityAnswer{}
-	}
-	c.asking[r.msg.ID] = done
-	c.perform(now, out)
+	c.askNext(now, &asking{question: question, done: done}, ErrNoChannel)
 }
 
-// answerAsking hands on the authority's answer, or why there is none.
-func (c *Client) answerAsking(id uint32, data []byte, err error) {
-	if done := c.asking[id]; done != nil {
-		done <- authorityAnswer{data, err}
-		delete(c.asking, id)
+// askNext makes the next RDV pass a request on. If there is none, that ends with the
+// answer of the last.
+func (c *Client) askNext(now time.Time, a *asking, last error) {
+	for _, r := range c.servers.rdvs {
+		if !r.server.stands() || slices.Contains(a.tried, r) {
+			continue
+		}
+		q := &request{msg: channel.Message{Type: channel.Apply, Data: a.question}}
+		out := r.server.send(now, q, nil)
+		a.by, a.id, a.tried = r, q.msg.ID, append(a.tried, r)
+		c.asking = append(c.asking, a)
+		c.perform(now, r, out)
+		return
 	}
+	a.done <- authorityAnswer{err: last}
+}
+
+// answerAsking takes the authority's answer, or why there is none, from an RDV.
+func (c *Client) answerAsking(now time.Time, r *rendezvous, id uint32, data []byte, err error) {
+	i := slices.IndexFunc(c.asking, func(a *asking) bool { return a.by == r && a.id == id })
+	if i < 0 {
+		return
+	}
+	a := c.asking[i]
+	c.asking = slices.Delete(c.asking, i, i+1)
+	if err != nil && mayKnowMore(err) {
+		c.askNext(now, a, err)
+		return
+	}
+	a.done <- authorityAnswer{data, err}
+}
+
+// mayKnowMore reports whether another RDV may have an answer where one has not: it
+// does not reach the authority.
+func mayKnowMore(err error) bool {
+	var refused *RefusedError
+	if !errors.As(err, &refused) {
+		return true
+	}
+	switch refused.Reason {
+	case channel.Unreachable, channel.Strangers, channel.Busy:
+		return true
+	}
+	return false
 }
 
 // askNoLonger forgets a request for whose answer nobody waits.
 func (c *Client) askNoLonger(done chan<- authorityAnswer) {
-	for id, d := range c.asking {
-		if d == done {
-			delete(c.asking, id)
-			c.server.forget(id)
+	c.asking = slices.DeleteFunc(c.asking, func(a *asking) bool {
+		if a.done == done {
+			a.by.server.forget(a.id)
 		}
-	}
+		return a.done == done
+	})
 }
 
-// askNobody ends all requests: the channel will be another.
-func (c *Client) askNobody() {
-	for id := range c.asking {
-		c.answerAsking(id, nil, ErrNoChannel)
+// askOthers makes other RDVs pass on what was with one that we leave.
+func (c *Client) askOthers(now time.Time, r *rendezvous) {
+	for _, a := range slices.Clone(c.asking) {
+		if a.by == r {
+			c.answerAsking(now, r, a.id, nil, ErrNoChannel)
+		}
 	}
 }

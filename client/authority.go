@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,8 +22,8 @@ import (
 
 // An AuthorityConfig says what an Authority is made of.
 type AuthorityConfig struct {
-	Conn   punch.Conn     // closed when Run returns
-	Server netip.AddrPort // the RDV
+	Conn    punch.Conn // closed when Run returns
+	Servers []Server   // the RDVs; at most 8 are used, all at a time
 
 	Certificate  tls.Certificate // one for the VPN's authority
 	VerifyServer func(now time.Time, chain [][]byte) (ServerIdentity, error)
@@ -44,31 +45,40 @@ type AuthorityConfig struct {
 	Jitter func() float64 // 0 to 1; nil: random
 }
 
-// An Authority is the VPN's authority at its RDV: it is registered there over the
-// authenticated channel, without an address in the VPN, answers what the RDV passes
-// on to it, and has what all members should have. Run starts and stops it; the other
+// An Authority is the VPN's authority at its RDVs: it is registered there over the
+// authenticated channel, without an address in the VPN, answers what they pass on to
+// it, and has what all members should have. Run starts and stops it; the other
 // methods are safe for concurrent use.
 type Authority struct {
 	cfg     AuthorityConfig
 	log     *slog.Logger
-	changed chan struct{} // has room for one
-	jobs    chan chanOut  // of actServe, for the worker; has room for all that there may be
-	status  atomic.Pointer[RDVStatus]
+	changed chan struct{}   // has room for one
+	jobs    chan jobRequest // for the worker; has room for all that there may be
+	status  atomic.Pointer[[]RDVStatus]
 
 	// To the goroutine of Run, which owns the following. Never closed.
-	datagrams chan []byte
+	datagrams chan event
 	shaken    chan shakeEnd
 	answers   chan jobAnswer
 
-	ctx     context.Context // of Run
-	wg      sync.WaitGroup  // its goroutines
-	server  *serverChannel
-	shaking *shaking // nil: no handshake runs
-	outbox  []punch.Datagram
+	ctx    context.Context // of Run
+	wg     sync.WaitGroup  // its goroutines
+	rdvs   []*rendezvous
+	outbox []punch.Datagram
+}
+
+// A jobRequest is what an RDV has passed on.
+type jobRequest struct {
+	by   *rendezvous
+	on   *link
+	id   uint32
+	from netip.AddrPort
+	data []byte
 }
 
 // A jobAnswer is the answer to a request that the RDV has passed on.
 type jobAnswer struct {
+	by   *rendezvous
 	on   *link
 	id   uint32
 	data []byte
@@ -77,7 +87,7 @@ type jobAnswer struct {
 // NewAuthority returns an Authority. It returns an error if the configuration lacks
 // something.
 func NewAuthority(cfg AuthorityConfig) (*Authority, error) {
-	if cfg.Conn == nil || !cfg.Server.IsValid() || cfg.VerifyServer == nil || cfg.Answer == nil || cfg.Objects == nil {
+	if cfg.Conn == nil || !usableServers(cfg.Servers) || cfg.VerifyServer == nil || cfg.Answer == nil || cfg.Objects == nil {
 		return nil, errors.New("client: incomplete configuration of the authority")
 	}
 	if cfg.Log == nil {
@@ -86,15 +96,16 @@ func NewAuthority(cfg AuthorityConfig) (*Authority, error) {
 	if cfg.Jitter == nil {
 		cfg.Jitter = rand.Float64
 	}
+	cfg.Servers = withNames(cfg.Servers)
 	a := &Authority{
 		cfg: cfg, log: cfg.Log,
 		changed:   make(chan struct{}, 1),
-		jobs:      make(chan chanOut, maxJobs),
-		datagrams: make(chan []byte, queueChannel),
+		jobs:      make(chan jobRequest, maxJobs*len(cfg.Servers)),
+		datagrams: make(chan event, queueChannel),
 		shaken:    make(chan shakeEnd),
 		answers:   make(chan jobAnswer),
 	}
-	a.status.Store(&RDVStatus{Auth: AuthYes})
+	a.status.Store(new([]RDVStatus))
 	return a, nil
 }
 
@@ -107,10 +118,11 @@ func (a *Authority) Changed() {
 	}
 }
 
-// Status tells how the Authority is registered at the RDV.
-func (a *Authority) Status() RDVStatus { return *a.status.Load() }
+// Status tells how the Authority is registered at its RDVs, in the order of the
+// configuration; before Run has begun it has nothing to tell.
+func (a *Authority) Status() []RDVStatus { return *a.status.Load() }
 
-// Run runs the Authority until ctx is done or the socket fails. It tells the RDV
+// Run runs the Authority until ctx is done or the socket fails. It tells the RDVs
 // good-bye and returns when every goroutine that it has started has ended. It
 // returns nil if ctx ended it.
 func (a *Authority) Run(ctx context.Context) error {
@@ -119,18 +131,18 @@ func (a *Authority) Run(ctx context.Context) error {
 	defer fail(nil)
 	a.ctx = ctx
 	now := time.Now()
-	a.server = newServerChannel(now, channelConfig{
-		auth: AuthYes, known: func() bool { return true }, jitter: a.cfg.Jitter,
-		register: channel.Message{Type: channel.Register, Software: a.cfg.Software},
-	})
-	a.server.duty = new(duty)
-	a.server.duty.publish(a.cfg.Objects())
+	for _, server := range a.cfg.Servers {
+		a.rdvs = append(a.rdvs, a.newRendezvous(now, server))
+	}
+	a.publish()
 	a.wg.Go(func() { fail(a.receive()) })
 	a.wg.Go(a.work)
 	a.loop()
-	a.perform(time.Now(), a.server.bye(nil))
+	for _, r := range a.rdvs {
+		a.perform(time.Now(), r, r.server.bye(nil))
+		r.abandon()
+	}
 	a.flush()
-	a.abandon()
 	a.cfg.Conn.Close()
 	a.wg.Wait()
 	if outer.Err() != nil {
@@ -139,21 +151,53 @@ func (a *Authority) Run(ctx context.Context) error {
 	return fmt.Errorf("client: authority: %w", context.Cause(ctx))
 }
 
-// receive reads the socket. What does not come from the RDV means nothing, and what
+func (a *Authority) newRendezvous(now time.Time, s Server) *rendezvous {
+	r := &rendezvous{name: s.Name, on: true, owner: &owner{ctx: a.ctx, wg: &a.wg, send: a.send}}
+	r.owner.shake = func() shakeConfig {
+		return shakeConfig{
+			conn: a.cfg.Conn, certificate: a.cfg.Certificate, verify: a.cfg.VerifyServer,
+			suites: a.cfg.Suites, log: a.log, ended: a.shaken,
+		}
+	}
+	r.setWays(s.Addrs)
+	r.reg = newRegistration(now, r.at, wire.Message{}, a.cfg.Jitter)
+	r.reg.hold()
+	r.server = newServerChannel(now, channelConfig{
+		auth: AuthYes, known: func() bool { return true }, jitter: a.cfg.Jitter,
+		register: channel.Message{Type: channel.Register, Software: a.cfg.Software},
+	})
+	r.server.duty = new(duty)
+	return r
+}
+
+// publish makes what all members should have known to the channels.
+func (a *Authority) publish() {
+	objects := a.cfg.Objects()
+	for _, r := range a.rdvs {
+		r.server.duty.publish(objects)
+	}
+}
+
+func (a *Authority) send(to netip.AddrPort, b []byte) {
+	a.outbox = append(a.outbox, punch.Datagram{Addr: to, Data: b})
+}
+
+// receive reads the socket. What does not come from an RDV means nothing, and what
 // comes too fast is dropped: it is repeated.
 func (a *Authority) receive() error {
+	ways := waysTo(a.cfg.Servers)
 	for {
 		ds, err := a.cfg.Conn.Receive()
 		if err != nil {
 			return err
 		}
 		for _, d := range ds {
-			if d.Addr != a.cfg.Server {
+			if !slices.Contains(ways, d.Addr) {
 				continue
 			}
 			for b := range d.Segments {
 				select {
-				case a.datagrams <- bytes.Clone(b):
+				case a.datagrams <- event{addr: d.Addr, data: bytes.Clone(b)}:
 				default:
 				}
 			}
@@ -166,11 +210,7 @@ func (a *Authority) work() {
 	for {
 		select {
 		case j := <-a.jobs:
-			var from netip.AddrPort
-			if len(j.msg.Endpoints) > 0 {
-				from = j.msg.Endpoints[0]
-			}
-			answer := jobAnswer{j.link, j.id, a.cfg.Answer(time.Now(), from, j.msg.Data)}
+			answer := jobAnswer{j.by, j.on, j.id, a.cfg.Answer(time.Now(), j.from, j.data)}
 			select {
 			case a.answers <- answer:
 			case <-a.ctx.Done():
@@ -192,133 +232,119 @@ func (a *Authority) loop() {
 		case <-a.ctx.Done():
 			return
 		case <-timer.C:
-		case b := <-a.datagrams:
-			a.handle(time.Now(), b)
+		case e := <-a.datagrams:
+			a.handle(time.Now(), e.addr, e.data)
 		case e := <-a.shaken:
 			a.handleShaken(time.Now(), e)
 		case j := <-a.answers:
-			a.perform(time.Now(), a.server.served(j.on, j.id, j.data, nil))
+			a.perform(time.Now(), j.by, j.by.server.served(j.on, j.id, j.data, nil))
 		case <-a.changed:
-			a.server.duty.publish(a.cfg.Objects())
-			a.perform(time.Now(), a.server.announce(time.Now(), nil))
+			a.publish()
+			for _, r := range a.rdvs {
+				a.perform(time.Now(), r, r.server.announce(time.Now(), nil))
+			}
 		}
-		now := time.Now()
-		a.perform(now, a.server.advance(now, nil))
-		a.flush()
-		next := now.Add(time.Hour) // a handshake has an end of its own
-		if t := a.server.timeout(); !t.IsZero() && t.Before(next) {
-			next = t
-		}
-		timer.Reset(next.Sub(now))
+		timer.Reset(a.advance(time.Now()))
 	}
 }
 
-// handle takes a datagram of the RDV.
-func (a *Authority) handle(now time.Time, b []byte) {
+// advance does what is due, sends what is to be sent, and returns for how long nothing
+// else is due.
+func (a *Authority) advance(now time.Time) time.Duration {
+	next := now.Add(time.Hour) // a handshake has an end of its own
+	var status []RDVStatus
+	for _, r := range a.rdvs {
+		a.perform(now, r, r.server.advance(now, nil))
+		r.advanceRace(now)
+		if t := r.timeout(); !t.IsZero() && t.Before(next) {
+			next = t
+		}
+		status = append(status, r.status(AuthYes))
+	}
+	a.status.Store(&status)
+	a.flush()
+	return next.Sub(now)
+}
+
+// handle takes a datagram of an RDV.
+func (a *Authority) handle(now time.Time, from netip.AddrPort, b []byte) {
+	i := slices.IndexFunc(a.rdvs, func(r *rendezvous) bool { return r.leadsTo(from) })
+	r := a.rdvs[i] // receive has seen to it that there is one
 	switch wire.KindOf(b) {
 	case wire.KindRendezvous:
 		if m, err := wire.Parse(b); err == nil {
-			a.perform(now, a.server.handleClear(now, m.Type, nil))
+			a.perform(now, r, r.handleClear(now, from, m.Type))
 		}
 	case wire.KindGate:
 		if g, err := wire.ParseGate(b); err == nil {
-			a.perform(now, a.server.handleGate(now, g, nil))
+			a.perform(now, r, r.handleGate(now, from, g))
 		}
 	case wire.KindDTLS:
-		out, _ := a.server.receive(now, b, nil)
-		a.perform(now, out)
+		out, _ := r.receive(now, from, b)
+		a.perform(now, r, out)
 	}
 }
 
-// perform does what the channel's machine wants to be done.
-func (a *Authority) perform(now time.Time, outs []chanOut) {
+// perform does what the machine of the channel to an RDV wants to be done.
+func (a *Authority) perform(now time.Time, r *rendezvous, outs []chanOut) {
 	for i := range outs {
-		switch o := &outs[i]; o.act {
-		case actSend:
-			a.outbox = append(a.outbox, punch.Datagram{Addr: a.cfg.Server, Data: o.data})
-		case actBegin:
-			a.shake(now, o.cookies)
-		case actCookies:
-			if a.shaking != nil {
-				a.shaking.cookies.Store(&o.cookies)
+		o := &outs[i]
+		more, done := r.perform(now, o, nil)
+		switch {
+		case done:
+			a.perform(now, r, more)
+		case o.act == actServe:
+			j := jobRequest{by: r, on: o.link, id: o.id, data: o.msg.Data}
+			if len(o.msg.Endpoints) > 0 {
+				j.from = o.msg.Endpoints[0]
 			}
-		case actShake:
-			if a.shaking != nil {
-				a.shaking.hs.Handle(o.data)
-			}
-		case actAbandon:
-			a.abandon()
-		case actServe:
-			a.jobs <- *o // never waits: the machine works on maxJobs at a time
+			a.jobs <- j // never waits: each machine works on maxJobs at a time
 		default:
-			a.report(now, o)
+			a.report(r, o)
 		}
 	}
 }
 
-// report logs what the channel has to say, and keeps the status.
-func (a *Authority) report(now time.Time, o *chanOut) {
-	server := a.cfg.Server
-	s := *a.status.Load()
+// report logs what the channel to an RDV has to say.
+func (a *Authority) report(r *rendezvous, o *chanOut) {
+	server := r.at
 	switch o.act {
 	case actTrying:
 		a.log.Info("Registering with the RDV server...", "server", server)
 	case actUp:
-		l := o.link
-		s = RDVStatus{Auth: AuthYes, Authenticated: true, Since: l.since, Server: l.server, Cipher: l.suite.String(), Endpoint: l.endpoint}
-		if o.fresh {
+		r.said = nil
+		if l := o.link; o.fresh {
 			a.log.Info("Registration complete", "server", server, "certificate", l.server.Name, "cipher", l.suite.String())
 		}
 	case actDown:
-		s = RDVStatus{Auth: AuthYes}
 		a.log.Warn("The channel to the RDV server has ended", "server", server, "err", o.err, "hint", "trying again")
 	case actRefused:
-		if s.Refusal != o.err.Error() {
+		if r.said.first(o.err) {
 			a.log.Warn("No authenticated channel to the RDV server", "server", server, "err", o.err, "hint", "trying again")
 		}
-		s.Refusal, s.RefusedAt = o.err.Error(), now
 	case actSilent:
 		a.log.Warn("The RDV server no longer answers", "server", server, "hint", "trying again")
 	case actBack:
 		a.log.Info("The RDV server answers again", "server", server)
 	}
-	a.status.Store(&s)
 }
 
-func (a *Authority) shake(now time.Time, cookies []cookie) {
-	a.abandon()
-	var err error
-	a.shaking, err = startShaking(a.ctx, &a.wg, shakeConfig{
-		conn: a.cfg.Conn, server: a.cfg.Server, certificate: a.cfg.Certificate, verify: a.cfg.VerifyServer,
-		suites: a.cfg.Suites, log: a.log, ended: a.shaken,
-	}, cookies)
-	if err != nil {
-		a.perform(now, a.server.handshaken(now, nil, err, nil))
-	}
-}
-
-// abandon ends the handshake with the RDV, if one runs.
-func (a *Authority) abandon() {
-	if a.shaking != nil {
-		a.shaking.cancel()
-		a.shaking = nil
-	}
-}
-
-// handleShaken takes the end of a handshake with the RDV.
+// handleShaken takes the end of a handshake with an RDV.
 func (a *Authority) handleShaken(now time.Time, e shakeEnd) {
-	if e.run != a.shaking {
+	i := slices.IndexFunc(a.rdvs, func(r *rendezvous) bool { return r.shaking == e.run })
+	if i < 0 {
 		return // abandoned meanwhile
 	}
-	a.abandon()
+	r := a.rdvs[i]
+	r.abandon()
 	l, err := e.link()
-	a.perform(now, a.server.handshaken(now, l, err, nil))
+	a.perform(now, r, r.server.handshaken(now, l, err, nil))
 	if err != nil {
 		return
 	}
 	for _, rec := range e.run.hs.Early() {
-		out, _ := a.server.receive(now, rec, nil)
-		a.perform(now, out)
+		out, _ := r.receive(now, r.at, rec)
+		a.perform(now, r, out)
 	}
 }
 

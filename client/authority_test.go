@@ -40,7 +40,7 @@ func (v *vpn) authority(answer func(netip.AddrPort, []byte) []byte, objects ...O
 	a := &testAuthority{conn: v.net.Internet().Listen("198.51.100.99:4000"), log: new(syncBuffer), objects: objects}
 	var err error
 	a.Authority, err = NewAuthority(AuthorityConfig{
-		Conn: a.conn, Server: v.server, Software: "test 1.0",
+		Conn: a.conn, Servers: At(v.server), Software: "test 1.0",
 		Certificate:  tls.Certificate{Certificate: leaf.Raw(), PrivateKey: leaf.Key},
 		VerifyServer: v.verifyServer(v.policy),
 		Answer:       func(_ time.Time, from netip.AddrPort, b []byte) []byte { return answer(from, b) },
@@ -90,7 +90,7 @@ func TestAuthority(t *testing.T) {
 		store := newTestStore(t)
 		alice := v.node(v.home(1, portRestricted), "192.168.1.2:5000", "10.9.0.1", v.authentic(AuthYes, nil, store.stores))
 		pass(2 * time.Second)
-		if s := a.Status(); !s.Authenticated || s.Server.Name != "rdv" || s.Since.IsZero() {
+		if s := a.Status()[0]; !s.Authenticated || s.Server.Name != "rdv" || s.Since.IsZero() {
 			t.Errorf("status %+v", s)
 		}
 		store.wants(first)
@@ -173,7 +173,7 @@ func TestAuthorityRefused(t *testing.T) {
 		})
 		a := v.authority(nil)
 		pass(10 * time.Second)
-		if s := a.Status(); s.Authenticated || !strings.Contains(s.Refusal, channel.NotYours.String()) || s.RefusedAt.IsZero() {
+		if s := a.Status()[0]; s.Authenticated || !strings.Contains(s.Refusal, channel.NotYours.String()) || s.RefusedAt.IsZero() {
 			t.Errorf("status %+v", s)
 		}
 		if n := strings.Count(a.log.String(), "No authenticated channel"); n != 1 {
@@ -181,7 +181,7 @@ func TestAuthorityRefused(t *testing.T) {
 		}
 		refuse.Store(false)
 		pass(time.Minute)
-		if s := a.Status(); !s.Authenticated || s.Refusal != "" {
+		if s := a.Status()[0]; !s.Authenticated || s.Refusal != "" {
 			t.Errorf("after all: %+v", s)
 		}
 	})
@@ -192,7 +192,7 @@ func TestAuthoritySocketFails(t *testing.T) {
 	inBubble(t, func(v *vpn) {
 		conn := v.net.Internet().Listen("198.51.100.99:4000")
 		leaf := v.ca.Issue(t, "authority")
-		a, err := NewAuthority(AuthorityConfig{Conn: conn, Server: v.server, VerifyServer: v.verifyServer(v.policy),
+		a, err := NewAuthority(AuthorityConfig{Conn: conn, Servers: At(v.server), VerifyServer: v.verifyServer(v.policy),
 			Certificate: tls.Certificate{Certificate: leaf.Raw(), PrivateKey: leaf.Key},
 			Answer:      func(time.Time, netip.AddrPort, []byte) []byte { return nil }, Objects: func() []Object { return nil }})
 		if err != nil {

@@ -47,32 +47,18 @@ func (c *Client) SetNAT(ctx context.Context, b nat.Behaviour) error {
 func (c *Client) Moved(ctx context.Context, why string) error {
 	return c.do(ctx, func(now time.Time) {
 		c.log.Info("This host's way to the network may have changed; looking at all paths", "reason", why)
-		c.perform(now, c.server.moved(now, nil))
-		c.reg.moved(now)
-		c.doubtPaths(now, why)
+		for _, r := range c.servers.rdvs {
+			if r.on {
+				c.perform(now, r, r.server.moved(now, nil))
+				r.reg.moved(now)
+			}
+		}
+		c.doubtPaths(now)
 	})
-}
-
-// doubtPaths makes all sessions in use look at their paths at once.
-func (c *Client) doubtPaths(now time.Time, why string) {
-	for _, p := range c.peersInOrder() {
-		if p.session == nil || p.pulse.at.IsZero() {
-			continue
-		}
-		c.log.Debug("In doubt about the path", "peer", p.vpn, "reason", why)
-		p.pulse.doubt(now)
-		if p.session.IsOurs() {
-			c.probe(now, p)
-		}
-		c.settle(p)
-	}
 }
 
 // doubt makes the next look at a session one after which its peer may be missing.
 func (pl *pulse) doubt(now time.Time) {
-	if pl.missing.IsZero() {
-		pl.probes = max(pl.probes, 1)
-	}
 	pl.next = now
 	pl.at = now.Add(probeInterval)
 }
@@ -91,8 +77,10 @@ func (r *registration) moved(now time.Time) {
 
 // registerAgain tells the RDV what has changed about where we are.
 func (c *Client) registerAgain(now time.Time) {
-	if c.server.on() {
-		c.perform(now, c.server.update(now, c.channelConfig(), nil))
+	for _, r := range c.servers.rdvs {
+		if r.server.on() {
+			c.perform(now, r, r.server.update(now, c.channelConfig(r), nil))
+		}
 	}
 }
 

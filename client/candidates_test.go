@@ -29,7 +29,7 @@ func still(t *testing.T, bound string, edit func(*Config)) *Client {
 		VPNAddr: netip.MustParseAddr("10.9.0.1"), Network: netip.MustParsePrefix("10.9.0.0/24"),
 		VPNAddr6: netip.MustParseAddr("fd09::1"), Network6: netip.MustParsePrefix("fd09::/64"),
 		Conn: &boundTo{at: netip.MustParseAddrPort(bound)}, Device: &sink{},
-		Settings: Settings{Server: rdvAddr, Certificate: testCertificate(t), Verify: believe},
+		Settings: Settings{Servers: At(rdvAddr), Certificate: testCertificate(t), Verify: believe},
 	}
 	if edit != nil {
 		edit(&cfg)

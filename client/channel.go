@@ -26,6 +26,13 @@ const (
 	// name, makes us knock.
 	knockGap = 10 * time.Second
 
+	// While paths to peers have gone dark, we may be elsewhere than the RDV thinks, and
+	// ask it: RECONNECT for an answer, within doubtLife, makes us knock sooner. Who forges
+	// it costs us a handshake each doubtRest, and nothing when there are no doubts.
+	doubtGap  = 100 * time.Millisecond // between two PINGs in doubt
+	doubtLife = time.Second
+	doubtRest = time.Second
+
 	// admitPatience is how long the RDV may leave a ClientHello unanswered
 	// before we knock again: the cookie may be another's.
 	admitPatience = 3 * time.Second
@@ -86,6 +93,7 @@ type serverChannel struct {
 	oldUntil time.Time
 
 	ping   time.Time // the next one; while a link stands
+	doubt  time.Time // the last one that inDoubt has said
 	heard  time.Time // the RDV, last
 	silent bool      // and it was reported
 	checks int       // PINGs that are still to be said before we think that it no longer knows us; 0: no doubt
@@ -106,6 +114,12 @@ type channelConfig struct {
 	register channel.Message
 	has      func(channel.Object) bool // an object need not be fetched; nil: none is wanted
 	jitter   func() float64            // 0 to 1
+
+	// elsewhere reports whether an object is being fetched from another RDV; nil: there
+	// is none.
+	elsewhere func(now time.Time, o channel.Object) bool
+
+	patience time.Duration // beyond clearPatience, for an RDV with several addresses
 }
 
 func newServerChannel(now time.Time, cfg channelConfig) *serverChannel {
@@ -209,7 +223,7 @@ func (m *serverChannel) begin(now time.Time, out []chanOut) []chanOut {
 
 // knockOn does what is due while KNOCKs are unanswered.
 func (m *serverChannel) knockOn(now time.Time, out []chanOut) []chanOut {
-	if m.mayClear() && !now.Before(m.began.Add(clearPatience)) {
+	if m.mayClear() && !now.Before(m.clearAt()) {
 		return m.inClear(now, out)
 	}
 	if m.tries >= knockTries {
@@ -223,13 +237,16 @@ func (m *serverChannel) knockOn(now time.Time, out []chanOut) []chanOut {
 
 func (m *serverChannel) knock(now time.Time, out []chanOut) []chanOut {
 	m.next = now.Add(min(knockFirst<<m.tries, knockMax))
-	if end := m.began.Add(clearPatience); now.Before(end) && m.next.After(end) && m.mayClear() {
+	if end := m.clearAt(); now.Before(end) && m.next.After(end) && m.mayClear() {
 		m.next = end
 	}
 	m.tries++
 	b := wire.GateMessage{Type: wire.Knock, Version: wire.GateVersion}.Append(nil)
 	return append(out, chanOut{act: actSend, data: b})
 }
+
+// clearAt returns when KNOCKs have gone unanswered for too long.
+func (m *serverChannel) clearAt() time.Time { return m.began.Add(clearPatience + m.cfg.patience) }
 
 // inClear leaves the registration to HELLO, and looks again later.
 func (m *serverChannel) inClear(now time.Time, out []chanOut) []chanOut {
@@ -321,6 +338,15 @@ func (m *serverChannel) sayPing(now time.Time, out []chanOut) []chanOut {
 	return out
 }
 
+// inDoubt sees at once whether the RDV still knows us, since peers no longer answer.
+func (m *serverChannel) inDoubt(now time.Time, out []chanOut) []chanOut {
+	if m.link == nil || now.Sub(m.doubt) < doubtGap {
+		return out
+	}
+	m.doubt = now
+	return append(out, chanOut{act: actSend, data: wire.Message{Type: wire.Ping}.Append(nil)})
+}
+
 // handleClear takes a PONG or a RECONNECT in clear from the RDV's address.
 func (m *serverChannel) handleClear(now time.Time, t wire.Type, out []chanOut) []chanOut {
 	switch {
@@ -335,6 +361,8 @@ func (m *serverChannel) handleClear(now time.Time, t wire.Type, out []chanOut) [
 		}
 	case t == wire.Reconnect && m.checks > 0:
 		return m.reconnect(now, out)
+	case t == wire.Reconnect && m.state == chanUp && now.Sub(m.doubt) < doubtLife && now.Sub(m.began) >= doubtRest:
+		return m.begin(now, out)
 	case t == wire.Reconnect:
 		return m.look(now, out)
 	}

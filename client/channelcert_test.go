@@ -25,10 +25,10 @@ func TestChannelServerCertificate(t *testing.T) {
 	}{
 		{"a member's", func(v *vpn, r *testRDV) { r.use(v.ca.Issue(v.t, "bob", pkitest.Addrs("10.9.0.2"))) }, nil, "not one for a rendezvous server"},
 		{"expired", func(v *vpn, r *testRDV) {
-			r.use(v.ca.Issue(v.t, "rdv", rendezvous, pkitest.Valid(time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour))))
+			r.use(v.ca.Issue(v.t, "rdv", asRendezvous, pkitest.Valid(time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour))))
 		}, nil, "expired"},
 		{"of another authority", func(v *vpn, r *testRDV) {
-			r.use(pkitest.NewCA(v.t, "another CA", time.Now()).Issue(v.t, "rdv", rendezvous))
+			r.use(pkitest.NewCA(v.t, "another CA", time.Now()).Issue(v.t, "rdv", asRendezvous))
 		}, nil, "CA"},
 		{"revoked", nil, func(v *vpn, leaf *x509.Certificate) *pki.Policy {
 			crl := v.ca.CRL(v.t, time.Now().Add(-time.Minute), time.Now().Add(time.Hour), leaf)
@@ -40,7 +40,7 @@ func TestChannelServerCertificate(t *testing.T) {
 		}, "revoked"},
 		{"another protocol", func(v *vpn, r *testRDV) { r.protocol = "campagnol/1" }, nil, "alert"},
 		{"a client's usage only", func(v *vpn, r *testRDV) {
-			r.use(v.ca.Issue(v.t, "rdv", rendezvous, pkitest.ExtUsage(x509.ExtKeyUsageClientAuth)))
+			r.use(v.ca.Issue(v.t, "rdv", asRendezvous, pkitest.ExtUsage(x509.ExtKeyUsageClientAuth)))
 		}, nil, "serverAuth"},
 	} {
 		for _, auth := range []Auth{AuthYes, AuthAuto} {
@@ -63,11 +63,11 @@ func TestChannelServerCertificate(t *testing.T) {
 					}))
 					pass(time.Minute)
 					s := alice.status()
-					if s.RDV.Authenticated || s.Registered != (auth == AuthAuto) || mem.known.Load() {
-						v.t.Errorf("registered %v, %+v, remembered %v", s.Registered, s.RDV, mem.known.Load())
+					if s.RDV().Authenticated || s.Registered != (auth == AuthAuto) || mem.known.Load() {
+						v.t.Errorf("registered %v, %+v, remembered %v", s.Registered, s.RDV(), mem.known.Load())
 					}
-					if !strings.Contains(s.RDV.Refusal, c.reason) || s.RDV.RefusedAt.IsZero() {
-						v.t.Errorf("the status says %q at %v, want %q", s.RDV.Refusal, s.RDV.RefusedAt, c.reason)
+					if !strings.Contains(s.RDV().Refusal, c.reason) || s.RDV().RefusedAt.IsZero() {
+						v.t.Errorf("the status says %q at %v, want %q", s.RDV().Refusal, s.RDV().RefusedAt, c.reason)
 					}
 					if n := alice.logged("No authenticated channel to the RDV server"); n != 1 {
 						v.t.Errorf("logged %d times, want once", n)
@@ -97,8 +97,8 @@ func TestChannelRefused(t *testing.T) {
 			})
 			alice := v.node(v.home(1, portRestricted), "192.168.1.2:5000", "10.9.0.1", v.authentic(AuthYes, nil))
 			pass(time.Minute)
-			if s := alice.status(); s.Registered || s.RDV.Refusal != "refused: "+c.reason.String() {
-				v.t.Errorf("%v: %+v", c.reason, s.RDV)
+			if s := alice.status(); s.Registered || s.RDV().Refusal != "refused: "+c.reason.String() {
+				v.t.Errorf("%v: %+v", c.reason, s.RDV())
 			}
 			if n := alice.logged(c.hint); n != 1 {
 				v.t.Errorf("%v: %q logged %d times, want once:\n%s", c.reason, c.hint, n, alice.log.String())
@@ -236,7 +236,7 @@ func TestChannelServerRevoked(t *testing.T) {
 			v.t.Error("alice is still registered")
 		}
 		pass(20 * time.Second)
-		if got := alice.status().RDV.Refusal; got != "certificate revoked" {
+		if got := alice.status().RDV().Refusal; got != "certificate revoked" {
 			v.t.Errorf("the status says %q", got)
 		}
 		if r.count("alert") == 0 {

@@ -193,7 +193,7 @@ func TestLiarInvents(t *testing.T) {
 		if n := len(alice.status().Peers); n != 2 {
 			v.t.Errorf("%d peers after a minute, want bob and carol", n)
 		}
-		if !alice.status().RDV.Authenticated {
+		if !alice.status().RDV().Authenticated {
 			v.t.Error("the registration is gone")
 		}
 	})
@@ -268,8 +268,8 @@ func TestChannelClear(t *testing.T) {
 		if got, want := s.Drops["clear"], uint64(10*len(msgs)); got != want {
 			v.t.Errorf("%d drops counted, want %d: %v", got, want, s.Drops)
 		}
-		if len(s.Peers) != 1 || !s.RDV.Authenticated || r.count("REGISTER") != before {
-			v.t.Errorf("%d peers, %+v", len(s.Peers), s.RDV)
+		if len(s.Peers) != 1 || !s.RDV().Authenticated || r.count("REGISTER") != before {
+			v.t.Errorf("%d peers, %+v", len(s.Peers), s.RDV())
 		}
 		alice.ping(bob, time.Second)
 	})
@@ -366,7 +366,7 @@ func TestChannelAtPeersPlace(t *testing.T) {
 		alice, bob := v.pair(v.authentic(AuthYes, nil))
 		alice.ping(bob, 5*time.Second)
 		s := alice.client.set
-		s.Server = bob.publicAddr(alice)
+		s.Servers = At(bob.publicAddr(alice))
 		if err := alice.client.Apply(v.t.Context(), s); err != nil {
 			v.t.Fatal(err)
 		}

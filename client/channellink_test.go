@@ -202,9 +202,9 @@ func TestRegisterSays(t *testing.T) {
 	} {
 		client := &Client{cfg: Config{VPNAddr: bobVPN}}
 		client.set = Settings{LocalAddr: c.local, Auth: AuthYes, Software: "campagnol 1"}
-		got := client.channelConfig().register
+		got := client.channelConfig(new(rendezvous)).register
 		client.cfg.VPNAddr6 = bobVPN6
-		if both := client.channelConfig().register.VPN; !slices.Equal(both, []netip.Addr{bobVPN, bobVPN6}) {
+		if both := client.channelConfig(new(rendezvous)).register.VPN; !slices.Equal(both, []netip.Addr{bobVPN, bobVPN6}) {
 			t.Errorf("with an IPv6 address: %v", both)
 		}
 		if got.Type != channel.Register || !slices.Equal(got.VPN, about(bobVPN)) || got.Software != "campagnol 1" || !slices.Equal(got.Endpoints, c.want) {

@@ -26,9 +26,9 @@ func TestChannelNodes(t *testing.T) {
 		})
 		alice, bob := v.pair(v.authentic(AuthYes, nil))
 		s := alice.status()
-		if !s.Registered || !s.RDV.Authenticated || s.RDV.Server.Name != "rdv" || s.RDV.Since.IsZero() || s.RDV.Refusal != "" ||
-			s.RDV.Cipher == "" || s.RDV.Endpoint.Addr() != netip.MustParseAddr("203.0.113.21") || time.Until(s.RDV.Server.Expires) < time.Hour {
-			v.t.Errorf("status %+v", s.RDV)
+		if !s.Registered || !s.RDV().Authenticated || s.RDV().Server.Name != "rdv" || s.RDV().Since.IsZero() || s.RDV().Refusal != "" ||
+			s.RDV().Cipher == "" || s.RDV().Endpoint.Addr() != netip.MustParseAddr("203.0.113.21") || time.Until(s.RDV().Server.Expires) < time.Hour {
+			v.t.Errorf("status %+v", s.RDV())
 		}
 		if took := alice.ping(bob, 5*time.Second); took > 120*time.Millisecond {
 			v.t.Errorf("the first reply took %v, want what it takes in clear: about 100 ms", took)
@@ -76,7 +76,7 @@ func TestChannelNodes(t *testing.T) {
 func (v *vpn) ourServer(mode rdv.Mode) {
 	v.t.Helper()
 	v.stop()
-	cert, key := v.ca.Issue(v.t, "rdv", rendezvous).WriteFiles(v.t, v.t.TempDir())
+	cert, key := v.ca.Issue(v.t, "rdv", asRendezvous).WriteFiles(v.t, v.t.TempDir())
 	id, err := pki.LoadIdentity(cert, key)
 	if err != nil {
 		v.t.Fatal(err)
@@ -93,8 +93,8 @@ func TestChannelAtOurServer(t *testing.T) {
 				v.ourServer(mode)
 				mem := new(memory)
 				alice, bob := v.pair(v.authentic(AuthAuto, mem))
-				if !alice.status().RDV.Authenticated || !bob.status().RDV.Authenticated || !mem.known.Load() {
-					v.t.Fatalf("alice %+v, bob %+v", alice.status().RDV, bob.status().RDV)
+				if !alice.status().RDV().Authenticated || !bob.status().RDV().Authenticated || !mem.known.Load() {
+					v.t.Fatalf("alice %+v, bob %+v", alice.status().RDV(), bob.status().RDV())
 				}
 				if took := alice.ping(bob, 5*time.Second); took > 120*time.Millisecond {
 					v.t.Errorf("the first reply took %v", took)
@@ -149,8 +149,8 @@ func TestChannelFallback(t *testing.T) {
 				alice := v.node(v.home(1, portRestricted), "192.168.1.2:5000", "10.9.0.1", v.authentic(AuthAuto, new(memory)))
 				pass(c.most)
 				s := alice.status()
-				if !s.Registered || s.RDV.Authenticated || s.RDV.Since.IsZero() || s.RDV.Refusal != "" {
-					v.t.Errorf("after %v: %+v, want a registration in clear", c.most, s.RDV)
+				if !s.Registered || s.RDV().Authenticated || s.RDV().Since.IsZero() || s.RDV().Refusal != "" {
+					v.t.Errorf("after %v: %+v, want a registration in clear", c.most, s.RDV())
 				}
 				sent := v.sent(alice)
 				pass(6 * time.Minute)
@@ -181,8 +181,8 @@ func TestChannelFromClear(t *testing.T) {
 		v.startTestRDV(nil)
 		pass(5 * time.Second)
 		for _, n := range []*node{alice, bob} {
-			if s := n.status(); !s.RDV.Authenticated {
-				v.t.Errorf("%v after the restart: %+v", n.vpn, s.RDV)
+			if s := n.status(); !s.RDV().Authenticated {
+				v.t.Errorf("%v after the restart: %+v", n.vpn, s.RDV())
 			}
 		}
 		carol := v.node(v.home(3, portRestricted), "192.168.1.2:5000", "10.9.0.3", v.authentic(AuthYes, nil))
@@ -219,13 +219,13 @@ func TestChannelDowngrade(t *testing.T) {
 				alice.stop()
 				again := v.node(v.home(4, portRestricted), "192.168.1.2:5000", "10.9.0.4", v.authentic(AuthAuto, mem))
 				pass(30 * time.Second)
-				if s := again.status(); s.Registered || s.RDV.Refusal == "" {
-					v.t.Errorf("a new client that remembers: %+v", s.RDV)
+				if s := again.status(); s.Registered || s.RDV().Refusal == "" {
+					v.t.Errorf("a new client that remembers: %+v", s.RDV())
 				}
 				mem.known.Store(false)
 				pass(time.Minute)
-				if s := again.status(); !s.Registered || s.RDV.Authenticated {
-					v.t.Errorf("after it was told to forget: %+v", s.RDV)
+				if s := again.status(); !s.Registered || s.RDV().Authenticated {
+					v.t.Errorf("after it was told to forget: %+v", s.RDV())
 				}
 			})
 		})
@@ -242,8 +242,8 @@ func TestChannelAuthNo(t *testing.T) {
 		if n := sent(simnet.KindGate) + sent(simnet.KindHandshake); n != 0 || len(r.channels) != 0 {
 			v.t.Errorf("%d datagrams of a channel", n)
 		}
-		if s := alice.status(); !s.Registered || s.RDV.Authenticated {
-			v.t.Errorf("status %+v", s.RDV)
+		if s := alice.status(); !s.Registered || s.RDV().Authenticated {
+			v.t.Errorf("status %+v", s.RDV())
 		}
 	})
 }
@@ -297,7 +297,7 @@ func TestChannelWait(t *testing.T) {
 		v.startTestRDV(func(r *testRDV) { r.waits = 3 })
 		start := time.Now()
 		alice := v.node(v.home(1, portRestricted), "192.168.1.2:5000", "10.9.0.1", v.authentic(AuthAuto, new(memory)))
-		for !alice.status().RDV.Authenticated && time.Since(start) < time.Minute {
+		for !alice.status().RDV().Authenticated && time.Since(start) < time.Minute {
 			pass(50 * time.Millisecond)
 		}
 		if took := time.Since(start); took < 3*time.Second || took > 3500*time.Millisecond {
@@ -355,33 +355,33 @@ func TestChannelSettings(t *testing.T) {
 			pass(time.Second)
 		}
 		apply(func(s *Settings) { s.Auth = AuthNo })
-		if s := alice.status(); !s.Registered || s.RDV.Authenticated || r.count("BYE") != 1 {
-			v.t.Errorf("in clear: %+v, %d BYEs", s.RDV, r.count("BYE"))
+		if s := alice.status(); !s.Registered || s.RDV().Authenticated || r.count("BYE") != 1 {
+			v.t.Errorf("in clear: %+v, %d BYEs", s.RDV(), r.count("BYE"))
 		}
 		apply(func(s *Settings) { s.Auth = AuthYes })
-		if s := alice.status(); !s.RDV.Authenticated {
-			v.t.Errorf("over a channel again: %+v", s.RDV)
+		if s := alice.status(); !s.RDV().Authenticated {
+			v.t.Errorf("over a channel again: %+v", s.RDV())
 		}
 		before := r.count("REGISTER")
 		apply(func(s *Settings) { s.LocalAddr = netip.MustParseAddrPort("192.168.1.77:5000") })
-		if n := r.count("REGISTER") - before; n != 1 || !alice.status().RDV.Authenticated {
+		if n := r.count("REGISTER") - before; n != 1 || !alice.status().RDV().Authenticated {
 			v.t.Errorf("%d REGISTERs after a change of the local address, want 1", n)
 		}
-		apply(func(s *Settings) { s.Server = netip.MustParseAddrPort("198.51.100.99:57888") })
+		apply(func(s *Settings) { s.Servers = At(netip.MustParseAddrPort("198.51.100.99:57888")) })
 		if s := alice.status(); s.Registered || r.count("BYE") != 2 {
-			v.t.Errorf("at a server that does not exist: %+v, %d BYEs", s.RDV, r.count("BYE"))
+			v.t.Errorf("at a server that does not exist: %+v, %d BYEs", s.RDV(), r.count("BYE"))
 		}
-		apply(func(s *Settings) { s.Server = v.server })
+		apply(func(s *Settings) { s.Servers = At(v.server) })
 		alice.ping(bob, 5*time.Second)
 		if err := alice.client.Restart(v.t.Context(), alice.client.set); err != nil {
 			v.t.Fatal(err)
 		}
 		pass(time.Second)
-		if s := alice.status(); !s.RDV.Authenticated || r.count("BYE") != 3 {
-			v.t.Errorf("after a restart: %+v, %d BYEs", s.RDV, r.count("BYE"))
+		if s := alice.status(); !s.RDV().Authenticated || r.count("BYE") != 3 {
+			v.t.Errorf("after a restart: %+v, %d BYEs", s.RDV(), r.count("BYE"))
 		}
 		alice.ping(bob, 5*time.Second)
-		if err := alice.client.Apply(v.t.Context(), Settings{Server: v.server, Verify: believe, Auth: AuthAuto}); err == nil {
+		if err := alice.client.Apply(v.t.Context(), Settings{Servers: At(v.server), Verify: believe, Auth: AuthAuto}); err == nil {
 			v.t.Error("settings without VerifyServer are taken")
 		}
 	})

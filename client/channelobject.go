@@ -41,7 +41,13 @@ const (
 
 	// Fetching an object costs tokens, one for each begun fetchUnit. There is one
 	// more each second, and at most those for four of the largest objects.
-	fetchUnit  = 64 << 10
+	fetchUnit = 64 << 10
+
+	// fetchLease is how long an object is fetched from one RDV alone, and fetchSlow
+	// how much longer for each byte: an RDV that takes its time cannot keep others
+	// from giving us the object. It is the time at 16 KiB a second.
+	fetchLease = 10 * time.Second
+	fetchSlow  = time.Second / (16 << 10)
 	fetchRate  = 1
 	fetchBurst = 4 * channel.MaxObject / fetchUnit
 )
@@ -65,7 +71,8 @@ type ObjectStore interface {
 type fetcher struct {
 	offers   []channel.Object // of the RDV, the newest first
 	fetch    *fetch           // under way; nil: none
-	taking   bool             // an object is with the store
+	taking   bool             // an object is with the store:
+	taken    channel.Object   // this one
 	useless  []uselessObject  // oldest first
 	vain     int              // how many objects in a row were of no use
 	unheard  int              // how often in a row there was no answer
@@ -81,6 +88,7 @@ type fetch struct {
 	object channel.Object
 	data   []byte            // from the beginning on
 	hash   hash.Hash         // of data
+	lease  time.Time         // until when no other RDV is asked for it
 	ahead  map[uint32][]byte // what came too early, by offset
 	next   uint32            // the first byte that was not asked for
 }
@@ -133,14 +141,18 @@ func (m *serverChannel) fetchOn(now time.Time, out []chanOut) []chanOut {
 	case now.Before(f.notUntil):
 		f.wake = f.notUntil
 		return out
-	case f.fetch == nil && !m.choose(now):
-		return out
 	}
-	waiting := 0
-	for _, r := range m.requests {
-		if r.msg.Type == channel.Fetch {
-			waiting++
+	waiting := m.fetching()
+	if waiting == 0 && f.fetch != nil { // it may be elsewhere, or here, by now
+		if m.cfg.has(f.fetch.object) {
+			f.fetch = nil
+		} else if m.isElsewhere(now, f.fetch.object) {
+			f.wake = now.Add(fetchPause)
+			return out
 		}
+	}
+	if f.fetch == nil && !m.choose(now) {
+		return out
 	}
 	x := f.fetch
 	// Nothing is asked for that would lie far behind a piece that was lost: what
@@ -151,6 +163,29 @@ func (m *serverChannel) fetchOn(now time.Time, out []chanOut) []chanOut {
 		x.next = end
 	}
 	return out
+}
+
+// fetching returns how many FETCHes wait for their answer.
+func (m *serverChannel) fetching() (n int) {
+	for _, r := range m.requests {
+		if r.msg.Type == channel.Fetch {
+			n++
+		}
+	}
+	return n
+}
+
+// isFetching reports whether an object is being fetched, or with the store, so that it
+// need not be fetched from another RDV.
+func (m *serverChannel) isFetching(now time.Time, o channel.Object) bool {
+	f := &m.fetcher
+	return f.taking && f.taken == o ||
+		f.fetch != nil && f.fetch.object == o && now.Before(f.fetch.lease) && m.fetching() > 0
+}
+
+// isElsewhere reports whether an object is being fetched from another RDV.
+func (m *serverChannel) isElsewhere(now time.Time, o channel.Object) bool {
+	return m.cfg.elsewhere != nil && m.cfg.elsewhere(now, o)
 }
 
 // sendFetch asks for a piece of the object.
@@ -172,12 +207,17 @@ func (m *serverChannel) choose(now time.Time) bool {
 			f.wakeBy(f.useless[i].until)
 			continue
 		}
+		if m.isElsewhere(now, o) {
+			f.wakeBy(now.Add(fetchPause))
+			continue
+		}
 		if price := 1 + (o.Size-1)/fetchUnit; !f.budget.takeMany(now, float64(price), fetchRate, fetchBurst) {
 			f.wakeBy(now.Add(fetchPause))
 			continue
 		}
 		f.wake = time.Time{}
-		f.fetch = &fetch{object: o, hash: sha256.New(), ahead: map[uint32][]byte{}}
+		f.fetch = &fetch{object: o, hash: sha256.New(), ahead: map[uint32][]byte{},
+			lease: now.Add(fetchLease + time.Duration(o.Size)*fetchSlow)}
 		return true
 	}
 	return false
@@ -223,7 +263,7 @@ func (m *serverChannel) fetched(now time.Time, out []chanOut) []chanOut {
 	if [sha256.Size]byte(x.hash.Sum(nil)) != x.object.Hash {
 		return m.useless(now, out)
 	}
-	f.fetch, f.taking = nil, true
+	f.fetch, f.taking, f.taken = nil, true, x.object
 	return append(out, chanOut{act: actObject, object: x.object, data: x.data})
 }
 
@@ -250,13 +290,18 @@ func (m *serverChannel) useless(now time.Time, out []chanOut) []chanOut {
 // dismiss leaves an object alone that is of no use, and fetches another after a
 // pause.
 func (m *serverChannel) dismiss(now time.Time, o channel.Object, out []chanOut) []chanOut {
+	m.shun(now, o)
+	m.pauseFetch(now, &m.fetcher.vain)
+	return m.fetchOn(now, out)
+}
+
+// shun leaves an object alone that is of no use.
+func (m *serverChannel) shun(now time.Time, o channel.Object) {
 	f := &m.fetcher
 	if len(f.useless) == maxUseless {
 		f.useless = slices.Delete(f.useless, 0, 1)
 	}
 	f.useless = append(f.useless, uselessObject{o.Hash, now.Add(uselessFor)})
-	m.pauseFetch(now, &f.vain)
-	return m.fetchOn(now, out)
 }
 
 // fetchRefused takes that the RDV refuses a FETCH.

@@ -23,8 +23,8 @@ import (
 	"campagnol/tunnel/record"
 )
 
-// rendezvous makes a certificate one for a rendezvous server.
-func rendezvous(c *x509.Certificate) { c.URIs = []*url.URL{pki.RendezvousURI()} }
+// asRendezvous makes a certificate one for a rendezvous server.
+func asRendezvous(c *x509.Certificate) { c.URIs = []*url.URL{pki.RendezvousURI()} }
 
 // A testRDV is a rendezvous server that speaks the channel, and can be made to do
 // it wrong. Its fields up to hook must not change while it runs.
@@ -88,7 +88,7 @@ func (v *vpn) startTestRDV(edit func(r *testRDV)) *testRDV {
 		shaking: map[netip.AddrPort]*testShaking{}, channels: map[netip.AddrPort]*testChannel{},
 		where: map[netip.Addr]*testChannel{}, clear: map[netip.AddrPort]bool{},
 	}
-	leaf := v.ca.Issue(v.t, "rdv", rendezvous)
+	leaf := v.ca.Issue(v.t, "rdv", asRendezvous)
 	r.cert = tls.Certificate{Certificate: leaf.Raw(), PrivateKey: leaf.Key}
 	if edit != nil {
 		edit(r)
@@ -393,8 +393,8 @@ func (v *vpn) authentic(auth Auth, mem *memory, more ...func(*Config)) func(*Con
 		c.Auth = auth
 		c.VerifyServer = v.verifyServer(v.policy)
 		if mem != nil {
-			c.ServerKnown = mem.known.Load
-			c.RememberServer = func(ServerIdentity) { mem.known.Store(true) }
+			c.ServerKnown = func(string) bool { return mem.known.Load() }
+			c.RememberServer = func(string, ServerIdentity) { mem.known.Store(true) }
 		}
 		for _, edit := range more {
 			edit(c)

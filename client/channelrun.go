@@ -4,34 +4,22 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
-	"strings"
+	"slices"
 	"time"
-	"unicode"
 
-	"campagnol/punch"
 	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 	"campagnol/tunnel"
 	"campagnol/tunnel/handshake"
 )
 
-// register begins to register, as the settings say.
-func (c *Client) register(now time.Time) {
-	c.reg = newRegistration(now, c.set.Server, c.hello(), c.cfg.Jitter)
-	c.askNobody()
-	c.server = newServerChannel(now, c.channelConfig())
-	c.said = nil
-	if c.server.on() {
-		c.reg.hold()
-	}
-}
-
-// channelConfig returns what the settings say about the channel.
-func (c *Client) channelConfig() channelConfig {
+// channelConfig returns what the settings say about the channel to an RDV.
+func (c *Client) channelConfig(r *rendezvous) channelConfig {
 	cfg := channelConfig{
-		auth:   c.set.Auth,
-		known:  c.set.ServerKnown,
-		jitter: c.cfg.Jitter,
+		auth:      c.set.Auth,
+		jitter:    c.cfg.Jitter,
+		patience:  r.patience(),
+		elsewhere: func(now time.Time, o channel.Object) bool { return c.fetching(now, o, r) },
 		register: channel.Message{
 			Type: channel.Register, VPN: c.own(), Software: c.set.Software,
 			NAT: c.nat, Candidates: c.candidates(), Scopes: c.set.Scopes,
@@ -40,9 +28,8 @@ func (c *Client) channelConfig() channelConfig {
 	if c.set.Objects != nil {
 		cfg.has = c.set.Objects.Has
 	}
-	if cfg.known == nil {
-		cfg.known = func() bool { return false }
-	}
+	known, name := c.set.ServerKnown, r.name
+	cfg.known = func() bool { return known != nil && known(name) }
 	if a := c.set.LocalAddr; a.IsValid() && a.Port() != 0 && !a.Addr().IsUnspecified() {
 		cfg.register.Endpoints = []netip.AddrPort{a}
 	}
@@ -50,32 +37,20 @@ func (c *Client) channelConfig() channelConfig {
 	return cfg
 }
 
-// leave tells the RDV that we do, in the way in which we are registered.
-func (c *Client) leave(now time.Time) {
-	if !c.reg.held() {
-		c.post([]punch.Out{c.reg.bye()})
-	}
-	if c.server.stands() {
-		c.log.Debug("Sending BYE")
-	}
-	c.perform(now, c.server.bye(nil))
-	c.abandon()
-}
-
-// applyToChannel gives the channel new settings, in place of old ones of the same
-// RDV: the RDV's certificate has to be good under them, and what we say of
-// ourselves has to be true.
-func (c *Client) applyToChannel(now time.Time, old *Settings) {
-	if !c.server.on() {
+// applyToChannel gives the channel to an RDV new settings, in place of old ones: the
+// RDV's certificate has to be good under them, and what we say of ourselves has to be
+// true.
+func (c *Client) applyToChannel(now time.Time, r *rendezvous, old *Settings) {
+	if !r.server.on() {
 		return
 	}
-	c.verifyServerAgain(now)
+	c.verifyServerAgain(now, r)
 	if !bytes.Equal(leafOf(old), leafOf(&c.set)) {
-		c.perform(now, c.server.renew(now, c.channelConfig(), nil))
+		c.perform(now, r, r.server.renew(now, c.channelConfig(r), nil))
 	} else {
-		c.perform(now, c.server.update(now, c.channelConfig(), nil))
+		c.perform(now, r, r.server.update(now, c.channelConfig(r), nil))
 	}
-	c.perform(now, c.server.reconsider(now, nil))
+	c.perform(now, r, r.server.reconsider(now, nil))
 }
 
 // leafOf returns the certificate that settings make us show.
@@ -86,121 +61,114 @@ func leafOf(s *Settings) []byte {
 	return s.Certificate.Certificate[0]
 }
 
-// advanceRegistration does what is due for the registration, of either kind.
-func (c *Client) advanceRegistration(now time.Time) {
-	c.perform(now, c.server.advance(now, nil))
-	var ev regEvent
-	c.messages, ev = c.reg.advance(now, c.messages[:0])
-	c.reportRegistration(now, ev)
-	c.post(c.messages)
-	c.lookForChannel(now, ev)
-}
-
 // lookForChannel knocks when a round of the registration in clear begins or fails:
 // the RDV may be another one now, or want no HELLO.
-func (c *Client) lookForChannel(now time.Time, ev regEvent) {
+func (c *Client) lookForChannel(now time.Time, r *rendezvous, ev regEvent) {
 	switch ev {
 	case regTrying, regRefused, regFailed:
-		c.perform(now, c.server.look(now, nil))
+		c.perform(now, r, r.server.look(now, nil))
 	}
 }
 
-// tellChannel is tell for a client that is not registered in clear.
-func (c *Client) tellChannel(t wire.Type, vpn netip.Addr) {
+// tellChannel tells the RDV something about a peer over the channel.
+func (r *rendezvous) tellChannel(t wire.Type, vpn netip.Addr) {
 	switch {
 	case t == wire.Ask:
-		c.server.ask(channel.Ask, vpn)
-	case t == wire.Close && c.server.stands():
-		c.server.ask(channel.Finished, vpn)
+		r.server.ask(channel.Ask, vpn)
+	case t == wire.Close && r.server.stands():
+		r.server.ask(channel.Finished, vpn)
 	}
 }
 
-// handleChannel takes a datagram from the RDV's address that is one of the gate or
+// handleChannel takes a datagram from an RDV's address that is one of the gate or
 // has records.
-func (c *Client) handleChannel(now time.Time, b []byte) {
-	if wire.KindOf(b) == wire.KindGate {
+func (c *Client) handleChannel(now time.Time, from netip.AddrPort, b []byte) {
+	r := c.serverAt(from)
+	switch {
+	case r == nil:
+		c.drops.Add(tunnel.DropNoPeer)
+	case wire.KindOf(b) == wire.KindGate:
 		g, err := wire.ParseGate(b)
 		if err != nil {
 			c.drops.Add(tunnel.DropInvalid)
 			return
 		}
-		c.log.Debug("<< gate", "type", gateNames[g.Type], "from", c.set.Server)
-		c.checker.heardGate(g, c.set.Server, c.server.state == chanKnocking)
-		c.perform(now, c.server.handleGate(now, g, nil))
-		return
+		c.log.Debug("<< gate", "type", gateNames[g.Type], "from", from)
+		c.checker.heardGate(g, from, r.server.state == chanKnocking)
+		c.perform(now, r, r.handleGate(now, from, g))
+	default:
+		out, d := r.receive(now, from, b)
+		c.drops.Add(d)
+		c.perform(now, r, out)
 	}
-	out, d := c.server.receive(now, b, nil)
-	c.drops.Add(d)
-	c.perform(now, out)
 }
 
 // gateNames are the gate's messages in the log.
 var gateNames = [...]string{wire.Knock: "KNOCK", wire.Cookie: "COOKIE", wire.Admit: "ADMIT", wire.Wait: "WAIT", wire.Closed: "CLOSED"}
 
-// perform does what the channel's machine wants to be done.
-func (c *Client) perform(now time.Time, outs []chanOut) {
+// perform does what the machine of the channel to an RDV wants to be done.
+func (c *Client) perform(now time.Time, r *rendezvous, outs []chanOut) {
 	for i := range outs {
-		switch o := &outs[i]; o.act {
-		case actSend:
-			c.send(c.set.Server, o.data)
-		case actBegin:
-			c.shake(now, o.cookies)
-		case actCookies:
-			if c.shaking != nil {
-				c.shaking.cookies.Store(&o.cookies)
-			}
-		case actShake:
-			if c.shaking != nil {
-				c.shaking.hs.Handle(o.data)
-			}
-		case actAbandon:
-			c.abandon()
-		case actClear:
-			c.reg.start(now)
-		case actQuiet:
-			c.reg.hold()
-		case actPeer:
-			c.log.Debug("<< PEER", "peer", o.vpn, "authentic", o.msg.Authentic)
-			c.handlePeer(now, o.vpn, &o.msg)
-		case actIntroduce:
-			c.log.Debug("<< INTRODUCE", "peer", o.vpn, "authentic", o.msg.Authentic)
-			c.handleIntroduce(now, &o.msg)
-		case actReject:
-			if o.msg.Reason != channel.Unknown {
-				c.refuse(now, o.vpn, &RefusedError{o.msg.Reason, o.msg.Text})
-			}
-			c.handleReject(now, o.vpn, rejection(&o.msg))
-		case actList:
-			c.handleList(now, &o.msg)
-		case actObject:
-			c.takeObject(o.object, o.data)
-		case actAnswer:
-			c.answerAsking(o.id, o.data, o.err)
-		default:
-			c.reportChannel(now, o)
+		o := &outs[i]
+		more, done := r.perform(now, o, nil)
+		if !done {
+			c.performOwn(now, r, o)
 		}
+		c.perform(now, r, more)
 	}
 }
 
-// rejection returns why the RDV does not tell where a peer is.
-func rejection(m *channel.Message) string {
-	if m.Reason == channel.Unknown {
-		return unknownPeer
+// performOwn does what is no affair of the channel alone.
+func (c *Client) performOwn(now time.Time, r *rendezvous, o *chanOut) {
+	switch o.act {
+	case actClear:
+		r.reg.start(now)
+	case actQuiet:
+		r.reg.hold()
+	case actPeer:
+		c.log.Debug("<< PEER", "peer", o.vpn, "authentic", o.msg.Authentic, "server", r.at)
+		c.handlePeer(now, r, o.vpn, &o.msg)
+		c.introducedBy(r, o.msg.VPN...)
+	case actIntroduce:
+		c.log.Debug("<< INTRODUCE", "peer", o.vpn, "authentic", o.msg.Authentic, "server", r.at)
+		c.handleIntroduce(now, &o.msg)
+		c.introducedBy(r, o.msg.VPN...)
+	case actReject:
+		if o.msg.Reason != channel.Unknown {
+			c.refuse(now, o.vpn, &RefusedError{o.msg.Reason, o.msg.Text})
+		}
+		c.handleAgainst(now, r, o.vpn, rejection(&o.msg))
+	case actList:
+		c.handleList(now, r, &o.msg)
+	case actObject:
+		c.takeObject(r, o.object, o.data)
+	case actAnswer:
+		c.answerAsking(now, r, o.id, o.data, o.err)
+	default:
+		c.reportChannel(now, r, o)
 	}
-	return "the RDV server: " + (&RefusedError{m.Reason, m.Text}).Error()
 }
 
 // takeObject hands an object to the store, outside of control.
-func (c *Client) takeObject(o channel.Object, data []byte) {
-	store, server := c.set.Objects, c.server
+func (c *Client) takeObject(r *rendezvous, o channel.Object, data []byte) {
+	store, server := c.set.Objects, r.server
 	if store == nil { // the settings have changed
 		return
 	}
 	c.wg.Go(func() {
+		select { // one after the other, wherever they come from
+		case c.storing <- struct{}{}:
+		case <-c.ctx.Done():
+			return
+		}
 		err := store.Take(o, data)
+		<-c.storing
 		taken := func(now time.Time) {
-			if c.server == server {
-				c.perform(now, server.taken(now, o, err, nil))
+			if r.server == server {
+				c.perform(now, r, server.taken(now, o, err, nil))
+			}
+			if err != nil { // its hash is right: no other RDV has a better one
+				c.shunObject(now, r, o)
 			}
 		}
 		select {
@@ -210,70 +178,62 @@ func (c *Client) takeObject(o channel.Object, data []byte) {
 	})
 }
 
-// shake begins the handshake with the RDV.
-func (c *Client) shake(now time.Time, cookies []cookie) {
-	c.abandon()
-	r, err := startShaking(c.ctx, c.wg, shakeConfig{
-		conn: c.cfg.Conn, server: c.set.Server, certificate: c.set.Certificate, verify: c.set.VerifyServer,
-		suites: c.set.Suites, log: c.log, ended: c.shaken,
-	}, cookies)
-	if err != nil {
-		c.log.Error("Cannot begin a DTLS handshake with the RDV server", "err", err)
-		c.perform(now, c.server.handshaken(now, nil, err, nil))
-		return
-	}
-	r.under = c.changes
-	c.shaking = r
-}
-
-// abandon ends the handshake with the RDV, if one runs.
-func (c *Client) abandon() {
-	if c.shaking != nil {
-		c.shaking.cancel()
-		c.shaking = nil
+// shunObject leaves an object of no use alone that other RDVs than r have, too.
+func (c *Client) shunObject(now time.Time, r *rendezvous, o channel.Object) {
+	for _, q := range c.servers.rdvs {
+		if q != r && q.on {
+			q.server.shun(now, o)
+		}
 	}
 }
 
-// handleShaken takes the end of a handshake with the RDV.
+// fetching reports whether an object is being fetched from another RDV than r.
+func (c *Client) fetching(now time.Time, o channel.Object, r *rendezvous) bool {
+	return c.anyServer(func(q *rendezvous) bool { return q != r && q.server.isFetching(now, o) })
+}
+
+// handleShaken takes the end of a handshake with an RDV.
 func (c *Client) handleShaken(now time.Time, e shakeEnd) {
-	r := e.run
-	if r != c.shaking {
+	i := slices.IndexFunc(c.servers.rdvs, func(r *rendezvous) bool { return r.shaking == e.run })
+	if i < 0 {
 		return // abandoned meanwhile
 	}
-	c.abandon()
+	r := c.servers.rdvs[i]
+	r.abandon()
 	l, err := e.link()
-	if err == nil && r.under != c.changes { // the RDV was accepted under other settings
+	if err == nil && e.run.under != c.changes { // the RDV was accepted under other settings
 		l.server, err = c.set.VerifyServer(now, l.chain)
 	}
 	if err != nil {
-		c.perform(now, c.server.handshaken(now, nil, err, nil))
+		c.perform(now, r, r.server.handshaken(now, nil, err, nil))
 		return
 	}
-	c.perform(now, c.server.handshaken(now, l, nil, nil))
-	for _, rec := range r.hs.Early() {
-		out, d := c.server.receive(now, rec, nil)
+	c.perform(now, r, r.server.handshaken(now, l, nil, nil))
+	for _, rec := range e.run.hs.Early() {
+		out, d := r.receive(now, r.at, rec)
 		c.drops.Add(d)
-		c.perform(now, out)
+		c.perform(now, r, out)
 	}
 }
 
-// reportChannel logs what the channel has to say.
-func (c *Client) reportChannel(now time.Time, o *chanOut) {
-	server := c.set.Server
+// reportChannel logs what the channel to an RDV has to say.
+func (c *Client) reportChannel(now time.Time, r *rendezvous, o *chanOut) {
+	server := r.at
 	switch o.act {
 	case actTrying:
-		c.reportRegistration(now, regTrying)
+		c.reportRegistration(now, r, regTrying)
 	case actSilent:
-		c.reportRegistration(now, regSilent)
+		c.reportRegistration(now, r, regSilent)
 	case actBack:
-		c.reportRegistration(now, regBack)
+		c.reportRegistration(now, r, regBack)
 	case actUp:
 		l := o.link
-		c.said = nil
-		c.restartRoster(time.Now())
+		r.said = nil
+		c.restartRoster(now, r)
+		c.registeredAt(now, r, l.endpoint)
 		if remember := c.set.RememberServer; remember != nil {
-			id := l.server
-			c.wg.Go(func() { remember(id) })
+			id, name := l.server, r.name
+			c.wg.Go(func() { remember(name, id) })
 		}
 		if !o.fresh {
 			c.log.Debug("The channel to the RDV server is a new one", "server", server)
@@ -288,33 +248,15 @@ func (c *Client) reportChannel(now time.Time, o *chanOut) {
 		c.log.Warn("The RDV server has sent something else than it announced", "server", server, "kind", kindName(o.object.Kind))
 	case actRefused:
 		attrs := c.refuse(now, netip.Addr{}, o.err)
-		if c.once(o.err) {
+		if r.said.first(o.err) {
 			attrs = append([]any{"server", server, "err", o.err, "hint", c.channelHint(o.err)}, attrs...)
 			c.log.Warn("No authenticated channel to the RDV server", attrs...)
 		}
 	}
 }
 
-// once reports whether a reason for which there is no channel is new since there was
-// one: it is logged then, and not with every try. Numbers in it, such as what the
-// clock says, do not make it new.
-func (c *Client) once(why error) bool {
-	const most = 16 // some texts come from the RDV
-	text := strings.Map(func(r rune) rune {
-		if unicode.IsDigit(r) {
-			return -1
-		}
-		return r
-	}, why.Error())
-	if c.said[text] {
-		return false
-	}
-	if c.said == nil || len(c.said) >= most {
-		c.said = map[string]bool{}
-	}
-	c.said[text] = true
-	return true
-}
+// once reports whether a reason for which something cannot be done is to be logged.
+func (c *Client) once(why error) bool { return c.said.first(why) }
 
 // channelHint says what can be done about the lack of a channel.
 func (c *Client) channelHint(err error) string {

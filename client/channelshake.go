@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,21 +25,21 @@ const shakeTime = 5 * time.Second
 // A shakeConfig says how to make a handshake with the RDV.
 type shakeConfig struct {
 	conn        punch.Conn
-	server      netip.AddrPort
 	certificate tls.Certificate // ours
 	verify      func(now time.Time, chain [][]byte) (ServerIdentity, error)
 	suites      []record.Suite
 	log         *slog.Logger
 	ended       chan<- shakeEnd
+	under       int // which settings it begins under: Client.changes
 }
 
 // A shaking is a handshake with the RDV under way.
 type shaking struct {
-	hs      *handshake.Handshake
-	cookies atomic.Pointer[[]cookie] // for the handshake's goroutine
-	under   int                      // which settings it began under: Client.changes
-	server  ServerIdentity           // by verification; before the end it is the handshake's
-	cancel  context.CancelFunc
+	hs     *handshake.Handshake
+	gates  atomic.Pointer[[]gateway] // for the handshake's goroutine
+	under  int                       // which settings it began under: Client.changes
+	server ServerIdentity            // by verification; before the end it is the handshake's
+	cancel context.CancelFunc
 }
 
 // A shakeEnd is how a handshake with the RDV ended.
@@ -51,9 +50,9 @@ type shakeEnd struct {
 }
 
 // startShaking starts a handshake in a goroutine of wg.
-func startShaking(ctx context.Context, wg *sync.WaitGroup, cfg shakeConfig, cookies []cookie) (*shaking, error) {
-	r := &shaking{}
-	r.cookies.Store(&cookies)
+func startShaking(ctx context.Context, wg *sync.WaitGroup, cfg shakeConfig, gates []gateway) (*shaking, error) {
+	r := &shaking{under: cfg.under}
+	r.admit(gates)
 	var err error
 	r.hs, err = handshake.New(handshake.Config{
 		Certificate: cfg.certificate,
@@ -68,9 +67,9 @@ func startShaking(ctx context.Context, wg *sync.WaitGroup, cfg shakeConfig, cook
 		Log:       cfg.log,
 	}, func(b []byte) {
 		// Straight to the socket: control may be the one that waits for this.
-		for _, ck := range *r.cookies.Load() {
-			admit := wire.GateMessage{Type: wire.Admit, Cookie: ck, Data: b}.Append(nil)
-			cfg.conn.Send([]punch.Datagram{{Addr: cfg.server, Data: admit}})
+		for _, g := range *r.gates.Load() {
+			admit := wire.GateMessage{Type: wire.Admit, Cookie: g.cookie, Data: b}.Append(nil)
+			cfg.conn.Send([]punch.Datagram{{Addr: g.way, Data: admit}})
 		}
 	})
 	if err != nil {
@@ -87,6 +86,9 @@ func startShaking(ctx context.Context, wg *sync.WaitGroup, cfg shakeConfig, cook
 	})
 	return r, nil
 }
+
+// admit makes the handshake's datagrams take these ways.
+func (r *shaking) admit(gates []gateway) { r.gates.Store(&gates) }
 
 // link returns what a handshake has led to.
 func (e *shakeEnd) link() (*link, error) {

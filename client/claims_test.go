@@ -26,7 +26,7 @@ func newClaimModel(t *testing.T) *claimModel {
 	c := p.out.c
 	c.set.AcceptRoutes = true
 	return &claimModel{t: t, c: c, under: map[netip.Addr]int{
-		c.set.Server.Addr(): 1,
+		c.set.Servers[0].Addrs[0].Addr(): 1,
 	}}
 }
 
@@ -148,7 +148,7 @@ func TestClaimsModel(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		m := newClaimModel(t)
 		m.c.wg, m.c.ctx = nil, t.Context()
-		m.c.register(began)
+		m.c.enlist(began, nil)
 		for range 300 {
 			if n := len(m.order); n > 0 && rnd.IntN(3) == 0 {
 				p := m.order[rnd.IntN(n)]
@@ -169,7 +169,7 @@ func TestClaimsModel(t *testing.T) {
 		if len(cl.by)+len(cl.networks)+cl.asleep != 0 || tab.routes.len() != 0 || tab.networks != nil {
 			t.Errorf("left of %d claims: %v, %v", len(cl.by), slices.Collect(maps.Keys(cl.by)), tab.networks)
 		}
-		if fmt.Sprint(cl.under) != fmt.Sprint(map[netip.Addr]int{m.c.set.Server.Addr(): 1}) {
+		if fmt.Sprint(cl.under) != fmt.Sprint(map[netip.Addr]int{m.c.set.Servers[0].Addrs[0].Addr(): 1}) {
 			t.Errorf("addresses in use: %v, want the RDV's alone", cl.under)
 		}
 	}
@@ -179,7 +179,7 @@ func TestClaimsModel(t *testing.T) {
 func TestAsleepBounded(t *testing.T) {
 	m := newClaimModel(t)
 	m.c.wg, m.c.ctx = nil, t.Context()
-	m.c.register(began)
+	m.c.enlist(began, nil)
 	for i := range 6 {
 		vpn, addr := peerAt(i)
 		id := Identity{Addrs: []netip.Addr{vpn}, Key: [32]byte{byte(i)}}

@@ -59,6 +59,7 @@ type Client struct {
 	checked  chan checkEnd
 	calls    chan func(now time.Time)
 	paths    chan punch.PathError // of extra sockets
+	storing  chan struct{}        // has room for one: who has put it there may call the ObjectStore
 	done     chan struct{}        // closed when Run returns
 
 	tap atomic.Pointer[stunTap] // of the check that runs; nil: none does
@@ -71,18 +72,16 @@ type control struct {
 	ctx      context.Context // of Run
 	wg       *sync.WaitGroup // its goroutines
 	set      Settings
-	changes  int                          // of set
-	flows    *filter.Pool                 // that the policy lets pass
-	sweepAt  time.Time                    // when to look for flows that have ended
-	shaper   *shaper                      // nil: no limits
-	unshape  func()                       // ends the shaper's goroutine
-	reg      *registration                // in clear
-	server   *serverChannel               // instead of it
-	shaking  *shaking                     // for server; nil: no handshake runs
+	changes  int          // of set
+	flows    *filter.Pool // that the policy lets pass
+	sweepAt  time.Time    // when to look for flows that have ended
+	shaper   *shaper      // nil: no limits
+	unshape  func()       // ends the shaper's goroutine
+	servers  serverList
 	offers   map[string][]punch.Candidate // of ours, by who has found them
 	nat      nat.Behaviour                // between us and the Internet
 	checker  natChecker                   // of what nat says
-	said     map[string]bool              // why there was no channel, as far as it was logged
+	said     said                         // what was logged, and is not to be logged again
 	peers    map[netip.Addr]*peer         // by the VPN address that they are known by
 	claims   claims                       // by what their certificates say
 	ends     map[netip.AddrPort]*peer     // by UDP address: of sessions and candidates
@@ -100,7 +99,7 @@ type control struct {
 	tmp      record.Scratch
 	messages []punch.Out // scratch
 
-	asking map[uint32]chan<- authorityAnswer // the VPN's authority, by ID of the request
+	asking []*asking // the VPN's authority
 }
 
 // An event is something that the data path has for control. Its data is a copy.
@@ -114,7 +113,7 @@ type event struct {
 	typ     record.ContentType // of a record content
 	drop    tunnel.Drop        // what to report about session
 	woken   bool               // session is used again after a pause
-	stray   bool               // a record of session's came from addr, which is no source of it
+	stray   bool               // a newer record of session came from addr, which is not one of its sources
 	note    l2.Note            // about a frame, which is data if it waits for a tunnel
 }
 
@@ -159,6 +158,7 @@ func New(cfg Config) (*Client, error) {
 		checked:  make(chan checkEnd),
 		calls:    make(chan func(time.Time)),
 		paths:    make(chan punch.PathError, queuePaths),
+		storing:  make(chan struct{}, 1),
 		done:     make(chan struct{}),
 	}
 	c.set = cfg.Settings.withDefaults()
@@ -184,12 +184,13 @@ func (c *Client) Run(ctx context.Context) error {
 	c.flows = filter.NewPool(now, filter.Limits{})
 	c.ctx = ctx
 	c.wg = new(sync.WaitGroup)
-	c.register(now)
+	c.enlist(now, nil)
 
 	c.shape(now)
 	c.startEthernet(now)
 	c.carry(fail)
 	c.loop()
+	c.asking = nil // who waits for an answer sees done
 	c.goodbye(time.Now())
 	c.cfg.Conn.Close()
 	c.cfg.Device.Close()
@@ -225,9 +226,9 @@ func (c *Client) loop() {
 			return
 		case <-timer.C:
 		case e := <-c.fromRDV:
-			c.handleRDV(time.Now(), e.msg)
+			c.handleRDV(time.Now(), e.addr, e.msg)
 		case e := <-c.channel:
-			c.handleChannel(time.Now(), e.data)
+			c.handleChannel(time.Now(), e.addr, e.data)
 		case e := <-c.shaken:
 			c.handleShaken(time.Now(), e)
 		case e := <-c.punches:
@@ -262,7 +263,7 @@ func (c *Client) loop() {
 
 // advance does what is due.
 func (c *Client) advance(now time.Time) {
-	c.advanceRegistration(now)
+	c.advanceServers(now)
 	c.advanceChecker(now)
 	c.sweepFlows(now)
 	c.advanceEthernet(now)
@@ -274,7 +275,7 @@ func (c *Client) advance(now time.Time) {
 // timeout returns when advance has something to do next.
 func (c *Client) timeout(now time.Time) time.Time {
 	next := now.Add(time.Hour) // while a handshake runs there may be nothing else
-	for _, t := range [...]time.Time{c.reg.timeout(), c.server.timeout(), c.due.next(), c.eth.timeout(), c.checker.timeout(c.server.stands() || c.reg.registered())} {
+	for _, t := range [...]time.Time{c.serversTimeout(), c.due.next(), c.eth.timeout(), c.checker.timeout(c.registered())} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -293,6 +294,12 @@ func (c *Client) sendMessage(to netip.AddrPort, m wire.Message) { c.sendMessageB
 
 // sendMessageBy is sendMessage by an extra socket, unless conn is nil.
 func (c *Client) sendMessageBy(conn punch.Conn, to netip.AddrPort, m wire.Message) {
+	c.logMessage(to, m)
+	c.sendBy(conn, to, m.Append(nil))
+}
+
+// logMessage logs that a message is sent.
+func (c *Client) logMessage(to netip.AddrPort, m wire.Message) {
 	if c.log.Enabled(c.ctx, slog.LevelDebug) {
 		switch m.Type {
 		case wire.Hello, wire.Bye: // the original's words
@@ -300,28 +307,16 @@ func (c *Client) sendMessageBy(conn punch.Conn, to netip.AddrPort, m wire.Messag
 		}
 		c.log.Debug(">> "+m.Type.String(), "to", to)
 	}
-	c.sendBy(conn, to, m.Append(nil))
-}
-
-// tell sends the RDV a message about a VPN address: in clear, or what takes its
-// place in the channel.
-func (c *Client) tell(t wire.Type, vpn netip.Addr) {
-	if c.reg.held() {
-		c.tellChannel(t, vpn)
-		return
-	}
-	if !vpn.Is4() {
-		return // the messages in clear have no room for it
-	}
-	c.sendMessage(c.set.Server, wire.Message{Type: t, IP1: vpn})
 }
 
 // publish makes the data path see t.
 func (c *Client) publish(t *table) { c.table.Store(t) }
 
-// goodbye leaves: the RDV is told first, then the peers.
+// goodbye leaves: the RDVs are told first, then the peers.
 func (c *Client) goodbye(now time.Time) {
-	c.leave(now)
+	for _, r := range c.servers.rdvs {
+		c.leaveServer(now, r)
+	}
 	for _, p := range c.peersInOrder() {
 		c.stopTry(p)
 		if p.session != nil {
@@ -333,15 +328,16 @@ func (c *Client) goodbye(now time.Time) {
 	c.flush()
 }
 
-// reportRegistration logs what registration has to say.
-func (c *Client) reportRegistration(now time.Time, ev regEvent) {
-	server := c.set.Server
+// reportRegistration logs what the registration at an RDV has to say.
+func (c *Client) reportRegistration(now time.Time, r *rendezvous, ev regEvent) {
+	server := r.at
 	switch ev {
 	case regTrying:
 		c.log.Info("Registering with the RDV server...", "server", server)
 	case regDone:
 		c.log.Info("Registration complete", "server", server)
-		c.unlisted("it has no authenticated channel")
+		c.seekAgain(now)
+		c.unlisted(r, "it has no authenticated channel")
 	case regRefused:
 		c.recent.note(now, netip.Addr{}, CodeRegistration, errRejected)
 		hint := "another client may hold this VPN address; trying again"

@@ -62,7 +62,10 @@ type Config struct {
 
 // Settings are the part of a Config that may change while the Client runs.
 type Settings struct {
-	Server netip.AddrPort // the RDV
+	// Servers are the RDVs, the ones to be preferred first; at most 8 are used. The
+	// client registers at three of them, asks all where a peer is, and takes others
+	// when those do not answer.
+	Servers []Server
 
 	// STUNServers are asked, beside the RDV, how our NAT behaves (RFC 5780).
 	STUNServers []netip.AddrPort
@@ -115,11 +118,11 @@ type Settings struct {
 	// that of our RDV. It is called from several goroutines.
 	VerifyServer func(now time.Time, chain [][]byte) (ServerIdentity, error)
 
-	// ServerKnown says whether a channel has ever stood with the RDV, so that
-	// AuthAuto does not register in clear; nil: never. RememberServer, unless
-	// it is nil, is called in a goroutine of its own each time when one does.
-	ServerKnown    func() bool
-	RememberServer func(ServerIdentity)
+	// ServerKnown says whether a channel has ever stood with the RDV of a name, so
+	// that AuthAuto does not register there in clear; nil: never. RememberServer,
+	// unless it is nil, is called in a goroutine of its own each time when one does.
+	ServerKnown    func(name string) bool
+	RememberServer func(name string, id ServerIdentity)
 
 	// Objects takes what the RDV has for all members; nil: nothing is wanted.
 	Objects ObjectStore
@@ -157,12 +160,13 @@ func (s Settings) withDefaults() Settings {
 	s.KeepAlive = cmp.Or(s.KeepAlive, defaultKeepAlive)
 	s.RekeyTime = cmp.Or(s.RekeyTime, defaultRekeyTime)
 	s.RekeyRecords = cmp.Or(s.RekeyRecords, defaultRekeyRecords)
+	s.Servers = withNames(s.Servers)
 	return s
 }
 
 // check reports what s lacks.
 func (s *Settings) check() error {
-	if !s.Server.IsValid() || s.Verify == nil || s.Auth != AuthNo && s.VerifyServer == nil {
+	if !usableServers(s.Servers) || s.Verify == nil || s.Auth != AuthNo && s.VerifyServer == nil {
 		return errors.New("client: incomplete settings")
 	}
 	return nil

@@ -50,7 +50,7 @@ func newCrowd(t testing.TB, conn punch.Conn, n int, over time.Duration, edit fun
 	cfg := Config{
 		VPNAddr: netip.MustParseAddr("10.0.0.1"), Network: netip.MustParsePrefix("10.0.0.0/8"),
 		Conn: conn, Device: device.NewMemory("tun0"),
-		Settings: Settings{Server: rdvAddr, Certificate: testCertificate(t), Verify: believe, MaxClients: n},
+		Settings: Settings{Servers: At(rdvAddr), Certificate: testCertificate(t), Verify: believe, MaxClients: n},
 	}
 	if edit != nil {
 		edit(&cfg)

@@ -95,30 +95,32 @@ func (in *inbound) flush() {
 // datagram sorts by protocol.
 func (in *inbound) datagram(t *table, src *source, known bool, from netip.AddrPort, b []byte) {
 	switch kind := wire.KindOf(b); {
-	case in.conn != nil && from == t.server:
+	case in.conn != nil && !known && t.isServer(from):
 		in.c.drops.Add(tunnel.DropNoPeer) // we do not talk to it from there
 	case kind == wire.KindDTLS && known:
 		in.records(src, from, b)
-	case (kind == wire.KindDTLS || kind == wire.KindGate) && t.channel && from == t.server:
-		in.c.hand(in.c.channel, event{data: bytes.Clone(b)})
+	case (kind == wire.KindDTLS || kind == wire.KindGate) && t.channel && t.isServer(from):
+		in.c.hand(in.c.channel, event{addr: from, data: bytes.Clone(b)})
 	case kind == wire.KindDTLS && in.strays(from, b):
 	case kind == wire.KindDTLS:
 		in.c.drops.Add(tunnel.DropNoPeer)
 	case kind == wire.KindSTUN && in.c.tap.Load().offer(from, b):
 	case kind == wire.KindRendezvous:
-		in.message(t, from, b)
+		in.message(t, known, from, b)
 	default:
 		in.c.drops.Add(tunnel.DropInvalid)
 	}
 }
 
-func (in *inbound) message(t *table, from netip.AddrPort, b []byte) {
+func (in *inbound) message(t *table, known bool, from netip.AddrPort, b []byte) {
 	m, err := wire.Parse(b)
 	switch {
 	case err != nil:
 		in.c.drops.Add(tunnel.DropInvalid)
-	case from == t.server:
-		in.c.hand(in.c.fromRDV, event{msg: m})
+	case m.Type == wire.KeepAlive && known:
+		// It kept a NAT's mapping: nothing to do.
+	case t.isServer(from):
+		in.c.hand(in.c.fromRDV, event{addr: from, msg: m})
 	case m.Type == wire.Punch && t.isPunching(m.IP1):
 		in.c.hand(in.c.punches, event{addr: from, conn: in.conn, msg: m})
 	case m.Type == wire.Punch || m.Type == wire.KeepAlive:

@@ -65,7 +65,7 @@ func newPath(t testing.TB, n int) *path {
 	c, err := New(Config{
 		VPNAddr: netip.MustParseAddr("10.0.0.1"), Network: netip.MustParsePrefix("10.0.0.0/8"),
 		Broadcast: netip.MustParseAddr("10.255.255.255"), Conn: p.conn, Device: p.dev,
-		Settings: Settings{Server: rdvAddr, Verify: believe},
+		Settings: Settings{Servers: At(rdvAddr), Verify: believe},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -221,7 +221,7 @@ func TestEstablishLeavesNoGap(t *testing.T) {
 	c, err := New(Config{
 		VPNAddr: netip.MustParseAddr("10.0.0.1"), Network: netip.MustParsePrefix("10.0.0.0/8"),
 		Conn: conn, Device: &sink{},
-		Settings: Settings{Server: rdvAddr, Certificate: testCertificate(t), Verify: believe},
+		Settings: Settings{Servers: At(rdvAddr), Certificate: testCertificate(t), Verify: believe},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -31,6 +31,10 @@
 // was restarted it asks for us, or says hello on the old path. Its session stays
 // as it is until the new handshake has proven who is there.
 //
+// A session of ours is not bound to its path: addresses change on both sides, and better
+// paths are found, while it lives. Package path decides which one it takes (paths.go);
+// a new handshake is for a peer that has forgotten the session, or cannot be found.
+//
 // A tunnel in use gets fresh keys from time to time: another session, from a
 // handshake inside the one before, goes on where that is. It is the same tunnel to
 // all who use it.
@@ -57,7 +61,10 @@
 //
 // # Registration
 //
-// There are two ways to register at the RDV: in clear, as Campagnol 0.3.5 does
+// A client may have several RDVs, and is registered at some of them at a time
+// (serverList). Each is a rendezvous, which knows the ways there and owns what follows.
+//
+// There are two ways to register at an RDV: in clear, as Campagnol 0.3.5 does
 // (registration), and over a channel in which both ends have shown their
 // certificates (serverChannel; docs/protocol.md is the specification). They are
 // machines side by side, of which the second leads: it tells the first when to begin

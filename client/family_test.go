@@ -33,7 +33,7 @@ func (v *vpn) bothFamilies() {
 var strictWall = simnet.Firewall{Filtering: simnet.AddressAndPortDependent}
 
 // at registers at a server.
-func at(server netip.AddrPort) func(*Config) { return func(c *Config) { c.Server = server } }
+func at(server netip.AddrPort) func(*Config) { return func(c *Config) { c.Servers = At(server) } }
 
 // housed starts a node at a host with the given addresses, on one socket for all.
 func (v *vpn) housed(site *simnet.Site, vpnAddr string, edit func(*Config), addrs ...string) *node {
@@ -73,8 +73,8 @@ func TestUnderlays(t *testing.T) {
 				alice := v.housed(homes[0], "10.9.0.1", edit, c.alice...)
 				bob := v.housed(homes[1], "10.9.0.2", edit, c.bob...)
 				pass(time.Second)
-				if s := alice.status(); !s.Registered || s.RDV.Endpoint.Addr().Is6() != c.server.Addr().Is6() {
-					t.Fatalf("alice is registered: %v, at %v", s.Registered, s.RDV.Endpoint)
+				if s := alice.status(); !s.Registered || s.RDV().Endpoint.Addr().Is6() != c.server.Addr().Is6() {
+					t.Fatalf("alice is registered: %v, at %v", s.Registered, s.RDV().Endpoint)
 				}
 				if took := alice.ping(bob, 5*time.Second); took > 120*time.Millisecond {
 					t.Errorf("the first reply took %v, want about 100 ms", took)
@@ -224,7 +224,7 @@ func (c boundConn) LocalAddr() netip.AddrPort { return c.addr }
 // TestUsable: where nobody knocks because an RDV says so.
 func TestUsable(t *testing.T) {
 	cl := &Client{log: slog.New(slog.DiscardHandler), cfg: Config{Conn: boundConn{addr: netip.MustParseAddrPort("[::]:1")}}}
-	cl.set.Server = server6
+	cl.set.Servers = At(server6)
 	for a, want := range map[string]bool{
 		"[2001:db8:a::2]:5000": true, "203.0.113.22:5000": true, "[fd00::1]:5000": true, "[fe80::1%eth0]:5000": true,
 		"[fe80::1]:5000": false, "[::]:5000": false, "[ff02::1]:5000": false, "[::1]:5000": false,

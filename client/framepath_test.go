@@ -51,7 +51,7 @@ func newFramePath(t testing.TB, n int) *framePath {
 			Switch: l2.Config{MAC: p.mac, Limits: l2.Limits{Broadcast: -1, Unknown: -1, Multicast: -1}},
 			Groups: mcast.Config{MAC: QuerierAddr(p.mac).Bytes()},
 		},
-		Settings: Settings{Server: rdvAddr, Verify: believe},
+		Settings: Settings{Servers: At(rdvAddr), Verify: believe},
 	})
 	if err != nil {
 		t.Fatal(err)

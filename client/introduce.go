@@ -95,43 +95,17 @@ func (c *Client) sendPacket(now time.Time, r *route, pkt []byte) {
 	}
 }
 
-// handleRDV takes a message from the RDV's address. Since anybody can write that
-// address on a datagram, a message may start something only where we wait for it
-// or as often as costs nothing.
-func (c *Client) handleRDV(now time.Time, m wire.Message) {
-	c.log.Debug("<< "+m.Type.String(), "from", c.set.Server)
-	if m.Type == wire.Pong || m.Type == wire.Reconnect {
-		c.perform(now, c.server.handleClear(now, m.Type, nil))
-	} else if c.reg.held() {
-		c.drops.Add(tunnel.DropClear)
-		return
-	}
-	switch m.Type {
-	case wire.Answer:
-		c.handleAnswer(now, m.IP2, c.usableOf([]netip.AddrPort{m.Endpoint()}, nil))
-	case wire.Forward:
-		c.handleForward(now, m.IP2, c.usableOf([]netip.AddrPort{m.Endpoint()}, nil))
-	case wire.Reject:
-		c.handleReject(now, m.IP1, unknownPeer)
-	}
-	var ev regEvent
-	c.messages, ev = c.reg.handle(now, m, c.messages[:0])
-	c.post(c.messages)
-	if ev == regStrange {
-		c.log.Warn("The RDV server replied with something strange... (message code is {code})", "code", uint8(m.Type),
-			"server", c.set.Server, "hint", "server_host and server_port may be those of something else")
-	}
-	c.reportRegistration(now, ev)
-	c.lookForChannel(now, ev)
-}
-
 // handleAnswer: the RDV tells where the peer is that we asked for. at are those of its
 // candidates that we try.
 func (c *Client) handleAnswer(now time.Time, vpn netip.Addr, at []punch.Candidate) {
 	p := c.peers[vpn]
+	if p != nil && p.paths != nil && p.paths.Dark() && len(at) > 0 {
+		c.introduced(now, p, at) // beside the session, which lives on if it answers there
+	}
 	if p == nil || p.try == nil || !p.try.asked || len(at) == 0 {
 		return
 	}
+	p.named = at
 	switch a := p.try.attempt; {
 	case a == nil:
 		c.beginPunching(now, p, at...)
@@ -163,6 +137,7 @@ func (c *Client) handleForward(now time.Time, vpn netip.Addr, at []punch.Candida
 		}
 	}
 	c.refused.forget(vpn)
+	c.introduced(now, p, at)
 	switch {
 	case p.try == nil: // new, or an established peer that was restarted
 		p.try = &try{began: now}
@@ -251,12 +226,12 @@ func (c *Client) usable(a netip.AddrPort) bool {
 	switch {
 	case !a.IsValid(), a.Port() == 0, ip.IsUnspecified(), ip.IsMulticast():
 		return false
-	case ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}), a == c.set.Server:
+	case ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}), c.isServer(a):
 		return false
 	case ip.Is6() && ip.IsLinkLocalUnicast() && ip.Zone() == "": // of whose link?
 		return false
 	case ip.IsLoopback(): // only where everything is on one host
-		return c.set.Server.Addr().IsLoopback()
+		return slices.ContainsFunc(waysTo(c.set.Servers), func(s netip.AddrPort) bool { return s.Addr().IsLoopback() })
 	}
 	return true
 }

@@ -93,7 +93,7 @@ func (c *Client) isAddr6(k netip.Prefix) bool {
 // mayAsk reports whether the RDV can be asked for a peer by an address. That it cannot
 // is said once.
 func (c *Client) mayAsk(dst netip.Addr) bool {
-	if dst.Is4() || c.reg.held() {
+	if dst.Is4() || c.byChannel() {
 		return true
 	}
 	if c.once(errClear6) {
@@ -105,7 +105,7 @@ func (c *Client) mayAsk(dst netip.Addr) bool {
 
 // handlePeer: the RDV tells where the peer is that we asked for by one of its
 // addresses.
-func (c *Client) handlePeer(now time.Time, asked netip.Addr, msg *channel.Message) {
+func (c *Client) handlePeer(now time.Time, r *rendezvous, asked netip.Addr, msg *channel.Message) {
 	if asked.Is4() {
 		c.handleAnswer(now, asked, c.usableOf(msg.Endpoints, msg.Candidates))
 		c.meetNAT(now, asked, msg)
@@ -117,7 +117,7 @@ func (c *Client) handlePeer(now time.Time, asked netip.Addr, msg *channel.Messag
 	}
 	known := c.knownBy(msg.VPN)
 	if !known.IsValid() {
-		c.handleReject(now, asked, noIPv4Known)
+		c.handleAgainst(now, r, asked, noIPv4Known)
 		return
 	}
 	if c.lead(now, p, known) {

@@ -219,7 +219,7 @@ func TestIPv6NoAllocs(t *testing.T) {
 func TestIPv6Config(t *testing.T) {
 	base := Config{
 		VPNAddr: netip.MustParseAddr("10.9.0.1"), Network: netip.MustParsePrefix("10.9.0.0/24"),
-		Conn: new(sentConn), Device: new(device.Memory), Settings: Settings{Server: rdvAddr, Verify: believe},
+		Conn: new(sentConn), Device: new(device.Memory), Settings: Settings{Servers: At(rdvAddr), Verify: believe},
 	}
 	for _, c := range []struct {
 		addr, network string

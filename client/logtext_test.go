@@ -127,7 +127,7 @@ func liveTogether(v *vpn, logged func(who string) func(*Config)) {
 	stopped.stop()
 
 	client(4, "twin", "10.9.0.1") // as alice
-	client(5, "lonely", "10.9.0.5", func(c *Config) { c.Server = netip.MustParseAddrPort("198.51.100.99:57888") })
+	client(5, "lonely", "10.9.0.5", func(c *Config) { c.Servers = At(netip.MustParseAddrPort("198.51.100.99:57888")) })
 	expired := v.ca.Issue(v.t, "mallory", pkitest.Addrs("10.9.0.66"),
 		pkitest.Valid(time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)))
 	mallory := client(6, "mallory", "10.9.0.66", use(expired))

@@ -40,10 +40,10 @@ type natChecker struct {
 	number  int                // of the last one
 	told    bool               // nothing is to be found out, see Client.SetNAT
 
-	// plain is an RDV that has no channel, and has said so in a word that the
+	// plain are RDVs that have no channel, and have said so in a word that the
 	// original does not know. An original takes every datagram that is long
 	// enough for one of its messages, and a request of STUN for a HELLO.
-	plain netip.AddrPort
+	plain map[netip.AddrPort]bool
 }
 
 // A checkEnd is what has come of a check.
@@ -63,14 +63,31 @@ func (c *Client) checkNAT(now time.Time) {
 	n.at = now.Add(checkSoon)
 }
 
-// stunServers returns whom to ask: the RDV, if it is one that knows STUN, and those of
-// the settings. All are of the family of the socket's peers, IPv4.
+// registered reports whether we are registered at an RDV.
+func (c *Client) registered() bool {
+	return slices.ContainsFunc(c.servers.rdvs, (*rendezvous).registered)
+}
+
+// stunServers returns whom to ask: the RDVs that know STUN, and those of the settings.
+// All are of one family, that of the first RDV.
 func (c *Client) stunServers() (list []netip.AddrPort) {
-	if c.server.stands() || c.reg.registered() && c.checker.plain == c.set.Server {
-		list = append(list, c.set.Server)
+	var others []netip.AddrPort // RDVs that must not be asked, or are of the other family
+	var is4, known bool
+	for _, r := range c.servers.rdvs {
+		if !r.registered() {
+			continue
+		}
+		if !known {
+			is4, known = r.at.Addr().Is4(), true
+		}
+		if len(list) < natcheck.MaxServers && r.at.Addr().Is4() == is4 && (r.server.stands() || c.checker.plain[r.at]) {
+			list = append(list, r.at)
+		} else {
+			others = append(others, r.at)
+		}
 	}
 	for _, s := range c.set.STUNServers {
-		if len(list) < natcheck.MaxServers && !slices.Contains(list, s) && s.Addr().Is4() == c.set.Server.Addr().Is4() && s != c.set.Server {
+		if len(list) < natcheck.MaxServers && !slices.Contains(list, s) && s.Addr().Is4() == is4 && !slices.Contains(others, s) {
 			list = append(list, s)
 		}
 	}
@@ -79,9 +96,13 @@ func (c *Client) stunServers() (list []netip.AddrPort) {
 
 // heardGate notes that the RDV, which we have asked for a channel, has none.
 func (n *natChecker) heardGate(g wire.GateMessage, from netip.AddrPort, asked bool) {
-	if g.Type == wire.Closed && asked {
-		n.plain = from
+	if g.Type != wire.Closed || !asked || n.plain[from] {
+		return
 	}
+	if n.plain == nil || len(n.plain) >= maxServers {
+		n.plain = map[netip.AddrPort]bool{}
+	}
+	n.plain[from] = true
 }
 
 // advanceChecker begins a check that is due: after registration, and when there are
@@ -92,7 +113,7 @@ func (c *Client) advanceChecker(now time.Time) {
 		n.at = time.Time{}
 		return
 	}
-	if !c.server.stands() && !c.reg.registered() {
+	if !c.registered() {
 		n.servers = nil // who comes back may have moved
 		return
 	}
@@ -204,14 +225,14 @@ func (c *Client) observed(r *natcheck.Result) (list []punch.Candidate) {
 	if r.Hard() {
 		return nil
 	}
-	var known netip.AddrPort
+	var known []netip.AddrPort
 	for _, s := range r.Servers {
-		if s.Addr == c.set.Server {
-			known = s.Public
+		if c.isServer(s.Addr) {
+			known = append(known, s.Public)
 		}
 	}
 	for _, a := range r.Public {
-		if a != known && len(list) < natcheck.MaxServers {
+		if !slices.Contains(known, a) && len(list) < natcheck.MaxServers {
 			list = append(list, punch.Candidate{Addr: a, Kind: punch.Observed})
 		}
 	}

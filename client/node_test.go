@@ -329,7 +329,7 @@ func TestDeviceFails(t *testing.T) {
 		dev := device.NewMemory("tun0")
 		c, err := New(Config{
 			VPNAddr: netip.MustParseAddr("10.9.0.1"), Network: netip.MustParsePrefix("10.9.0.0/24"),
-			Conn: conn, Device: dev, Settings: Settings{Server: v.server, Verify: believe},
+			Conn: conn, Device: dev, Settings: Settings{Servers: At(v.server), Verify: believe},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -348,7 +348,7 @@ func TestNewRefuses(t *testing.T) {
 	good := Config{
 		VPNAddr: netip.MustParseAddr("10.9.0.1"), Network: netip.MustParsePrefix("10.9.0.0/24"),
 		Conn: new(simnet.Conn), Device: new(device.Memory),
-		Settings: Settings{Server: rdvAddr, Verify: believe},
+		Settings: Settings{Servers: At(rdvAddr), Verify: believe},
 	}
 	if _, err := New(good); err != nil {
 		t.Fatal(err)
@@ -357,7 +357,7 @@ func TestNewRefuses(t *testing.T) {
 		"no VPN address":          func(c *Config) { c.VPNAddr = netip.Addr{} },
 		"an IPv6 VPN address":     func(c *Config) { c.VPNAddr = netip.MustParseAddr("fd00::1") },
 		"address outside the VPN": func(c *Config) { c.VPNAddr = netip.MustParseAddr("10.8.0.1") },
-		"no server":               func(c *Config) { c.Server = netip.AddrPort{} },
+		"no server":               func(c *Config) { c.Servers = nil },
 		"no socket":               func(c *Config) { c.Conn = nil },
 		"no device":               func(c *Config) { c.Device = nil },
 		"nobody to verify a peer": func(c *Config) { c.Verify = nil },

@@ -181,7 +181,7 @@ func TestExtraInbound(t *testing.T) {
 	tab := p.tab.withPunching(vpn, true)
 	called := wire.NewPunch(vpn, wire.Mark{}).Append(nil)
 	hello := []byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 1}
-	tab.server = rdvAddr
+	tab.servers = []netip.AddrPort{rdvAddr}
 	p.in.batch(began, tab, []punch.Datagram{
 		{Addr: addr, Data: hello},
 		{Addr: toB, Data: called},

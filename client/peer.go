@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"campagnol/punch"
+	punchpath "campagnol/punch/path"
 	"campagnol/rdv/wire"
 	"campagnol/tunnel"
 	"campagnol/tunnel/pmtu"
@@ -27,22 +28,27 @@ const (
 // or a try.
 type peer struct {
 	vpn     netip.Addr
-	try     *try            // at a new session; nil: none
-	session *tunnel.Session // nil: none
-	addr    netip.AddrPort  // of the session's path
-	conn    punch.Conn      // likewise, which is then ours to close; nil: the primary socket
-	server  bool            // we were the DTLS server of the session
-	mtu     *pmtu.Search    // of the path; nil: no session
-	kept    time.Time       // the last keep-alive
-	pulse   pulse           // of the session
-	rekey   rekey           // of the session
-	way     *route          // of packets for it; nil: no session
+	try     *try              // at a new session; nil: none
+	session *tunnel.Session   // nil: none
+	addr    netip.AddrPort    // of the session's path
+	conn    punch.Conn        // likewise, which is then ours to close; nil: the primary socket
+	server  bool              // we were the DTLS server of the session
+	mtu     *pmtu.Search      // of the path; nil: no session
+	kept    time.Time         // the last keep-alive
+	paths   *punchpath.Keeper // of the session; nil: none, or it is an original's
+	pulse   pulse             // of the session
+	rekey   rekey             // of the session
+	way     *route            // of packets for it; nil: no session
+	via     serverSet         // RDVs that have introduced us; none: not known
 
 	id     Identity       // by the session's certificate
 	claims []netip.Prefix // what id stands for
 	under  netip.Addr     // of addr, as claims knows it
 
-	strays int // reports that the session's records come from elsewhere
+	named   []punch.Candidate // by the last introduction
+	places  []netip.AddrPort  // where paths says that it may be
+	sources []netip.AddrPort  // that the table knows
+	answers bucket            // to its challenges
 
 	old      *tunnel.Session // replaced by session
 	oldAddr  netip.AddrPort
@@ -63,7 +69,9 @@ type try struct {
 	attempt *punch.Attempt // nil while NEW
 	began   time.Time
 	ask     time.Time // when to ask again; zero: no longer
+	poll    poll      // what RDVs have said while NEW
 	hello   time.Time // when the peer must have said hello; zero: not our turn to wait
+	hold    time.Time // until when we do not say hello, since the session may live; zero: at once
 	until   time.Time // the latest end
 	running []*running
 	cause   error            // of the last handshake that failed
@@ -136,10 +144,13 @@ func (c *Client) peerTimeout(p *peer) time.Time {
 		consider(t.until)
 		consider(t.ask)
 		consider(t.hello)
+		consider(t.hold)
 		if t.attempt != nil {
 			consider(t.attempt.Timeout())
 			consider(t.hard.timeout())
 			consider(t.hard.speak)
+		} else {
+			consider(t.poll.until)
 		}
 		for _, r := range t.running {
 			consider(r.silent)
@@ -148,7 +159,11 @@ func (c *Client) peerTimeout(p *peer) time.Time {
 	if p.session != nil {
 		consider(c.idleAt(p))
 		consider(c.keepAliveAt(p))
-		consider(p.pulse.at)
+		if p.paths != nil {
+			consider(p.paths.Timeout())
+		} else {
+			consider(p.pulse.at)
+		}
 		consider(c.rekeyAt(p))
 		consider(p.mtu.Timeout())
 	}
@@ -227,7 +242,9 @@ func (c *Client) advanceTry(now time.Time, p *peer) {
 		return
 	}
 	if t.attempt == nil {
-		if !now.Before(t.ask) {
+		if u := t.poll.until; !u.IsZero() && !now.Before(u) {
+			c.handleReject(now, p.vpn, t.poll.why)
+		} else if !now.Before(t.ask) {
 			c.ask(now, p)
 		}
 		return
@@ -257,6 +274,9 @@ func (c *Client) stepTry(now time.Time, p *peer) {
 		return
 	}
 	c.watch(p)
+	if !now.Before(t.hold) {
+		t.hold = time.Time{}
+	}
 	state, path := t.attempt.State()
 	if state != punch.Open || t.attempt.Role() != punch.Server || len(t.running) > 0 {
 		t.hello = time.Time{}
@@ -269,7 +289,7 @@ func (c *Client) stepTry(now time.Time, p *peer) {
 		c.failTry(now, p, "no path")
 	case !t.hello.IsZero() && !now.Before(t.hello):
 		c.failTry(now, p, "the peer does not begin the handshake")
-	case state == punch.Open && t.attempt.Role() == punch.Client && !t.speaking() && c.maySpeak(now, t):
+	case state == punch.Open && t.attempt.Role() == punch.Client && !t.speaking() && t.hold.IsZero() && c.maySpeak(now, t):
 		c.log.Debug("Path open to peer", "peer", p.vpn, "addr", path)
 		c.startHandshake(now, p, endpoint{path, c.by(p, path)}, false, nil)
 	}
@@ -278,13 +298,6 @@ func (c *Client) stepTry(now time.Time, p *peer) {
 // speaking reports whether a handshake runs in which we are the client.
 func (t *try) speaking() bool {
 	return slices.ContainsFunc(t.running, func(r *running) bool { return !r.server })
-}
-
-// ask asks the RDV for p, again while there is no answer.
-func (c *Client) ask(now time.Time, p *peer) {
-	c.log.Debug("Asking the RDV server for peer", "peer", p.vpn)
-	c.tell(wire.Ask, p.vpn)
-	p.try.ask = now.Add(askAgain)
 }
 
 // watch makes the data path hand over what comes from the candidates of p's

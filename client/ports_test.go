@@ -17,7 +17,7 @@ import (
 func (v *vpn) ports(more ...uint16) {
 	v.t.Helper()
 	v.stop()
-	cert, key := v.ca.Issue(v.t, "rdv", rendezvous).WriteFiles(v.t, v.t.TempDir())
+	cert, key := v.ca.Issue(v.t, "rdv", asRendezvous).WriteFiles(v.t, v.t.TempDir())
 	id, err := pki.LoadIdentity(cert, key)
 	if err != nil {
 		v.t.Fatal(err)
@@ -51,7 +51,7 @@ func TestServerPorts(t *testing.T) {
 			if edit != nil {
 				edit(c)
 			}
-			c.Server = netip.AddrPortFrom(v.server.Addr(), port)
+			c.Servers = At(netip.AddrPortFrom(v.server.Addr(), port))
 		}
 	}
 	inBubble(t, func(v *vpn) {
@@ -66,8 +66,8 @@ func TestServerPorts(t *testing.T) {
 		erin := v.node(office, "192.168.1.3:5000", "10.9.0.5", at(v, third, v.authentic(AuthAuto, nil)))
 		pass(time.Second)
 		for _, n := range v.nodes {
-			if s := n.status(); !s.Registered || s.RDV.Authenticated != (n != carol) {
-				t.Fatalf("%v: registered %v, %+v", n.vpn, s.Registered, s.RDV)
+			if s := n.status(); !s.Registered || s.RDV().Authenticated != (n != carol) {
+				t.Fatalf("%v: registered %v, %+v", n.vpn, s.Registered, s.RDV())
 			}
 		}
 		alice.ping(bob, time.Second)
@@ -80,8 +80,50 @@ func TestServerPorts(t *testing.T) {
 			}
 		}
 		dave.ping(erin, 3*time.Second)
-		if a, b := dave.status().RDV, erin.status().RDV; a.Endpoint != b.Endpoint {
+		if a, b := dave.status().RDV(), erin.status().RDV(); a.Endpoint != b.Endpoint {
 			t.Errorf("dave is seen at %v and erin at %v: the test did not test", a.Endpoint, b.Endpoint)
 		}
 	})
+}
+
+// TestServerPortsInTurn: a client that is given several ports of one server registers at
+// one that answers, and stays registered when it is so far away that it tries another one
+// before the first can have answered.
+func TestServerPortsInTurn(t *testing.T) {
+	const second, shut = 443, 9
+	for _, c := range []struct {
+		name  string
+		auth  Auth
+		ports []uint16
+		delay time.Duration // each way
+	}{
+		{"the first port is shut", AuthYes, []uint16{shut, second}, 0},
+		{"the first port is shut, in clear", AuthNo, []uint16{shut, second}, 0},
+		{"a long way", AuthYes, []uint16{57888, second}, 200 * time.Millisecond},
+		{"a long way, in clear", AuthNo, []uint16{57888, second}, 200 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(v *vpn) {
+				v.ports(second)
+				home := v.home(1, portRestricted)
+				home.SetLinks(simnet.Link{Delay: c.delay}, simnet.Link{Delay: c.delay})
+				alice := v.node(home, "192.168.1.2:5000", "10.9.0.1", v.authentic(c.auth, nil, func(cfg *Config) {
+					s := Server{}
+					for _, port := range c.ports {
+						s.Addrs = append(s.Addrs, netip.AddrPortFrom(v.server.Addr(), port))
+					}
+					cfg.Servers = []Server{s}
+				}))
+				bob := v.node(v.home(2, portRestricted), "192.168.1.2:5000", "10.9.0.2", v.authentic(AuthAuto, nil))
+				pass(5 * time.Second)
+				for range 20 { // it does not come and go
+					pass(time.Second)
+					if !alice.status().Registered {
+						t.Fatal("alice is not registered")
+					}
+				}
+				bob.ping(alice, 5*time.Second)
+			})
+		})
+	}
 }

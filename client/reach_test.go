@@ -221,7 +221,7 @@ func TestMovedBehindNewAddress(t *testing.T) {
 			v.t.Fatal(err)
 		}
 		pass(300 * time.Millisecond)
-		if got := alice.status().RDV.Endpoint.Addr().String(); got != "203.0.113.77" {
+		if got := alice.status().RDV().Endpoint.Addr().String(); got != "203.0.113.77" {
 			v.t.Errorf("the server sees alice at %v", got)
 		}
 		bob.ping(alice, time.Second)

@@ -13,8 +13,8 @@ type Shown struct {
 	Server  bool       // it was the DTLS server
 }
 
-// Shown returns the certificates of all peers with a session, and of the RDV if
-// there is a channel.
+// Shown returns the certificates of all peers with a session, and of the RDVs to
+// which there is a channel.
 func (c *Client) Shown(ctx context.Context) (list []Shown, err error) {
 	err = c.do(ctx, func(time.Time) {
 		for _, p := range c.peersInOrder() {
@@ -22,18 +22,22 @@ func (c *Client) Shown(ctx context.Context) (list []Shown, err error) {
 				list = append(list, Shown{p.vpn, p.session.Certificates(), !p.server})
 			}
 		}
-		if l := c.server.link; l != nil {
-			list = append(list, Shown{Chain: l.chain, Server: true})
+		for _, r := range c.servers.rdvs {
+			if l := r.server.link; l != nil {
+				list = append(list, Shown{Chain: l.chain, Server: true})
+			}
 		}
 	})
 	return list, err
 }
 
 // Recheck asks Verify again about every peer with a session, and VerifyServer about
-// the RDV. Those that are refused now lose session or channel.
+// the RDVs. Those that are refused now lose session or channel.
 func (c *Client) Recheck(ctx context.Context) error {
 	return c.do(ctx, func(now time.Time) {
-		c.verifyServerAgain(now)
+		for _, r := range c.servers.rdvs {
+			c.verifyServerAgain(now, r)
+		}
 		for _, p := range c.peersInOrder() {
 			if p.session != nil {
 				c.verifyAgain(now, p)
@@ -43,14 +47,13 @@ func (c *Client) Recheck(ctx context.Context) error {
 	})
 }
 
-// verifyServerAgain ends the channel to the RDV if its certificate is no longer
-// good.
-func (c *Client) verifyServerAgain(now time.Time) {
-	l := c.server.link
+// verifyServerAgain ends the channel to an RDV if its certificate is no longer good.
+func (c *Client) verifyServerAgain(now time.Time, r *rendezvous) {
+	l := r.server.link
 	if l == nil {
 		return
 	}
 	if _, err := c.set.VerifyServer(now, l.chain); err != nil {
-		c.perform(now, c.server.lose(now, err, l.closeNotify(nil)))
+		c.perform(now, r, r.server.lose(now, err, l.closeNotify(nil)))
 	}
 }

@@ -208,8 +208,8 @@ func TestRecheckServer(t *testing.T) {
 			v.t.Fatal(err)
 		}
 		pass(time.Second)
-		if s := alice.status(); s.RDV.Authenticated || len(s.Peers) != 1 {
-			v.t.Errorf("authenticated %v, %d peers; want no channel, and the tunnel", s.RDV.Authenticated, len(s.Peers))
+		if s := alice.status(); s.RDV().Authenticated || len(s.Peers) != 1 {
+			v.t.Errorf("authenticated %v, %d peers; want no channel, and the tunnel", s.RDV().Authenticated, len(s.Peers))
 		}
 		alice.ping(bob, time.Second)
 	})

@@ -164,10 +164,10 @@ func TestRefusalsOfServer(t *testing.T) {
 		edit func(v *vpn, r *testRDV)
 	}{
 		{"expired", func(v *vpn, r *testRDV) {
-			r.use(v.ca.Issue(v.t, "rdv", rendezvous, pkitest.Valid(time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour))))
+			r.use(v.ca.Issue(v.t, "rdv", asRendezvous, pkitest.Valid(time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour))))
 		}},
 		{"unknown_ca", func(v *vpn, r *testRDV) {
-			r.use(pkitest.NewCA(v.t, "another CA", time.Now()).Issue(v.t, "rdv", rendezvous))
+			r.use(pkitest.NewCA(v.t, "another CA", time.Now()).Issue(v.t, "rdv", asRendezvous))
 		}},
 		{CodeEndedByPeer, func(v *vpn, r *testRDV) { r.protocol = "campagnol/1" }},
 	} {

@@ -6,6 +6,7 @@ import (
 
 	"campagnol/punch"
 	"campagnol/rdv/wire"
+	"campagnol/tunnel"
 )
 
 // How registration spends its time. The original server forgets who has been
@@ -50,6 +51,7 @@ type registration struct {
 	said    time.Time // the last HELLO
 	heard   time.Time // the RDV, last
 	silent  bool      // and it was reported
+	doubt   time.Time // the last PING that inDoubt has said
 	since   time.Time // registered
 }
 
@@ -128,6 +130,15 @@ func (r *registration) advance(now time.Time, out []punch.Out) ([]punch.Out, reg
 	return r.sayHello(now, out), ev
 }
 
+// inDoubt sees at once whether the RDV still knows us, since peers no longer answer.
+func (r *registration) inDoubt(now time.Time, out []punch.Out) []punch.Out {
+	if r.state != regRegistered || now.Sub(r.doubt) < doubtGap {
+		return out
+	}
+	r.doubt = now
+	return append(out, punch.Out{To: r.server, Msg: wire.Message{Type: wire.Ping}})
+}
+
 // begin begins a round.
 func (r *registration) begin() { r.tries, r.refused, r.strange = 0, false, false }
 
@@ -186,6 +197,46 @@ func (r *registration) handle(now time.Time, m wire.Message, out []punch.Out) ([
 		return out, regBack
 	}
 	return out, regNothing
+}
+
+// handleRDV takes a message from an RDV's address. Since anybody can write that
+// address on a datagram, a message may start something only where we wait for it
+// or as often as costs nothing.
+func (c *Client) handleRDV(now time.Time, from netip.AddrPort, m wire.Message) {
+	r := c.serverAt(from)
+	if r == nil {
+		c.drops.Add(tunnel.DropNoPeer)
+		return
+	}
+	c.log.Debug("<< "+m.Type.String(), "from", from)
+	if m.Type == wire.Pong || m.Type == wire.Reconnect {
+		c.perform(now, r, r.handleClear(now, from, m.Type))
+	} else if r.reg.held() {
+		c.drops.Add(tunnel.DropClear)
+		return
+	}
+	if r.reg.state == regHello {
+		r.found(from)
+	}
+	switch m.Type {
+	case wire.Answer:
+		c.handleAnswer(now, m.IP2, c.usableOf([]netip.AddrPort{m.Endpoint()}, nil))
+		c.introducedBy(r, m.IP2)
+	case wire.Forward:
+		c.handleForward(now, m.IP2, c.usableOf([]netip.AddrPort{m.Endpoint()}, nil))
+		c.introducedBy(r, m.IP2)
+	case wire.Reject:
+		c.handleAgainst(now, r, m.IP1, unknownPeer)
+	}
+	var ev regEvent
+	c.messages, ev = r.reg.handle(now, m, c.messages[:0])
+	c.sayInClear(now, r, c.messages)
+	if ev == regStrange {
+		c.log.Warn("The RDV server replied with something strange... (message code is {code})", "code", uint8(m.Type),
+			"server", from, "hint", "server_host and server_port may be those of something else")
+	}
+	c.reportRegistration(now, r, ev)
+	c.lookForChannel(now, r, ev)
 }
 
 // rdvSays reports whether a message is one of those that an RDV sends. Others at

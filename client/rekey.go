@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"campagnol/punch"
@@ -227,7 +228,9 @@ func (c *Client) sendRenewal(now time.Time, p *peer, datagram []byte) {
 // runRekey runs a handshake inside p's session, with the first datagram if the
 // peer has begun it.
 func (c *Client) runRekey(now time.Time, p *peer, first []byte) {
-	s, addr, conn, server, number, shaper := p.session, p.addr, p.conn, p.server, p.rekey.number, c.shaper
+	s, server, number, shaper := p.session, p.server, p.rekey.number, c.shaper
+	to := new(atomic.Pointer[endpoint])
+	to.Store(&endpoint{p.addr, p.conn})
 	var tmp record.Scratch
 	send := func(b []byte) {
 		if server && endsHandshake(b) {
@@ -235,7 +238,8 @@ func (c *Client) runRekey(now time.Time, p *peer, first []byte) {
 		}
 		if rec := s.SealRenewal(tunnel.Renewal{Number: number, Datagram: b}, &tmp); rec != nil {
 			shaper.charge(time.Now(), rec)
-			c.socket(conn).Send([]punch.Datagram{{Addr: addr, Data: rec}})
+			at := to.Load()
+			c.socket(at.conn).Send([]punch.Datagram{{Addr: at.addr, Data: rec}})
 		}
 	}
 	cfg := c.handshakeConfig(p, server)
@@ -253,7 +257,7 @@ func (c *Client) runRekey(now time.Time, p *peer, first []byte) {
 		return
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
-	r := &running{hs: hs, addr: addr, conn: conn, server: server, began: now, under: c.changes, cancel: cancel}
+	r := &running{hs: hs, addr: p.addr, conn: p.conn, to: to, server: server, began: now, under: c.changes, cancel: cancel}
 	p.rekey.run, p.rekey.began = r, now
 	if first != nil {
 		hs.Handle(first)
@@ -348,7 +352,7 @@ func (c *Client) finishRekey(now time.Time, e handshakeEnd) bool {
 // lets the peer have them.
 func (c *Client) offerKeys(now time.Time, p *peer, s *tunnel.Session) {
 	p.rekey.fresh, p.rekey.look = s, now.Add(freshLook)
-	c.publish(c.withSession(c.table.Load(), p, s))
+	c.publish(c.spread(c.table.Load(), p))
 	c.offerFlight(now, p)
 }
 
@@ -359,22 +363,11 @@ func (c *Client) offerFlight(now time.Time, p *peer) {
 	}
 }
 
-// withSession returns tab in which s may come from p's address, too.
-func (c *Client) withSession(tab *table, p *peer, s *tunnel.Session) *table {
-	src := &source{sessions: []*tunnel.Session{s}}
-	if known, ok := tab.source(p.addr); ok {
-		src.sessions = append(src.sessions, known.sessions...)
-		src.handshaking = known.handshaking
-	}
-	return tab.withSource(p.addr, src).withID(s)
-}
-
 // useKeys makes s, which goes on for p's session, the one that is sent with. What
 // is on its way with the old keys is still taken.
 func (c *Client) useKeys(now time.Time, p *peer, s *tunnel.Session) {
 	c.log.Debug("The session has fresh keys", "peer", p.vpn, "addr", p.addr, "cipher", s.Suite().String(),
 		"renewals", s.Renewals(), "records", p.session.Records())
-	known := s == p.rekey.fresh
 	next := rekey{random: c.cfg.Jitter(), failures: p.rekey.failures, began: p.rekey.began}
 	if p.rekey.began.Before(p.rekey.shown) { // it has shown the certificate before that
 		next.shown = p.rekey.shown
@@ -388,10 +381,7 @@ func (c *Client) useKeys(now time.Time, p *peer, s *tunnel.Session) {
 	p.way = &way
 	id, _ := c.identify(now, p, s.Certificates()) // the certificate may be another
 	tab = c.claim(c.withWay(tab, p), p, id)
-	if !known {
-		tab = c.withSession(tab, p, s)
-	}
-	c.publish(tab)
+	c.publish(c.spread(tab, p))
 	c.closeLosers(now)
 }
 
@@ -437,7 +427,7 @@ func (c *Client) stopRekey(p *peer) {
 		k.run = nil
 	}
 	if k.fresh != nil {
-		c.publish(c.withoutSession(c.table.Load(), k.fresh, p.addr).withoutID(k.fresh))
+		c.publish(c.withoutSession(c.table.Load(), p, k.fresh))
 		k.fresh = nil
 	}
 	k.look = time.Time{}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"campagnol/rdv/wire"
@@ -12,8 +13,8 @@ import (
 // Apply changes the settings of a running client. Sessions that the change does
 // not touch stay open; those of peers whose certificates the new Verify refuses
 // are closed. Another certificate is shown to peers with fresh keys for the sessions
-// that are in use. If the RDV or the published address has changed, the client
-// registers anew.
+// that are in use. At RDVs that are new, or if the published address has changed, the
+// client registers anew; what it has at others goes on.
 func (c *Client) Apply(ctx context.Context, s Settings) error {
 	if err := s.check(); err != nil {
 		return err
@@ -30,7 +31,7 @@ func (c *Client) Restart(ctx context.Context, s Settings) error {
 	return c.do(ctx, func(now time.Time) {
 		c.goodbye(now)
 		c.change(now, s)
-		c.register(now)
+		c.enlist(now, nil)
 	})
 }
 
@@ -50,17 +51,19 @@ func (c *Client) do(ctx context.Context, f func(now time.Time)) error {
 
 func (c *Client) apply(now time.Time, s Settings) {
 	old := c.set
-	anew := old.Server != s.Server || old.Auth != s.Auth
-	if anew || old.LocalAddr != s.LocalAddr && !c.reg.held() {
-		// An original server refuses a second HELLO with another address.
-		c.leave(now)
-		anew = true
+	s = s.withDefaults()
+	var keep []*rendezvous
+	for _, r := range c.servers.rdvs {
+		if c.staysAt(r, &s) {
+			keep = append(keep, r)
+		} else {
+			c.leaveServer(now, r)
+		}
 	}
 	c.change(now, s)
-	if anew {
-		c.register(now)
-	} else {
-		c.applyToChannel(now, &old)
+	c.enlist(now, keep)
+	for _, r := range keep {
+		c.applyToChannel(now, r, &old)
 	}
 	replaced := !bytes.Equal(leafOf(&old), leafOf(&c.set))
 	for _, p := range c.peersInOrder() {
@@ -70,11 +73,23 @@ func (c *Client) apply(now time.Time, s Settings) {
 		if replaced {
 			p.rekey.shown = now
 		}
-		if p.session != nil && p.addr == c.set.Server {
-			c.closeSession(now, p) // that is the RDV's place now
+		if p.session != nil && c.isServer(p.addr) {
+			c.closeSession(now, p) // that is an RDV's place now
 		}
 		c.settle(p)
 	}
+}
+
+// staysAt reports whether what we have at an RDV can go on under new settings.
+func (c *Client) staysAt(r *rendezvous, s *Settings) bool {
+	i := slices.IndexFunc(s.Servers, func(o Server) bool { return o.Name == r.name })
+	switch {
+	case i < 0, !slices.Contains(s.Servers[i].Addrs, r.at), c.set.Auth != s.Auth:
+		return false
+	case c.set.LocalAddr != s.LocalAddr && r.on && !r.reg.held():
+		return false // an original server refuses a second HELLO with another address
+	}
+	return true
 }
 
 // change makes s the settings, for control and for the data path.
@@ -83,7 +98,7 @@ func (c *Client) change(now time.Time, s Settings) {
 	c.set = s.withDefaults()
 	c.changes++
 	tab := *c.table.Load()
-	tab.server, tab.channel, tab.multicast = c.set.Server, c.set.Auth != AuthNo, c.set.Multicast
+	tab.servers, tab.channel, tab.multicast = waysTo(c.set.Servers), c.set.Auth != AuthNo, c.set.Multicast
 	next := &tab
 	if old.MaxRate != c.set.MaxRate || old.PeerRate != c.set.PeerRate || old.MTU != c.set.MTU {
 		c.shape(now)
@@ -102,10 +117,15 @@ func (c *Client) change(now time.Time, s Settings) {
 	c.publish(next)
 }
 
-// settleOwn notes which addresses this host and the RDV have below the tunnels, in
+// settleOwn notes which addresses this host and the RDVs have below the tunnels, in
 // place of those of old settings, and returns tab with what follows for networks.
 func (c *Client) settleOwn(tab *table, old Settings) *table {
-	tab = c.below(tab, old.Server.Addr(), c.set.Server.Addr())
+	for _, a := range waysTo(c.set.Servers) {
+		tab = c.below(tab, netip.Addr{}, a.Addr())
+	}
+	for _, a := range waysTo(old.Servers) {
+		tab = c.below(tab, a.Addr(), netip.Addr{})
+	}
 	tab = c.below(tab, old.LocalAddr.Addr(), c.set.LocalAddr.Addr())
 	for _, a := range c.set.HostAddrs {
 		tab = c.below(tab, netip.Addr{}, a)

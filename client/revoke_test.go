@@ -213,7 +213,7 @@ func TestRenewedCertificate(t *testing.T) {
 					t.Fatal(err)
 				}
 				for range 200 {
-					if st := a.status(); !st.Registered || !st.RDV.Authenticated {
+					if st := a.status(); !st.Registered || !st.RDV().Authenticated {
 						t.Fatal("not registered for a moment")
 					}
 					pass(5 * time.Millisecond)

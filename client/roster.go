@@ -29,84 +29,120 @@ const (
 	maxPieces = 256
 )
 
-// A roster is who the RDV says is there, for a client that keeps tunnels to all.
+// A roster is who the RDVs say is there, for a client that keeps tunnels to all.
 type roster struct {
-	due     time.Time // when to ask, or to look at members again
-	asking  bool
-	coming  []netip.Addr // of the list that is under way
-	after   netip.Addr   // which its last piece ended with
-	pieces  int          // that have come of it
-	members []netip.Addr // of the last one, in order
-	lists   int          // so far
+	due     time.Time    // when to ask, or to look at members again
+	members []netip.Addr // that any RDV has listed last, in order
+	lists   int          // so far; those that are asked for together count once
 	since   time.Time    // when members came
 	missed  bool         // there was no list, and that was said
 }
 
-// restartRoster asks for the list soon: we have just registered.
-func (c *Client) restartRoster(now time.Time) {
-	if c.eth != nil && c.eth.cfg.FullMesh {
-		c.eth.roster = roster{due: now}
-		c.meetOnDemand(false)
+// A rosterPart is who one RDV says is there.
+type rosterPart struct {
+	asking  bool
+	coming  []netip.Addr // of the list that is under way
+	after   netip.Addr   // which its last piece ended with
+	pieces  int          // that have come of it
+	members []netip.Addr // of the last one
+	done    bool         // there was one
+}
+
+// restartRoster asks for the list soon: we have just registered at an RDV. If that is
+// the only one, we begin with all that are there.
+func (c *Client) restartRoster(now time.Time, r *rendezvous) {
+	if c.eth == nil || !c.eth.cfg.FullMesh {
+		return
 	}
+	r.roster = rosterPart{}
+	others := c.anyServer(func(q *rendezvous) bool { return q.roster.done })
+	if o := &c.eth.roster; others {
+		o.due = now
+	} else {
+		*o = roster{due: now}
+	}
+	c.meetOnDemand(false)
 }
 
 // advanceRoster asks who is there, when it is time to.
 func (c *Client) advanceRoster(now time.Time) {
-	r := &c.eth.roster
-	if r.due.IsZero() || now.Before(r.due) {
+	o := &c.eth.roster
+	if o.due.IsZero() || now.Before(o.due) {
 		return
 	}
-	r.due = now.Add(rosterInterval)
-	if c.server.stands() && !r.asking {
-		r.asking, r.coming, r.after, r.pieces = true, nil, netip.Addr{}, 0
-		c.server.list(netip.Addr{})
+	o.due = now.Add(rosterInterval)
+	for _, r := range c.servers.rdvs {
+		if r.server.stands() && !r.roster.asking {
+			l := &r.roster
+			l.asking, l.coming, l.after, l.pieces = true, nil, netip.Addr{}, 0
+			r.server.list(netip.Addr{})
+		}
 	}
 	c.mesh(now)
 }
 
-// handleList takes a piece of the list, or that it does not come.
-func (c *Client) handleList(now time.Time, msg *channel.Message) {
-	if c.eth == nil || !c.eth.roster.asking {
+// handleList takes a piece of an RDV's list, or that it does not come.
+func (c *Client) handleList(now time.Time, r *rendezvous, msg *channel.Message) {
+	l := &r.roster
+	if c.eth == nil || !l.asking {
 		return
 	}
-	r := &c.eth.roster
 	addrs, ok := channel.ParseAddrs(msg.Data)
 	if msg.Type != channel.Listed || !ok {
-		r.asking = false
-		c.unlisted("it does not tell who is there")
+		l.asking = false
+		c.unlisted(r, "it does not tell who is there")
 		return
 	}
-	r.coming = append(r.coming, addrs[:min(len(addrs), maxRoster-len(r.coming))]...)
-	if r.pieces++; len(msg.VPN) == 1 && r.after.Less(msg.VPN[0]) && len(r.coming) < maxRoster && r.pieces < maxPieces {
-		r.after = msg.VPN[0]
-		c.server.list(r.after)
+	l.coming = append(l.coming, addrs[:min(len(addrs), maxRoster-len(l.coming))]...)
+	if l.pieces++; len(msg.VPN) == 1 && l.after.Less(msg.VPN[0]) && len(l.coming) < maxRoster && l.pieces < maxPieces {
+		l.after = msg.VPN[0]
+		r.server.list(l.after)
 		return
 	}
-	r.asking = false
-	slices.SortFunc(r.coming, netip.Addr.Compare)
-	r.coming = slices.Compact(r.coming)
-	if !slices.Equal(r.coming, r.members) || r.since.IsZero() {
-		r.since = now
+	l.asking, l.done = false, true
+	l.members, l.coming = l.coming, nil
+	c.listed(now)
+}
+
+// listed makes the members those of all lists.
+func (c *Client) listed(now time.Time) {
+	o := &c.eth.roster
+	var all []netip.Addr
+	busy := false
+	for _, r := range c.servers.rdvs {
+		if r.server.stands() {
+			all = append(all, r.roster.members...)
+			busy = busy || r.roster.asking
+		}
 	}
-	r.members, r.coming = r.coming, nil
-	r.lists++
-	r.missed = false
+	slices.SortFunc(all, netip.Addr.Compare)
+	all = slices.Compact(all)
+	if !slices.Equal(all, o.members) || o.since.IsZero() {
+		o.since = now
+	}
+	o.members, o.missed = all, false
+	if !busy {
+		o.lists++
+	}
 	c.meetOnDemand(false)
 	c.mesh(now)
 	switch {
-	case r.lists == 1:
-		r.due = now.Add(rosterAgain)
-	case now.Sub(r.since) < rosterPatience:
-		r.due = now.Add(rosterPatience)
+	case o.lists <= 1:
+		o.due = now.Add(rosterAgain)
+	case now.Sub(o.since) < rosterPatience:
+		o.due = now.Add(rosterPatience)
 	default:
-		r.due = now.Add(rosterInterval)
+		o.due = now.Add(rosterInterval)
 	}
 }
 
-// unlisted says that the RDV does not list members, and why. What it has told before
-// stays so; others are met when somebody here looks for them.
-func (c *Client) unlisted(why string) {
-	if c.eth == nil || !c.eth.cfg.FullMesh {
+// unlisted says that an RDV does not list members, and why, if no other does. What was
+// told before stays so; others are met when somebody here looks for them.
+func (c *Client) unlisted(r *rendezvous, why string) {
+	switch {
+	case c.eth == nil || !c.eth.cfg.FullMesh:
+		return
+	case c.anyServer(func(q *rendezvous) bool { return q != r && q.server.stands() }):
 		return
 	}
 	c.meetOnDemand(true)
@@ -115,7 +151,7 @@ func (c *Client) unlisted(why string) {
 	}
 	c.eth.roster.missed = true
 	c.log.Warn("The RDV server does not list the members; tunnels are opened to those that are looked for, as with mesh = demand",
-		"server", c.set.Server, "reason", why,
+		"server", r.at, "reason", why,
 		"hint", "a server with a certificate lists members (campagnol ca issue NAME --rdv); or set mesh = demand")
 }
 

@@ -3,9 +3,9 @@ package client
 import (
 	"bytes"
 	"net/netip"
-	"slices"
 	"time"
 
+	punchpath "campagnol/punch/path"
 	"campagnol/tunnel"
 	"campagnol/tunnel/device"
 	"campagnol/tunnel/filter"
@@ -28,7 +28,11 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	if !bytes.Equal(r.leaf, leafOf(&c.set)) { // it was replaced meanwhile
 		p.rekey.shown = now
 	}
-	p.pulse = pulse{at: now.Add(pulseInterval)}
+	p.pulse, p.paths, p.places = pulse{at: now.Add(pulseInterval)}, nil, nil
+	if s.IsOurs() {
+		p.paths = punchpath.New(now, drawNumber, r.addr, p.named)
+		p.places = p.paths.Addrs()
+	}
 	c.refused.forget(p.vpn)
 	c.failures.forget(p.vpn)
 	p.way = c.newRoute(now, s, r.addr)
@@ -46,12 +50,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 
 	// One change for the data path: in between, it would drop what comes.
 	c.ends[r.addr] = p
-	src := &source{sessions: []*tunnel.Session{s}}
-	if old, ok := tab.source(r.addr); ok {
-		src.sessions = append(src.sessions, old.sessions...)
-		src.handshaking = old.handshaking
-	}
-	c.publish(c.endTry(c.withPort(tab.withSource(r.addr, src).withID(s), p), p))
+	c.publish(c.endTry(c.withPort(c.spread(tab, p), p), p))
 	c.plugged(now, p)
 	c.closeLosers(now)
 	for _, rec := range r.hs.Early() {
@@ -71,7 +70,7 @@ func (c *Client) replace(now time.Time, p *peer) {
 
 // retireOld forgets p's old session.
 func (c *Client) retireOld(p *peer) {
-	c.publish(c.withoutSession(c.table.Load(), p.old, p.oldAddr).withoutID(p.old))
+	c.publish(c.withoutSession(c.table.Load(), p, p.old))
 	if p.session == nil || !p.session.Continues(p.old) {
 		p.old.Filter().Close()
 	}
@@ -79,20 +78,6 @@ func (c *Client) retireOld(p *peer) {
 		c.closeLater(p.oldConn)
 	}
 	p.old, p.oldConn = nil, nil
-}
-
-// withoutSession returns tab in which addr is no longer a source of s.
-func (c *Client) withoutSession(tab *table, s *tunnel.Session, addr netip.AddrPort) *table {
-	src, ok := tab.source(addr)
-	if !ok {
-		return tab
-	}
-	rest := slices.DeleteFunc(slices.Clone(src.sessions), func(t *tunnel.Session) bool { return t == s })
-	if len(rest) == 0 && !src.handshaking {
-		delete(c.ends, addr)
-		return tab.withSource(addr, nil)
-	}
-	return tab.withSource(addr, &source{sessions: rest, handshaking: src.handshaking})
 }
 
 // closeSession tells the peer that the session is over, and ends it.
@@ -108,8 +93,8 @@ func (c *Client) dropSession(p *peer) {
 	c.stopRekey(p)
 	c.unplug(p)
 	tab := c.moveTo(c.claim(c.table.Load(), p, Identity{}), p, netip.Addr{})
-	c.publish(c.withoutSession(tab, p.session, p.addr).withoutID(p.session))
-	p.way = nil
+	c.publish(c.withoutSession(tab, p, p.session))
+	p.way, p.paths, p.places = nil, nil, nil
 	p.session.Filter().Close()
 	p.session = nil
 	if p.old != nil {
@@ -179,6 +164,8 @@ func (c *Client) handleInner(now time.Time, e event) {
 		return
 	case e.stray:
 		c.strayed(now, p, e.session, e.addr)
+	}
+	if e.data == nil || p.session == nil {
 		return
 	}
 	addr, conn := p.addr, p.conn
@@ -212,21 +199,6 @@ func (c *Client) handleInner(now time.Time, e event) {
 		c.dropSession(p)
 	}
 	c.settle(p)
-}
-
-// handlePath takes what a peer says about the path by which it came: it answers a
-// challenge where that came from.
-func (c *Client) handlePath(now time.Time, p *peer, from endpoint, s *tunnel.Session, sig *tunnel.PathSignal) {
-	if sig.Response {
-		c.answeredMTU(now, p, sig.Number)
-		return
-	}
-	if !c.usable(from.addr) {
-		return
-	}
-	if b := s.SealResponse(sig.Number, &c.tmp); b != nil {
-		c.sendRecordBy(now, from.conn, from.addr, b)
-	}
 }
 
 // reportStrange logs, once for each kind and session, that an authenticated peer

@@ -14,9 +14,8 @@ import (
 // A Status is a snapshot of a Client.
 type Status struct {
 	VPNAddr    netip.Addr
-	Server     netip.AddrPort
-	Registered bool              // at the RDV
-	RDV        RDVStatus         // how
+	Registered bool              // at an RDV at least
+	RDVs       []RDVStatus       // in the order of the Settings
 	Peers      []PeerStatus      // by VPN address
 	Refusals   []Refusal         // the last ones, newest first
 	Failures   []Failure         // of peers that could not be reached, by VPN address
@@ -26,8 +25,14 @@ type Status struct {
 	HardNAT    hard.Cost         // of looking for ways through hard NATs
 }
 
-// An RDVStatus says how a Client is registered at the RDV.
+// An RDVStatus says how a Client is registered at an RDV.
 type RDVStatus struct {
+	Name       string         // of the Settings
+	Addr       netip.AddrPort // where it is, or is looked for first
+	Used       bool           // we are registered or try to be; else it is a spare
+	Registered bool
+	Silent     bool // it knows us, but has not answered for a while
+
 	Auth          Auth      // of the Settings
 	Authenticated bool      // over the authenticated channel, not in clear
 	Since         time.Time // registered; zero: we are not
@@ -64,6 +69,10 @@ type PeerStatus struct {
 	State    string         // NEW, PUNCHING, LINKED or ESTABLISHED
 	Addr     netip.AddrPort // of the session's path
 	PathMTU  int            // in bytes; 0: not known to be small
+	Path     string         // what kind of path it is: lan, wan or relay; empty: an original's
+	Found    string         // how its address was found, as punch.CandidateKind has it; likewise
+	RTT      time.Duration  // of its round trip; 0: not measured
+	Moves    int            // how often the session has moved to another path
 	Server   bool           // we are the session's DTLS server
 	Cipher   string
 	Protocol string    // agreed by ALPN; empty for an original
@@ -95,15 +104,16 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 func (c *Client) status() Status {
 	s := Status{
 		VPNAddr:    c.cfg.VPNAddr,
-		Server:     c.set.Server,
-		Registered: c.reg.registered() || c.server.stands(),
-		RDV:        c.rdvStatus(),
+		Registered: c.anyServer((*rendezvous).registered),
 		Refusals:   slices.Clone(c.recent.list),
 		Failures:   c.failures.list(),
 		Offloads:   c.cfg.Device.Offloads(),
 		Drops:      c.drops.Snapshot(),
 		Ethernet:   c.ethernetStatus(),
 		HardNAT:    c.hard.ration.Cost,
+	}
+	for _, r := range c.servers.rdvs {
+		s.RDVs = append(s.RDVs, r.status(c.set.Auth))
 	}
 	for _, p := range c.peersInOrder() {
 		ps := PeerStatus{VPNAddr: p.vpn, State: p.state(), Waiting: len(p.staged)}
@@ -115,16 +125,44 @@ func (c *Client) status() Status {
 	return s
 }
 
-func (c *Client) rdvStatus() RDVStatus {
-	s := RDVStatus{Auth: c.set.Auth}
-	if why := c.server.refusal; why.err != nil {
+// RDV returns the state of the first RDV at which we are registered, or else of the
+// first.
+func (s Status) RDV() RDVStatus {
+	for _, r := range s.RDVs {
+		if r.Registered {
+			return r
+		}
+	}
+	if len(s.RDVs) == 0 {
+		return RDVStatus{}
+	}
+	return s.RDVs[0]
+}
+
+// Servers returns how the client is registered at each of its RDVs.
+func (c *Client) Servers(ctx context.Context) (list []RDVStatus, err error) {
+	err = c.do(ctx, func(time.Time) {
+		for _, r := range c.servers.rdvs {
+			list = append(list, r.status(c.set.Auth))
+		}
+	})
+	return list, err
+}
+
+// status describes r.
+func (r *rendezvous) status(auth Auth) RDVStatus {
+	s := RDVStatus{
+		Name: r.name, Addr: r.at, Auth: auth,
+		Used: r.on, Registered: r.registered(), Silent: r.registered() && !r.answers(),
+	}
+	if why := r.server.refusal; why.err != nil {
 		s.Refusal, s.RefusedAt = why.err.Error(), why.at
 	}
-	if l := c.server.link; l != nil {
+	if l := r.server.link; l != nil {
 		s.Authenticated, s.Since = true, l.since
 		s.Server, s.Cipher, s.Endpoint = l.server, l.suite.String(), l.endpoint
-	} else if c.reg.registered() {
-		s.Since = c.reg.since
+	} else if r.reg.registered() {
+		s.Since = r.reg.since
 	}
 	return s
 }
@@ -140,6 +178,9 @@ func (c *Client) describe(ps *PeerStatus, p *peer) {
 		}
 	}
 	ps.PathMTU = p.mtu.Limit()
+	if k := p.paths; k != nil {
+		ps.Path, ps.Found, ps.RTT, ps.Moves = k.View().Class().String(), k.Kind().String(), k.View().RTT, k.Moves()
+	}
 	ps.Addr, ps.Server, ps.Since = p.addr, p.server, p.session.Since()
 	ps.Keys, ps.Rekeys, ps.RekeyFailures = p.session.Opened(), p.session.Renewals(), p.rekey.failures
 	ps.Cipher, ps.Protocol = p.session.Suite().String(), p.session.Protocol()

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"net/netip"
 	"slices"
-	"time"
 
 	"campagnol/tunnel"
 	"campagnol/tunnel/record"
@@ -37,6 +36,9 @@ func (t *table) session(id record.ID) (*tunnel.Session, bool) { return t.ids.get
 func (t *table) withID(s *tunnel.Session) *table {
 	id, ok := s.ConnectionID()
 	if !ok {
+		return t
+	}
+	if known, _ := t.session(id); known == s {
 		return t
 	}
 	next := *t
@@ -119,12 +121,4 @@ func (in *inbound) stray(s *tunnel.Session, from netip.AddrPort, h record.Header
 	}
 	in.received(s, h, payload, control, d)
 	return authentic
-}
-
-// strayed takes note that an authentic record of p's session s came from an address
-// that is no source of it.
-func (c *Client) strayed(now time.Time, p *peer, s *tunnel.Session, addr netip.AddrPort) {
-	p.strays++
-	c.log.Debug("The peer sends from another address", "peer", p.vpn, "addr", addr, "known", p.addr,
-		"current", s == p.session, "times", p.strays)
 }

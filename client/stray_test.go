@@ -425,8 +425,8 @@ func TestNewAddressDelivers(t *testing.T) {
 	})
 }
 
-// TestNewAddressReported: control hears where such packets come from.
-func TestNewAddressReported(t *testing.T) {
+// TestNewAddressIsPath: the session goes on where such packets come from.
+func TestNewAddressIsPath(t *testing.T) {
 	inBubble(t, func(v *vpn) {
 		home := v.home(1, portRestricted)
 		alice := v.node(home, "192.168.1.2:5000", "10.9.0.1", nil)
@@ -438,12 +438,12 @@ func TestNewAddressReported(t *testing.T) {
 			alice.send(bob.vpn, "on")
 			pass(time.Millisecond)
 		}
-		pass(20 * time.Millisecond)
-		if n := bob.logged("The peer sends from another address"); n != 1 {
-			t.Errorf("reported %d times, want once", n)
+		pass(time.Second)
+		if n := bob.logged("The path to the peer has changed"); n != 1 {
+			t.Errorf("the path has changed %d times, want once", n)
 		}
-		if n := bob.logged("addr=203.0.113.99:"); n == 0 {
-			t.Error("the log does not say from where")
+		if got := bob.peer(alice).Addr.Addr().String(); got != "203.0.113.99" {
+			t.Errorf("the path leads to %s", got)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"campagnol/punch"
@@ -23,14 +24,14 @@ type table struct {
 
 	frames *fabric // nil: packets are carried
 
-	server    netip.AddrPort // the RDV; no peer is there
-	channel   bool           // control waits for a channel's datagrams from there
-	multicast bool           // goes over every open tunnel
+	servers   []netip.AddrPort // of the RDVs, few; no peer is there
+	channel   bool             // control waits for a channel's datagrams from there
+	multicast bool             // goes over every open tunnel
 }
 
 // newTable returns a table without peers.
 func (c *Client) newTable() *table {
-	return &table{server: c.set.Server, channel: c.set.Auth != AuthNo, multicast: c.set.Multicast}
+	return &table{servers: waysTo(c.set.Servers), channel: c.set.Auth != AuthNo, multicast: c.set.Multicast}
 }
 
 // A network is what is behind a peer. It is immutable.
@@ -68,6 +69,9 @@ type source struct {
 	// handshaking says that control waits for handshake records from there.
 	handshaking bool
 }
+
+// isServer reports whether an RDV is at an address.
+func (t *table) isServer(a netip.AddrPort) bool { return slices.Contains(t.servers, a) }
 
 func addrPart(a netip.Addr) uint8 {
 	b := a.As16()

@@ -155,7 +155,7 @@ func (v *vpn) nodeOn(conn *simnet.Conn, vpnAddr string, edit func(*Config)) *nod
 		Jitter:    func() float64 { return 0.5 },
 	}
 	cfg.Settings = Settings{
-		Server:      v.server,
+		Servers:     At(v.server),
 		LocalAddr:   conn.LocalAddr(),
 		Certificate: tls.Certificate{Certificate: leaf.Raw(), PrivateKey: leaf.Key},
 		Verify: func(now time.Time, vpn netip.Addr, chain [][]byte, server bool) error {

@@ -85,11 +85,7 @@ func (a *assignment) host(dst *string) {
 		return
 	}
 	if !isHostName(a.text) {
-		hint := a.key.hint()
-		if host, _, ok := strings.Cut(a.text, ":"); ok && a.key.Name == "server_host" && isHostName(host) {
-			hint = fmt.Sprintf("write server_host = %s, and the port as server_port", host)
-		}
-		a.failWith("is neither an address nor a host name", hint)
+		a.fail("is neither an address nor a host name")
 		return
 	}
 	*dst = a.text

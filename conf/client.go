@@ -20,14 +20,16 @@ type Client struct {
 
 	// [NETWORK]
 
-	LocalHost  string // address or name to bind to; "": to be chosen
-	LocalPort  uint16 // UDP port to bind to; 0: any
-	ServerHost string // address or name of the rendezvous server
-	ServerPort uint16 // UDP port of the rendezvous server; default 57888
-	RDVAuth    Auto   // whether to authenticate to the rendezvous server, and it to us; default AutoAuto
-	Mode       Mode   // what the VPN carries; default ModeTUN
-	TunMTU     int    // MTU of the virtual interface in bytes, at least 150; default 1419, in ModeTAP 1392
-	Interface  string // network interface to bind to; "": none
+	LocalHost   string   // address or name to bind to; "": to be chosen
+	LocalPort   uint16   // UDP port to bind to; 0: any
+	ServerHost  string   // address or name of the first rendezvous server
+	ServerPort  uint16   // UDP port of the first rendezvous server; default 57888
+	MoreServers []Server // the others; see [Client.Servers]
+
+	RDVAuth   Auto   // whether to authenticate to the rendezvous server, and it to us; default AutoAuto
+	Mode      Mode   // what the VPN carries; default ModeTUN
+	TunMTU    int    // MTU of the virtual interface in bytes, at least 150; default 1419, in ModeTAP 1392
+	Interface string // network interface to bind to; "": none
 
 	// STUNServers are asked, beside the rendezvous server, about the NAT.
 	STUNServers []Server

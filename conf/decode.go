@@ -18,6 +18,7 @@ func ParseClient(name string, src []byte) (*Client, []Problem, error) {
 	for i := range registry {
 		d.key(&registry[i])
 	}
+	d.finishServers()
 	d.localAddress()
 	d.bothIPv6()
 	d.leftovers()
@@ -33,6 +34,9 @@ type decoder struct {
 	report *report
 	client *Client
 	fatal  *Problem // the first value that was refused
+
+	list   []Server // of server_host; port 0 is that of server_port
+	values []*Value // of list
 
 	// seen holds the values for which it has been said that a comment in them
 	// is none.
@@ -68,6 +72,8 @@ func (d *decoder) key(k *definition) {
 		case k.Default != "":
 			k.set(d.client, &assignment{decoder: d, key: &k.Key, text: k.Default})
 		}
+	} else if k.set == nil {
+		d.servers(k, st)
 	} else if k.Several {
 		for i := range st.Values {
 			d.assign(k, &st.Values[i])

@@ -35,7 +35,12 @@ var refused = []struct {
 }{
 	{"NETWORK", "server_host", "", ` server_host is not set in [NETWORK]`},
 	{"NETWORK", "server_host", "a b", `:2:15: server_host "a b" is neither an address nor a host name`},
-	{"NETWORK", "server_host", "rdv:57888", `:2:15: server_host "rdv:57888" is neither an address nor a host name`},
+	{"NETWORK", "server_host", "rdv:", `:2:15: server_host "rdv:" has no port number behind the colon`},
+	{"NETWORK", "server_host", "rdv:0", `:2:15: server_host "rdv:0" has no port number behind the colon`},
+	{"NETWORK", "server_host", "[fd00::1]:70000", `:2:15: server_host "[fd00::1]:70000" has no port number behind the colon`},
+	{"NETWORK", "server_host", "[rdv]:443", `:2:15: server_host "[rdv]:443" is neither an address nor a host name`},
+	{"NETWORK", "server_host", "[fd00::g]:443", `:2:15: server_host "fd00::g" is neither an address nor a host name`},
+	{"NETWORK", "server_host", "rdv:443:1", `:2:15: server_host "rdv:443:1" is neither an address nor a host name`},
 	{"NETWORK", "server_host", "203.0.113.300", `:2:15: server_host "203.0.113.300" is neither an address nor a host name`},
 	{"NETWORK", "server_host", "$", `:2:15: server_host "" is neither an address nor a host name`},
 	{"NETWORK", "local_host", "x/y", `:2:14: local_host "x/y" is neither an address nor a host name`},

@@ -63,7 +63,8 @@ func Keys() []Key {
 type definition struct {
 	Key
 	// set puts a value into the Client; it is called with the default if the
-	// file does not set the key. It is nil for commands, which read knows.
+	// file does not set the key. It is nil for those of which each value counts, which
+	// the decoder knows.
 	set func(c *Client, a *assignment)
 }
 
@@ -88,9 +89,8 @@ var registry = [...]definition{
 	{Key{Section: sectionNetwork, Name: "interface", Type: TypeText,
 		Doc: "The network interface whose traffic the UDP socket is bound to."},
 		func(c *Client, a *assignment) { c.Interface = a.text }},
-	{Key{Section: sectionNetwork, Name: "server_host", Type: TypeHost, Needed: true,
-		Doc: "The address or the name of the rendezvous server; over IPv6 clients register with a certificate only."},
-		func(c *Client, a *assignment) { a.host(&c.ServerHost) }},
+	{Key: Key{Section: sectionNetwork, Name: "server_host", Type: TypeHost, Needed: true, Several: true,
+		Doc: "The address or the name of the rendezvous server; a port may follow behind a colon, and the key may be given again for up to 8 servers, the best first, of which three are used at a time; over IPv6 clients register with a certificate only."}},
 	{Key{Section: sectionNetwork, Name: "server_port", Type: TypePort, Default: "57888",
 		Doc: "The UDP port of the rendezvous server."},
 		func(c *Client, a *assignment) { a.serverPort(&c.ServerPort) }},
@@ -99,7 +99,7 @@ var registry = [...]definition{
 		func(c *Client, a *assignment) { a.auto(&c.RDVAuth) }},
 	{Key{Section: sectionNetwork, Name: "stun_server", Type: TypeServer, Several: true, New: true,
 		Doc: "A STUN server that is asked, beside the rendezvous server, how the NAT of this host behaves; the key may be given several times."},
-		func(c *Client, a *assignment) { a.server(&c.STUNServers, STUNPort) }},
+		func(c *Client, a *assignment) { a.stunServer(&c.STUNServers, STUNPort) }},
 	{Key{Section: sectionNetwork, Name: "local_port", Type: TypePort, Default: "0",
 		Doc: "The local UDP port; 0 takes any that is free."},
 		func(c *Client, a *assignment) { a.port(&c.LocalPort) }},

@@ -121,7 +121,7 @@ func TestReachBounds(t *testing.T) {
 // the file's author is told.
 func TestOldKeysCountOnce(t *testing.T) {
 	for _, k := range Keys() {
-		if k.Several && !k.New {
+		if k.Several && !k.New && k.Name != "server_host" { // docs/compat.md tells why
 			t.Errorf("%s is a key of the original, for which one value counts", k.Name)
 		}
 	}

@@ -9,12 +9,6 @@ import (
 // STUNPort is the port of STUN servers (RFC 8489 section 8.6.1), if none is given.
 const STUNPort = 3478
 
-// A Server is a host and a UDP port.
-type Server struct {
-	Host string // address or name
-	Port uint16
-}
-
 // ParseServer reads HOST or HOST:PORT; an IPv6 address with a port is in brackets. It
 // reports whether the text is one of these.
 func ParseServer(text string, defaultPort uint16) (Server, bool) {
@@ -36,8 +30,8 @@ func ParseServer(text string, defaultPort uint16) (Server, bool) {
 	return s, isHostName(s.Host)
 }
 
-// server adds a server to those that the key has named before.
-func (a *assignment) server(dst *[]Server, defaultPort uint16) {
+// stunServer adds a server to those that the key has named before.
+func (a *assignment) stunServer(dst *[]Server, defaultPort uint16) {
 	s, ok := ParseServer(a.text, defaultPort)
 	if !ok {
 		a.fail("is neither a host nor a host with a port")

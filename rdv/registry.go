@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"campagnol/pki/policy"
-	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 )
 
@@ -26,39 +25,14 @@ const (
 	// original client repeats a refused HELLO after 1 s.
 	probeWait = time.Second
 
+	// settleTime is how long the first of our sockets that a client has said HELLO to
+	// is the one that it is at: one far away tries several before the first can answer.
+	settleTime = time.Second
+
 	// probeInterval is the least time between two probes for a VPN address,
 	// so that an obstinate newcomer cannot keep its holder busy.
 	probeInterval = 5 * time.Second
 )
-
-// An In is a message that has arrived: Msg in clear, or Request over the channel
-// of Member.
-type In struct {
-	From  netip.AddrPort
-	Local netip.Addr // address of this host to which it was sent, if known
-	Msg   wire.Message
-
-	Socket uint8 // number of the socket that it came to
-
-	Member  *Member // who says Request; nil: Msg has come in clear
-	Request *channel.Message
-}
-
-// spot returns where in comes from.
-func (in *In) spot() spot { return spot{in.From, in.Socket} }
-
-// An Out is a message to send: Msg in clear, or Answer over the channel of Member.
-type Out struct {
-	To    netip.AddrPort
-	Local netip.Addr // address of this host to send it from; zero: any
-	Msg   wire.Message
-
-	Socket uint8 // number of the socket to send it by
-
-	Member *Member // to whom Answer is said; nil: Msg goes in clear, or Gate
-	Answer *channel.Message
-	Gate   *wire.GateMessage // nil: Msg
-}
 
 // RegistryConfig configures a Registry. The zero value is useful.
 type RegistryConfig struct {
@@ -246,11 +220,6 @@ func (r *Registry) Handle(now time.Time, in In, out []Out) []Out {
 	return out
 }
 
-// reply returns a message without fields to the sender of in.
-func reply(in In, t wire.Type) Out {
-	return Out{To: in.From, Local: in.Local, Socket: in.Socket, Msg: wire.Message{Type: t}}
-}
-
 // Advance does what is due at now.
 func (r *Registry) Advance(now time.Time, out []Out) []Out {
 	r.advance(now)
@@ -340,6 +309,9 @@ func (r *Registry) hello(c *client, e endpoint, in In, out []Out) []Out {
 	}
 	probed := never
 	if holder := r.byVPN[v]; holder != nil {
+		if holder.endpoint.on(0) == e.on(0) && r.now-holder.heard < settleTime {
+			return append(out, reply(in, wire.OK)) // its next PING shows where it is
+		}
 		if !r.yields(holder, e) {
 			return r.refuse(c, e, in, r.probe(holder, out))
 		}
@@ -361,8 +333,7 @@ func (r *Registry) hello(c *client, e endpoint, in In, out []Out) []Out {
 func (r *Registry) stale(c *client) bool { return r.now-c.heard > staleAfter }
 
 // yields reports whether the holder of a VPN address has to give it to a client at
-// endpoint e. One that differs by the socket only is the same client: it has tried
-// another port of ours because this one did not answer at once.
+// endpoint e. One that differs by the socket only is the same client.
 func (r *Registry) yields(holder *client, e endpoint) bool {
 	return r.stale(holder) || holder.endpoint.on(0) == e.on(0) || holder.probing && r.now-holder.probed >= probeWait
 }
@@ -426,17 +397,6 @@ func (c *client) seenBy(other *client) endpoint {
 		return c.local
 	}
 	return c.endpoint
-}
-
-// out returns message m to client c.
-func (c *client) out(m wire.Message) Out {
-	return Out{To: c.endpoint.addrPort(), Local: c.server.addr(), Socket: c.endpoint.socket(), Msg: m}
-}
-
-// introduction returns the message that the client v is at e.
-func introduction(t wire.Type, e endpoint, v netip.Addr) wire.Message {
-	at := e.addrPort()
-	return wire.Message{Type: t, Port: at.Port(), IP1: at.Addr(), IP2: v}
 }
 
 // refresh notes a sign of life.

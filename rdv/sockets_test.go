@@ -55,11 +55,16 @@ func TestSockets(t *testing.T) {
 			{0, 0, epA, ping, leaving(0, to(epA, wire.Pong))},
 		}},
 		{"a client that tries the next port has moved", []say{
-			registered(0, 0, epA, ip1), registered(time.Millisecond, 2, epA, ip1),
-			registered(time.Millisecond, 0, epB, ip2),
+			registered(0, 0, epA, ip1), registered(time.Second, 2, epA, ip1),
+			registered(time.Second, 0, epB, ip2),
 			{0, 0, epB, ask(ip1), append(leaving(0, introduced(epB, ip2, epA, ip1)[0]), leaving(2, introduced(epB, ip2, epA, ip1)[1])...)},
-			{0, 0, epA, ping, leaving(0, to(epA, wire.Reconnect))}, // it used the first after all
-			registered(time.Second, 0, epA, ip1),
+			{0, 0, epA, ping, leaving(0, to(epA, wire.Reconnect))},
+			registered(2*time.Second, 0, epA, ip1),
+		}},
+		{"a client that tries several ports is at the first", []say{
+			registered(0, 1, epA, ip1), registered(250*time.Millisecond, 2, epA, ip1),
+			{500 * time.Millisecond, 1, epA, ping, leaving(1, to(epA, wire.Pong))},
+			{500 * time.Millisecond, 2, epA, ping, leaving(2, to(epA, wire.Reconnect))},
 		}},
 		{"another client does not get the address", []say{
 			registered(0, 1, epA, ip1),

@@ -5,15 +5,16 @@ import (
 	"fmt"
 	"net/netip"
 
+	"campagnol/client"
 	"campagnol/conf"
 )
 
 // addresses are where a client is and whom it talks to.
 type addresses struct {
-	server   netip.AddrPort // the RDV
-	bind     netip.AddrPort // of the socket
-	local    netip.Addr     // ours, for peers behind the same NAT
-	override netip.AddrPort // published instead of local; zero: local is
+	servers  []client.Server // the RDVs whose names can be resolved
+	bind     netip.AddrPort  // of the socket
+	local    netip.Addr      // ours, for peers behind the same NAT
+	override netip.AddrPort  // published instead of local; zero: local is
 	stun     []netip.AddrPort
 	unknown  []error // why STUN servers of the configuration are not among stun
 }
@@ -29,21 +30,17 @@ func findAddresses(ctx context.Context, cfg *conf.Client) (*addresses, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := resolveServer(ctx, cfg, bind)
-	if err != nil {
+	a := &addresses{bind: netip.AddrPortFrom(bind, cfg.LocalPort)}
+	if a.servers, err = findServers(ctx, cfg, bind); err != nil {
 		return nil, err
-	}
-	a := &addresses{
-		server: netip.AddrPortFrom(server, cfg.ServerPort),
-		bind:   netip.AddrPortFrom(bind, cfg.LocalPort),
 	}
 	switch {
 	case cfg.LocalHost != "":
 		a.local = bind
 	case cfg.Interface != "":
-		a.local, err = interfaceAddr(cfg.Interface, server)
+		a.local, err = interfaceAddr(cfg.Interface, a.last().Addr())
 	default:
-		a.local, err = sourceAddr(a.server)
+		a.local, err = sourceAddr(a.last())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", cfg.File, err)
@@ -60,11 +57,14 @@ func findAddresses(ctx context.Context, cfg *conf.Client) (*addresses, error) {
 	return a, nil
 }
 
+// last returns the address of the last RDV, which is the one that the original uses.
+func (a *addresses) last() netip.AddrPort { return a.servers[len(a.servers)-1].Addrs[0] }
+
 // findSTUN resolves the names of STUN servers. The client does without those that
 // cannot be found.
 func (a *addresses) findSTUN(ctx context.Context, cfg *conf.Client) {
 	for _, s := range cfg.STUNServers {
-		ips, err := lookup(ctx, cfg, "stun_server", s.Host, familyOf(a.server.Addr()))
+		ips, err := lookup(ctx, cfg, "stun_server", s.Host, familyOf(a.last().Addr()))
 		if err != nil {
 			a.unknown = append(a.unknown, err)
 			continue
@@ -88,6 +88,6 @@ func (a *addresses) published(cfg *conf.Client, port uint16) netip.AddrPort {
 // describe returns the configuration as the original shows it.
 func (a *addresses) describe(cfg *conf.Client) string {
 	shown := *cfg
-	shown.ServerHost = a.server.Addr().String()
+	shown.ServerHost, shown.ServerPort = a.last().Addr().String(), a.last().Port()
 	return shown.Describe(a.local)
 }

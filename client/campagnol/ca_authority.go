@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,17 +17,17 @@ import (
 	"campagnol/punch"
 )
 
-// A caAuthority serves a CA by a rendezvous server: it keeps one [client.Authority]
-// running after the other, each with one certificate and one address of the server.
+// A caAuthority serves a CA by rendezvous servers: it keeps one [client.Authority]
+// running after the other, each with one certificate and one address of each server.
 //
-//	serve ──▶ session: address, socket, certificate ──▶ client.Authority
-//	  ▲                                                     │
-//	  └── another certificate, another address, an error ───┘
+//	serve ──▶ session: addresses, socket, certificate ──▶ client.Authority
+//	  ▲                                                       │
+//	  └── another certificate, other addresses, an error ─────┘
 //
 // What needs no new session, lists and bulletin, goes on in it.
 type caAuthority struct {
 	service *ca.Service
-	server  string // HOST:PORT
+	servers []string // each HOST:PORT
 	now     func() time.Time
 	lookup  func(ctx context.Context, server string) (netip.AddrPort, error)
 	listen  func() (punch.Conn, error)
@@ -39,7 +41,7 @@ const (
 	// it has to count.
 	caLook = time.Second
 
-	// caAway is how long the server may be silent before its name is resolved again.
+	// caAway is how long a server may be silent before names are resolved again.
 	caAway = 30 * time.Second
 
 	caFirstWait, caLastWait = time.Second, time.Minute // before the next session, after an error
@@ -81,16 +83,40 @@ func (a *caAuthority) complain(msg string, err error) {
 
 // A caSession is a registration at the server, and what it makes use of.
 type caSession struct {
-	at           netip.AddrPort
+	at           []client.Server
 	registration atomic.Pointer[ca.Registration] // the newest; its certificate stays the same
 	objects      atomic.Pointer[ca.Objects]
 	authority    *client.Authority
 }
 
-// session registers at the server, and serves until that has to be done anew, when
+// find resolves the names of the servers. Those that cannot be resolved are missing;
+// it is an error if none can.
+func (a *caAuthority) find(ctx context.Context) (list []client.Server, err error) {
+	for _, name := range a.servers {
+		at, failed := a.lookup(ctx, name)
+		if failed == nil {
+			list = append(list, client.Server{Name: name, Addrs: []netip.AddrPort{at}})
+		} else if err == nil {
+			err = failed
+		}
+	}
+	if len(list) > 0 {
+		return list, nil
+	}
+	return nil, err
+}
+
+// sameServers reports whether servers have not moved.
+func sameServers(a, b []client.Server) bool {
+	return slices.EqualFunc(a, b, func(a, b client.Server) bool {
+		return a.Name == b.Name && slices.Equal(a.Addrs, b.Addrs)
+	})
+}
+
+// session registers at the servers, and serves until that has to be done anew, when
 // it returns nil, or an error.
 func (a *caAuthority) session(ctx context.Context) error {
-	at, err := a.lookup(ctx, a.server)
+	at, err := a.find(ctx)
 	if err != nil {
 		return err
 	}
@@ -110,7 +136,7 @@ func (a *caAuthority) session(ctx context.Context) error {
 	s.registration.Store(r)
 	s.objects.Store(&objects)
 	s.authority, err = client.NewAuthority(client.AuthorityConfig{
-		Conn: conn, Server: at, Certificate: r.Certificate, VerifyServer: s.verifyServer,
+		Conn: conn, Servers: at, Certificate: r.Certificate, VerifyServer: s.verifyServer,
 		Software: caSoftware, Answer: a.service.Answer, Log: a.log,
 		Objects: func() []client.Object { return caObjects(*s.objects.Load()) },
 	})
@@ -136,20 +162,21 @@ func (a *caAuthority) session(ctx context.Context) error {
 func (a *caAuthority) watch(ctx context.Context, s *caSession) {
 	ticker := time.NewTicker(caLook)
 	defer ticker.Stop()
-	heard := a.now() // when the server was there last
+	heard := a.now() // when all servers were there last
 	for {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}
-		if s.authority.Status().Authenticated {
+		state := s.authority.Status()
+		if len(state) == len(a.servers) && !slices.ContainsFunc(state, func(r client.RDVStatus) bool { return !r.Authenticated }) {
 			heard = a.now()
 		}
 		if a.now().Sub(heard) > caAway {
 			heard = a.now()
-			if at, err := a.lookup(ctx, a.server); err == nil && at != s.at {
-				a.log.Info("The RDV server has another address", "server", at, "before", s.at)
+			if at, err := a.find(ctx); err == nil && !sameServers(at, s.at) {
+				a.log.Info("The RDV server has another address", "server", addrsOf(at), "before", addrsOf(s.at))
 				return
 			}
 		}
@@ -159,6 +186,15 @@ func (a *caAuthority) watch(ctx context.Context, s *caSession) {
 			return
 		}
 	}
+}
+
+// addrsOf returns where servers are, for the log.
+func addrsOf(list []client.Server) string {
+	var texts []string
+	for _, s := range list {
+		texts = append(texts, s.Addrs[0].String())
+	}
+	return strings.Join(texts, " ")
 }
 
 // refresh gives a session what has changed, and reports whether it takes another

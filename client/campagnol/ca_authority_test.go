@@ -60,7 +60,7 @@ func inOffice(t *testing.T, test func(o *office)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := &caAuthority{service: service, server: "rdv.example.org:57888", now: time.Now, log: log, lookup: o.find}
+		a := &caAuthority{service: service, servers: []string{"rdv.example.org:57888"}, now: time.Now, log: log, lookup: o.find}
 		a.listen = func() (punch.Conn, error) { return o.network.Internet().Listen("198.51.100.99:0"), nil }
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup

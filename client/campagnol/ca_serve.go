@@ -1,13 +1,14 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,7 +48,7 @@ from --passphrase-file.`
 
 // caServeFlags is the command line of "campagnol ca serve".
 type caServeFlags struct {
-	server  string // HOST:PORT; "": that of the settings
+	servers caServers // none: that of the settings
 	grace   time.Duration
 	service service.Service
 }
@@ -72,7 +73,7 @@ func (t *caTool) serveCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.Var((*caServer)(&f.server), "rdv", "rendezvous server to serve by: HOST or HOST:PORT (default that of the settings)")
+	flags.Var(&f.servers, "rdv", "rendezvous server to serve by: HOST or HOST:PORT; may be given again, for several\n(default that of the settings)")
 	flags.Var((*caDuration)(&f.grace), "grace", "how long after its end a certificate can still be renewed, such as 30d")
 	flags.BoolVarP(&f.service.Background, "daemon", "D", false, "go to the background and log to syslog")
 	flags.StringVarP(&f.service.PIDFile, "pidfile", "p", caServePID, "in the background, write the process ID to `file`; empty: nowhere")
@@ -95,12 +96,15 @@ func (t *caTool) startServing(f *caServeFlags, s *service.Starting) (*service.Ru
 	if err != nil {
 		return nil, err
 	}
-	server := cmp.Or(f.server, settings.Server)
-	if server == "" {
+	servers := f.servers
+	if len(servers) == 0 && settings.Server != "" {
+		servers = caServers{settings.Server}
+	}
+	if len(servers) == 0 {
 		return nil, cli.WithHint(errors.New("ca: the rendezvous server is not known"),
 			"name it with --rdv HOST, or for good: campagnol ca settings --rdv HOST%s", t.dirOption())
 	}
-	a := &caAuthority{service: svc, server: server, now: t.now, lookup: caLookup, log: s.Log}
+	a := &caAuthority{service: svc, servers: servers, now: t.now, lookup: caLookup, log: s.Log}
 	a.listen = func() (punch.Conn, error) {
 		return udp.Listen(udp.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), 0), Dual: true, Log: s.Log})
 	}
@@ -123,6 +127,25 @@ func (t *caTool) servingPassphrase(background bool) ca.Passphrase {
 		return t.ask("Pass phrase of " + path + ": ")
 	}
 }
+
+// caServers is the value of an option that names rendezvous servers, and may be given
+// several times.
+type caServers []string
+
+// String returns each as HOST:PORT.
+func (s *caServers) String() string { return strings.Join(*s, ",") }
+
+// Set adds HOST or HOST:PORT.
+func (s *caServers) Set(text string) error {
+	server, err := ca.ParseServer(text)
+	if err == nil && !slices.Contains(*s, server) {
+		*s = append(*s, server)
+	}
+	return err
+}
+
+// Type names the value in the help.
+func (*caServers) Type() string { return "host" }
 
 // caLookup returns the address of HOST:PORT, by the rule of clients.
 func caLookup(ctx context.Context, server string) (netip.AddrPort, error) {

@@ -200,7 +200,7 @@ func TestNamesResolvedAgain(t *testing.T) {
 		set(netip.MustParseAddr(addr))
 		var got netip.AddrPort
 		n.apply(t.Context(), cfg, func(_ context.Context, s client.Settings) error {
-			got = s.Server
+			got = s.Servers[0].Addrs[0]
 			return errors.New("that is all that we want to know")
 		})
 		if want := addr + ":57888"; got.String() != want {

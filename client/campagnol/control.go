@@ -175,7 +175,8 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 		VPNAddress: s.VPNAddr,
 		Network:    v.cfg.Network,
 		Mode:       v.cfg.Mode.String(),
-		RDV:        rdvDocument(v.cfg.ServerHost, &s),
+		RDV:        rdvDocument(v.cfg, s.RDV()),
+		MoreRDVs:   moreRDVs(v.cfg, &s),
 
 		VPNAddress6: v.cfg.VPNIP6,
 		Network6:    v.cfg.Network6,
@@ -225,20 +226,37 @@ func revocationDocuments(list []pki.Revocation) []control.Revocation {
 	return ds
 }
 
-func rdvDocument(host string, s *client.Status) control.RDV {
+// rdvDocument describes how we are registered at an RDV.
+func rdvDocument(cfg *conf.Client, r client.RDVStatus) control.RDV {
 	d := control.RDV{
-		Host: host, Address: s.Server, Registered: s.Registered, Auth: s.RDV.Auth.String(),
-		Since: s.RDV.Since.UTC(), Refusal: s.RDV.Refusal, RefusedAt: s.RDV.RefusedAt.UTC(),
+		Address: r.Addr, Registered: r.Registered && !r.Silent, Spare: !r.Used, Auth: r.Auth.String(),
+		Since: r.Since.UTC(), Refusal: r.Refusal, RefusedAt: r.RefusedAt.UTC(),
+	}
+	for _, s := range serversOf(cfg) {
+		if s.name == r.Name {
+			d.Host = s.host
+		}
 	}
 	switch {
-	case s.RDV.Authenticated:
+	case r.Authenticated:
 		d.Registration = control.RegisteredAuthenticated
-		d.Certificate, d.CertificateExpires = s.RDV.Server.Name, s.RDV.Server.Expires.UTC()
-		d.Cipher, d.SeesUsAt = s.RDV.Cipher, s.RDV.Endpoint
-	case s.Registered:
+		d.Certificate, d.CertificateExpires = r.Server.Name, r.Server.Expires.UTC()
+		d.Cipher, d.SeesUsAt = r.Cipher, r.Endpoint
+	case r.Registered:
 		d.Registration = control.RegisteredInClear
 	}
 	return d
+}
+
+// moreRDVs describes the other RDVs.
+func moreRDVs(cfg *conf.Client, s *client.Status) (ds []control.RDV) {
+	first := s.RDV()
+	for _, r := range s.RDVs {
+		if r.Name != first.Name {
+			ds = append(ds, rdvDocument(cfg, r))
+		}
+	}
+	return ds
 }
 
 // occurred returns m without what is zero.
@@ -313,6 +331,8 @@ func peerDocuments(peers []client.PeerStatus) []control.Peer {
 		}
 		d.Name, d.Addresses, d.Networks = p.Name, p.Addrs, p.Networks
 		d.PathMTUBytes = p.PathMTU
+		d.PathKind, d.PathFound, d.PathMoves = p.Path, p.Found, p.Moves
+		d.PathRTTSeconds = p.RTT.Seconds()
 		d.Path, d.Cipher, d.Protocol, d.Role = p.Addr, p.Cipher, p.Protocol, "client"
 		if d.Protocol == "" {
 			d.Protocol = originalProtocol

@@ -10,7 +10,6 @@ import (
 
 	"campagnol/conf"
 	"campagnol/internal/cli"
-	"campagnol/punch/udp"
 )
 
 // A family is which addresses below the tunnels are of use.
@@ -59,33 +58,26 @@ func serverFamily(cfg *conf.Client, bind netip.Addr) (f family, why string) {
 	return f, why
 }
 
-// resolveServer returns the address of server_host: IPv4 if there is one and this
-// host has a way to it, else IPv6 if so.
-func resolveServer(ctx context.Context, cfg *conf.Client, bind netip.Addr) (netip.Addr, error) {
-	f, why := serverFamily(cfg, bind)
-	ips, err := lookup(ctx, cfg, "server_host", cfg.ServerHost, f)
-	if err != nil {
-		if why != "" {
-			err = cli.WithHint(err, "%s: change that, or give the server an address of %v", why, f)
-		}
-		return netip.Addr{}, err
-	}
-	return choose(ips, udp.Routed), nil
-}
-
-// choose returns the first of a host's addresses to which there is a way, and if
-// there is none to any, the first. IPv4 comes before IPv6: to the RDV it is what all
-// versions speak.
-func choose(ips []netip.Addr, routed func(netip.Addr) bool) netip.Addr {
+// preferred returns a host's addresses in the order in which they are tried: those to
+// which there is a way come first, and of them IPv4, which to the RDV all versions speak.
+func preferred(ips []netip.Addr, routed func(netip.Addr) bool) []netip.Addr {
 	ips = slices.Clone(ips)
 	for i := range ips {
 		ips[i] = ips[i].Unmap()
 	}
-	slices.SortStableFunc(ips, func(a, b netip.Addr) int { return a.BitLen() - b.BitLen() })
-	if i := slices.IndexFunc(ips, routed); i >= 0 {
-		return ips[i]
+	rank := func(a netip.Addr) int {
+		if routed(a) {
+			return a.BitLen()
+		}
+		return a.BitLen() + 1000
 	}
-	return ips[0]
+	slices.SortStableFunc(ips, func(a, b netip.Addr) int { return rank(a) - rank(b) })
+	return ips
+}
+
+// choose returns the first of a host's addresses in that order.
+func choose(ips []netip.Addr, routed func(netip.Addr) bool) netip.Addr {
+	return preferred(ips, routed)[0]
 }
 
 // lookup returns the addresses of a host, of a family. There is one at least.
@@ -94,20 +86,27 @@ func lookup(ctx context.Context, cfg *conf.Client, key, host string, f family) (
 		if ip = ip.Unmap(); f.has(ip) {
 			return []netip.Addr{ip}, nil
 		}
-		return nil, cli.WithHint(fmt.Errorf("%s: %s %q is not an %v address", cfg.File, key, host, f), "give an %v address", f)
+		return nil, unresolved(cfg, key, host, f, nil)
 	}
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, string(f), host)
 	if err != nil || len(ips) == 0 {
-		reason := fmt.Sprintf("it has no %v address", f)
-		var dns *net.DNSError
-		if errors.As(err, &dns) {
-			reason = dns.Err
-		}
-		return nil, cli.WithHint(
-			fmt.Errorf("%s: %s %q cannot be resolved: %s", cfg.File, key, host, reason),
-			"check the name and the name servers of this host, or give an %v address", f)
+		return nil, unresolved(cfg, key, host, f, err)
 	}
 	return ips, nil
+}
+
+// unresolved says that a name cannot be used; err may be nil.
+func unresolved(cfg *conf.Client, key, host string, f family, err error) error {
+	if _, bad := netip.ParseAddr(host); bad == nil {
+		return cli.WithHint(fmt.Errorf("%s: %s %q is not an %v address", cfg.File, key, host, f), "give an %v address", f)
+	}
+	reason := fmt.Sprintf("it has no %v address", f)
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		reason = dns.Err
+	}
+	return cli.WithHint(fmt.Errorf("%s: %s %q cannot be resolved: %s", cfg.File, key, host, reason),
+		"check the name and the name servers of this host, or give an %v address", f)
 }
 
 // bindAddr returns where the socket is bound: at local_host, else at all addresses of

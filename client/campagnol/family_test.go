@@ -50,8 +50,8 @@ func TestFindAddressesIPv6(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if a.server.String() != c.wantServer || a.local.String() != c.wantIP || a.bind.String() != c.wantBind {
-			t.Errorf("%s: server %v, local %v, bound to %v; want %s, %s, %s", c.name, a.server, a.local, a.bind, c.wantServer, c.wantIP, c.wantBind)
+		if a.last().String() != c.wantServer || a.local.String() != c.wantIP || a.bind.String() != c.wantBind {
+			t.Errorf("%s: server %v, local %v, bound to %v; want %s, %s, %s", c.name, a.last(), a.local, a.bind, c.wantServer, c.wantIP, c.wantBind)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"campagnol/conf"
 	"campagnol/internal/cli"
@@ -58,25 +59,33 @@ func newForgetCommand() *cobra.Command {
 	return cmd
 }
 
-// forgetServer forgets the rendezvous server of a configuration.
+// forgetServer forgets the rendezvous servers of a configuration.
 func forgetServer(cmd *cobra.Command, file string) error {
 	cfg, _, err := conf.LoadClient(file)
 	if err != nil {
 		return err
 	}
-	path, name := serverFile(cfg.StateDir), serverName(cfg)
+	path := serverFile(cfg.StateDir)
 	servers, err := openServers(path)
 	if err != nil {
 		return err
 	}
-	known, err := servers.forget(name)
-	if err != nil {
-		return err
+	var names []string
+	forgotten := 0
+	for _, s := range cfg.Servers() {
+		known, err := servers.forget(s.String())
+		if err != nil {
+			return err
+		}
+		if known {
+			fmt.Fprintf(cmd.OutOrStdout(), "The authenticated channel with %s is forgotten; a client with rdv_auth = auto may register there in clear.\n", s)
+			forgotten++
+		}
+		names = append(names, s.String())
 	}
-	if !known {
-		return fmt.Errorf("forget: no authenticated channel with %s is known in %s", name, path)
+	if forgotten == 0 {
+		return fmt.Errorf("forget: no authenticated channel with %s is known in %s", strings.Join(names, ", "), path)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "The authenticated channel with %s is forgotten; a client with rdv_auth = auto may register there in clear.\n", name)
 	return nil
 }
 

@@ -33,7 +33,7 @@ func (p *parts) openSocket() (punch.Conn, error) {
 
 // openSocket opens an extra socket.
 func openSocket(cfg *conf.Client, bind netip.AddrPort) (punch.Conn, error) {
-	conn, err := udp.Listen(udp.Config{Addr: bind, Device: cfg.Interface, RcvBuf: extraBuffer, SndBuf: extraBuffer, Batch: extraBatch})
+	conn, err := udp.Listen(udp.Config{Addr: bind, Dual: true, Device: cfg.Interface, RcvBuf: extraBuffer, SndBuf: extraBuffer, Batch: extraBatch})
 	if err != nil {
 		return nil, err // not a nil *udp.Conn in an interface
 	}

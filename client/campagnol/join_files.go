@@ -125,7 +125,7 @@ func (f *joinFiles) obstacles(server string) []string {
 	}
 	list = append(list, fmt.Sprintf("%s would be replaced: it is that of %v in %v", f.config, old.VPNIP, old.Network))
 	for _, c := range []struct{ key, is, becomes string }{
-		{"the rendezvous server", serverName(old), strings.ToLower(server)},
+		{"the rendezvous server", serverNames(old), strings.ToLower(server)},
 		{"certificate", old.Certificate, f.cert},
 		{"key", old.Key, f.key},
 		{"ca_certificates", old.CACertificates, f.ca},
@@ -293,4 +293,13 @@ func quoteConf(path string) string {
 		return path
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `$$`).Replace(path) + `"`
+}
+
+// serverNames returns the rendezvous servers of a configuration.
+func serverNames(cfg *conf.Client) string {
+	var names []string
+	for _, s := range cfg.Servers() {
+		names = append(names, s.String())
+	}
+	return strings.Join(names, " ")
 }

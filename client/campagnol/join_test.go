@@ -181,7 +181,7 @@ func TestJoin(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Fatalf("configuration: %v, %v", problems, err)
 	}
-	if serverName(cfg) != w.gate.addr() || cfg.VPNIP.String() != "10.9.0.1" || cfg.Network.String() != "10.9.0.0/24" || cfg.RDVAuth != conf.AutoYes || cfg.CRLFile != w.file("crl.pem") {
+	if serverNames(cfg) != w.gate.addr() || cfg.VPNIP.String() != "10.9.0.1" || cfg.Network.String() != "10.9.0.0/24" || cfg.RDVAuth != conf.AutoYes || cfg.CRLFile != w.file("crl.pem") {
 		t.Errorf("configuration %+v", cfg)
 	}
 	// What was written is all that a client needs.

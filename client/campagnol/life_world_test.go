@@ -196,7 +196,7 @@ func (m *lifeMember) start() {
 	}
 	trust.news = m.news
 	m.mem = device.NewMemory("tun0")
-	p := &parts{cfg: cfg, trust: trust, where: &addresses{server: lifeServer}, kernel: new(device.Kernel)}
+	p := &parts{cfg: cfg, trust: trust, where: &addresses{servers: client.At(lifeServer)}, kernel: new(device.Kernel)}
 	host := byte(m.vpn.As4()[3])
 	p.client, err = client.New(client.Config{
 		VPNAddr: cfg.VPNIP, Network: cfg.Network, Conn: m.w.net.Internet().Listen(fmt.Sprintf("203.0.113.%d:5000", host)),

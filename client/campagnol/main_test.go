@@ -226,8 +226,8 @@ func TestFindAddresses(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if a.local.String() != c.local || a.bind.String() != c.bind || a.server.String() != "127.0.0.1:57888" {
-			t.Errorf("%s: local %v, bound to %v, server %v", c.name, a.local, a.bind, a.server)
+		if a.local.String() != c.local || a.bind.String() != c.bind || a.last().String() != "127.0.0.1:57888" {
+			t.Errorf("%s: local %v, bound to %v, server %v", c.name, a.local, a.bind, a.servers)
 		}
 	}
 	for name, edit := range map[string]func(*conf.Client){

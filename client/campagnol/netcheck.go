@@ -94,7 +94,7 @@ const (
 // A netcheckReport is all that was found out.
 type netcheckReport struct {
 	OK       bool            `json:"ok"`
-	RDV      string          `json:"rdv,omitempty"` // as the configuration names it
+	RDV      string          `json:"rdv,omitempty"` // as the configuration names them
 	Notes    []string        `json:"notes,omitempty"`
 	Families []*familyReport `json:"families"`
 	Summary  string          `json:"summary"`
@@ -106,7 +106,7 @@ type familyReport struct {
 	Addresses []netip.Addr    `json:"addresses"`
 	UDP       string          `json:"udp"` // works, blocked, unknown or none
 	Port      uint16          `json:"port,omitempty"`
-	RDV       *rdvReport      `json:"rdv,omitempty"`
+	RDV       *rdvReport      `json:"rdv,omitempty"` // the first that can be reached
 	Servers   []serverReport  `json:"servers,omitempty"`
 	Public    []string        `json:"public,omitempty"`
 	NAT       *natReport      `json:"nat,omitempty"`
@@ -173,7 +173,12 @@ func netcheck(ctx context.Context, o *netcheckOptions) (*netcheckReport, error) 
 	}
 	r := &netcheckReport{}
 	if cfg != nil {
-		r.RDV = serverName(cfg)
+		for i, s := range cfg.Servers() {
+			if i > 0 {
+				r.RDV += ", "
+			}
+			r.RDV += s.String()
+		}
 		given = append(given, cfg.STUNServers...)
 	} else {
 		cfg = &conf.Client{}
@@ -217,15 +222,20 @@ func checkFamily(ctx context.Context, r *netcheckReport, cfg *conf.Client, given
 	f.UDP = "unknown"
 	bind := netcheckBind(cfg, v6)
 	var servers []netip.AddrPort
-	if cfg.ServerHost != "" {
-		if at, ok := r.find(ctx, conf.Server{Host: cfg.ServerHost, Port: cfg.ServerPort}, v6); ok {
-			var err error
-			if f.RDV, err = probeRDV(ctx, cfg, bind, at); err != nil {
-				return nil, err
-			}
-			if f.RDV.Channel != "unknown" { // Campagnol 0.3.5 takes STUN for its own messages
-				servers = append(servers, at)
-			}
+	for _, s := range cfg.Servers() {
+		at, ok := r.find(ctx, s, v6)
+		if !ok {
+			continue
+		}
+		rdv, err := probeRDV(ctx, cfg, bind, at)
+		if err != nil {
+			return nil, err
+		}
+		if f.RDV == nil || !f.RDV.Reachable && rdv.Reachable {
+			f.RDV = rdv
+		}
+		if rdv.Channel != "unknown" { // Campagnol 0.3.5 takes STUN for its own messages
+			servers = append(servers, at)
 		}
 	}
 	for _, s := range given {

@@ -180,9 +180,8 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 
 // settings returns what a configuration says of what can change.
 func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
-	name := serverName(cfg)
 	return client.Settings{
-		Server:      p.where.server,
+		Servers:     p.where.servers,
 		STUNServers: p.where.stun,
 		LocalAddr:   p.where.published(cfg, p.port),
 		Configured:  configured(cfg, p.port),
@@ -210,8 +209,8 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 
 		Auth:           authOf(cfg.RDVAuth),
 		VerifyServer:   t.verifyServer,
-		ServerKnown:    func() bool { return t.servers.known(name) },
-		RememberServer: func(id client.ServerIdentity) { t.rememberServer(name, id) },
+		ServerKnown:    t.servers.known,
+		RememberServer: t.rememberServer,
 		Objects:        t.objects(),
 		Software:       program + " " + version.Version,
 	}
@@ -303,6 +302,7 @@ func (n *node) serve(ctx context.Context) error {
 	watcher.Go(func() { n.watch(watching) })
 	watcher.Go(func() { n.keepCertificate(watching) })
 	watcher.Go(func() { n.watchAnswers(watching) })
+	watcher.Go(func() { n.watchNames(watching) })
 	defer watcher.Wait()
 	defer unwatch()
 	defer func() {

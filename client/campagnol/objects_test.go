@@ -73,7 +73,7 @@ func startTestNode(t *testing.T, extra string) *testNode {
 	}
 	trust.news = n.news
 	network := simnet.New(1, simnet.Delay(time.Millisecond))
-	p := &parts{cfg: cfg, trust: trust, where: &addresses{server: netip.MustParseAddrPort("198.51.100.1:57888")}, kernel: new(device.Kernel)}
+	p := &parts{cfg: cfg, trust: trust, where: &addresses{servers: client.At(netip.MustParseAddrPort("198.51.100.1:57888"))}, kernel: new(device.Kernel)}
 	p.client, err = client.New(client.Config{
 		VPNAddr: cfg.VPNIP, Network: cfg.Network, Conn: network.Internet().Listen("198.51.100.2:5000"),
 		Device: device.NewMemory("tun0"), Settings: p.settings(cfg, trust), Log: n.node.log,

@@ -28,7 +28,7 @@ func configured(cfg *conf.Client, port uint16) (list []punch.Candidate) {
 
 // filter returns which addresses of this host count.
 func (p *parts) filter(cfg *conf.Client) local.Filter {
-	f := local.Filter{Device: p.dev.Name(), Interface: cfg.Interface, Toward: p.where.server.Addr(), OnlyIPv4: p.where.bind.Addr().Is4()}
+	f := local.Filter{Device: p.dev.Name(), Interface: cfg.Interface, Toward: p.where.last().Addr(), OnlyIPv4: p.where.bind.Addr().Is4()}
 	for _, n := range [...]netip.Prefix{cfg.Network, cfg.Network6} {
 		if n.IsValid() {
 			f.Networks = append(f.Networks, n)
@@ -63,12 +63,12 @@ func (a *addresses) hosts(cfg *conf.Client, s local.State, port uint16) (list []
 // is none, the last one does.
 func (a *addresses) moved(cfg *conf.Client, s local.State) (*addresses, bool) {
 	now := s.Source4
-	if a.server.Addr().Is6() {
+	if a.last().Addr().Is6() {
 		now = s.Source6
 	}
 	if cfg.Interface != "" {
 		now = netip.Addr{}
-		if i := slices.IndexFunc(s.Addrs, func(ip netip.Addr) bool { return ip.Is4() == a.server.Addr().Is4() }); i >= 0 {
+		if i := slices.IndexFunc(s.Addrs, func(ip netip.Addr) bool { return ip.Is4() == a.last().Addr().Is4() }); i >= 0 {
 			now = s.Addrs[i]
 		}
 	}

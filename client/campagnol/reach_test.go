@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"campagnol/client"
 	"campagnol/conf"
 	"campagnol/punch"
 	"campagnol/punch/local"
@@ -94,7 +95,7 @@ func TestMoved(t *testing.T) {
 		if c.edit != nil {
 			c.edit(cfg)
 		}
-		before := &addresses{server: netip.MustParseAddrPort("198.51.100.1:57888"), local: netip.MustParseAddr("192.168.1.2")}
+		before := &addresses{servers: client.At(netip.MustParseAddrPort("198.51.100.1:57888")), local: netip.MustParseAddr("192.168.1.2")}
 		next, moved := before.moved(cfg, c.now)
 		if got := fmt.Sprint(next.local); moved != (c.want != "") || moved && got != c.want || !moved && next != before {
 			t.Errorf("%s: %v, %s, want %q", c.name, moved, got, c.want)
@@ -103,7 +104,7 @@ func TestMoved(t *testing.T) {
 			t.Errorf("%s: what was before is changed", c.name)
 		}
 	}
-	six := &addresses{server: netip.MustParseAddrPort("[2001:db8::1]:57888"), local: netip.MustParseAddr("2001:db8::2")}
+	six := &addresses{servers: client.At(netip.MustParseAddrPort("[2001:db8::1]:57888")), local: netip.MustParseAddr("2001:db8::2")}
 	now := state("192.168.1.2", "192.168.1.2", "2001:db8::3")
 	now.Source6 = netip.MustParseAddr("2001:db8::3")
 	if next, moved := six.moved(&conf.Client{}, now); !moved || next.local != now.Source6 {

@@ -5,16 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"campagnol/conf"
 	"campagnol/pki/safefile"
 )
 
@@ -51,12 +48,6 @@ const serverHeader = `# Rendezvous servers with which an authenticated channel h
 
 // serverFile returns the file of the memory.
 func serverFile(stateDir string) string { return filepath.Join(stateDir, "servers") }
-
-// serverName returns the name under which the server of a configuration is
-// remembered.
-func serverName(cfg *conf.Client) string {
-	return net.JoinHostPort(strings.ToLower(cfg.ServerHost), strconv.Itoa(int(cfg.ServerPort)))
-}
 
 // openServers returns the memory in a file, which need not exist.
 func openServers(path string) (*serverMemory, error) {

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"campagnol/conf"
 )
 
 func openTestServers(t *testing.T, path string) *serverMemory {
@@ -127,17 +125,6 @@ func TestServersWithoutDisk(t *testing.T) {
 	}
 	if _, err := openServers(large); err == nil {
 		t.Error("a file that is too large was read")
-	}
-}
-
-func TestServerName(t *testing.T) {
-	for _, c := range []struct {
-		host string
-		want string
-	}{{"RDV.Example.org", "rdv.example.org:57888"}, {"203.0.113.10", "203.0.113.10:57888"}} {
-		if got := serverName(&conf.Client{ServerHost: c.host, ServerPort: 57888}); got != c.want {
-			t.Errorf("%s: %s, want %s", c.host, got, c.want)
-		}
 	}
 }
 

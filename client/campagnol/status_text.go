@@ -49,11 +49,10 @@ func statusHead(b *strings.Builder, s *control.Status, width int) {
 		own += fmt.Sprintf(" and %s in %s", addrText(s.VPNAddress6), s.Network6)
 	}
 	fmt.Fprintf(b, "%s on %s, configured in %s\n", own, printable(s.Interface), printable(s.ConfigFile))
-	server := s.RDV.Address.String()
-	if s.RDV.Host != "" && s.RDV.Host != s.RDV.Address.Addr().String() {
-		server = printable(s.RDV.Host) + " (" + server + ")"
+	statusRDV(b, s, &s.RDV, width)
+	for i := range s.MoreRDVs {
+		statusRDV(b, s, &s.MoreRDVs[i], width)
 	}
-	statusRDV(b, s, server, width)
 	statusPortMapping(b, s, width)
 	for _, c := range s.Certificates {
 		if left := c.Expires.Sub(s.Time); left < expiryNotice {
@@ -111,9 +110,14 @@ func statusRevocations(b *strings.Builder, s *control.Status, width int) {
 }
 
 // statusRDV says how the client is registered.
-func statusRDV(b *strings.Builder, s *control.Status, server string, width int) {
-	r := &s.RDV
+func statusRDV(b *strings.Builder, s *control.Status, r *control.RDV, width int) {
+	server := r.Address.String()
+	if r.Host != "" && r.Host != r.Address.Addr().String() {
+		server = printable(r.Host) + " (" + server + ")"
+	}
 	switch {
+	case r.Spare:
+		fmt.Fprintf(b, "the RDV server %s is a spare\n", server)
 	case !r.Registered:
 		fmt.Fprintf(b, "NOT registered at the RDV server %s\n", server)
 	case r.Registration == control.RegisteredAuthenticated:
@@ -224,10 +228,28 @@ func peerCells(now time.Time, p control.Peer) []string {
 	if p.Path.IsValid() {
 		path = p.Path.String()
 	}
+	if p.PathKind != "" {
+		path += " (" + strings.Join(pathWords(p), ", ") + ")"
+	}
 	return []string{
 		addrText(p.VPNAddress), orDash(p.State), since(p.Since), since(p.KeysSince), size(p.BytesIn), size(p.BytesOut), since(p.LastIn), since(p.LastOut),
 		fmt.Sprint(p.WaitingPackets), path, orDash(p.Role), orDash(p.Protocol), orDash(p.Cipher),
 	}
+}
+
+// pathWords returns what there is to say of a peer's path.
+func pathWords(p control.Peer) []string {
+	words := []string{printable(p.PathKind)}
+	if p.PathRTTSeconds > 0 {
+		words = append(words, fmt.Sprintf("%.1f ms", 1000*p.PathRTTSeconds))
+	}
+	switch {
+	case p.PathMoves == 1:
+		words = append(words, "moved once")
+	case p.PathMoves > 1:
+		words = append(words, fmt.Sprintf("moved %d times", p.PathMoves))
+	}
+	return words
 }
 
 // rates returns what came in and went out in a second, on average since an earlier

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,26 @@ func TestStatusText(t *testing.T) {
 	}
 }
 
+// TestStatusTextPath: what there is to say of the path of a session.
+func TestStatusTextPath(t *testing.T) {
+	for _, c := range []struct {
+		peer control.Peer
+		want string
+	}{
+		{control.Peer{}, "192.0.2.1:5"}, // an original's
+		{control.Peer{PathKind: "wan"}, "192.0.2.1:5 (wan)"},
+		{control.Peer{PathKind: "lan", PathRTTSeconds: 0.00042}, "192.0.2.1:5 (lan, 0.4 ms)"},
+		{control.Peer{PathKind: "lan", PathMoves: 1}, "192.0.2.1:5 (lan, moved once)"},
+		{control.Peer{PathKind: "wan", PathRTTSeconds: 0.1234, PathMoves: 3}, "192.0.2.1:5 (wan, 123.4 ms, moved 3 times)"},
+		{control.Peer{PathKind: "\x1b[2J"}, "192.0.2.1:5 (" + printable("\x1b[2J") + ")"},
+	} {
+		c.peer.Path = netip.MustParseAddrPort("192.0.2.1:5")
+		if got := peerCells(noon, c.peer); !slices.Contains(got, c.want) {
+			t.Errorf("%q, want %q among them", got, c.want)
+		}
+	}
+}
+
 // TestStatusTextPlain is that of a client that has just started.
 func TestStatusTextPlain(t *testing.T) {
 	s := &control.Status{
@@ -139,6 +160,8 @@ func TestStatusTextRDV(t *testing.T) {
 			"registered at the RDV server 203.0.113.10:57888, in clear\n"},
 		{"in clear, as the configuration says", control.RDV{Address: at, Registered: true, Auth: "no", Registration: control.RegisteredInClear},
 			"registered at the RDV server 203.0.113.10:57888\n"},
+		{"a spare", control.RDV{Host: "rdv.example.org", Address: at, Spare: true, Auth: "no"},
+			"the RDV server rdv.example.org (203.0.113.10:57888) is a spare\n"},
 		{"refused", control.RDV{Address: at, Auth: "yes", Refusal: "refused: the server is full", RefusedAt: noon.Add(-time.Minute)},
 			"NOT registered at the RDV server 203.0.113.10:57888\n  no authenticated channel, 1m0s ago: refused: the server is full\n"},
 	} {
@@ -150,6 +173,22 @@ func TestStatusTextRDV(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", strings.Join(lines, ""), c.want)
 			}
 		})
+	}
+}
+
+// TestStatusTextRDVs: of several RDVs each has its lines.
+func TestStatusTextRDVs(t *testing.T) {
+	at := func(n byte) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, n}), 57888)
+	}
+	s := &control.Status{Time: noon, Started: noon,
+		RDV:      control.RDV{Address: at(2), Registered: true, Auth: "no", Registration: control.RegisteredInClear},
+		MoreRDVs: []control.RDV{{Address: at(1), Auth: "no"}, {Address: at(3), Auth: "no", Spare: true}},
+	}
+	want := "registered at the RDV server 203.0.113.2:57888\nNOT registered at the RDV server 203.0.113.1:57888\n" +
+		"the RDV server 203.0.113.3:57888 is a spare\n"
+	if got := statusText(s, nil, 0); !strings.Contains(got, want) {
+		t.Errorf("got\n%s\nwant in it\n%s", got, want)
 	}
 }
 

@@ -107,12 +107,16 @@ func TestSettingsAuth(t *testing.T) {
 		if s.Auth != want || s.VerifyServer == nil || !strings.HasPrefix(s.Software, program+" ") {
 			t.Errorf("%q: %v, software %q, want %v", text, s.Auth, s.Software, want)
 		}
-		if s.ServerKnown() {
+		const name = "rdv.example.org:57888"
+		if s.ServerKnown(name) {
 			t.Error("a server is known from the start")
 		}
-		s.RememberServer(client.ServerIdentity{Name: "rdv"})
-		if !s.ServerKnown() || !openTestServers(t, path).known("rdv.example.org:57888") {
+		s.RememberServer(name, client.ServerIdentity{Name: "rdv"})
+		if !s.ServerKnown(name) || !openTestServers(t, path).known(name) {
 			t.Error("the server is not remembered")
+		}
+		if s.ServerKnown("rdv.example.org:443") {
+			t.Error("another server is known by that")
 		}
 	}
 }

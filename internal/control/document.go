@@ -36,7 +36,9 @@ type Status struct {
 	Network6    netip.Prefix `json:"network6,omitzero"`
 
 	Mode string `json:"mode"`
-	RDV  RDV    `json:"rdv"`
+	RDV  RDV    `json:"rdv"` // the first at which we are registered, or else the first
+
+	MoreRDVs []RDV `json:"more_rdvs,omitempty"` // the others, in the order of the configuration
 
 	Certificates []Certificate `json:"certificates"`
 	Revocations  []Revocation  `json:"revocations"`
@@ -62,6 +64,7 @@ type RDV struct {
 	Host               string         `json:"host"`
 	Address            netip.AddrPort `json:"address"`
 	Registered         bool           `json:"registered"`
+	Spare              bool           `json:"spare,omitempty"`
 	Auth               string         `json:"auth"`
 	Registration       string         `json:"registration,omitempty"`
 	Since              time.Time      `json:"since,omitzero"`
@@ -173,6 +176,10 @@ type Peer struct {
 	State          string            `json:"state"`
 	Path           netip.AddrPort    `json:"path,omitzero"`
 	PathMTUBytes   int               `json:"path_mtu_bytes,omitempty"`
+	PathKind       string            `json:"path_kind,omitempty"`
+	PathFound      string            `json:"path_found,omitempty"`
+	PathRTTSeconds float64           `json:"path_rtt_seconds,omitempty"`
+	PathMoves      int               `json:"path_moves"`
 	Role           string            `json:"role,omitempty"`
 	Cipher         string            `json:"cipher,omitempty"`
 	Protocol       string            `json:"protocol,omitempty"`

@@ -13,9 +13,12 @@ const (
 	gridInterval = 10 * time.Millisecond // between pings
 	gridPatience = 5 * time.Second       // for a first answer
 	gridBefore   = time.Second           // of pings before the NAT's address changes
-	gridAfter    = 6 * time.Second       // and after it
+	gridAfter    = 4 * time.Second       // and after it
 	gridTimeout  = time.Minute           // for a cell
 )
+
+// msgExamined is what a client says once it knows what NAT it is behind.
+const msgExamined = "The way to the Internet was examined"
 
 // newGridKernel returns how a cell is tried in the kernel, and what removes what that
 // needs.
@@ -135,8 +138,10 @@ func (g *gridLab) start(ctx context.Context) error {
 		}
 	}
 	for i := range g.peers {
-		if _, err := g.Await(ctx, i, time.Time{}, Pattern{Message: msgRegistered}); err != nil {
-			return err
+		for _, msg := range []string{msgRegistered, msgExamined} {
+			if _, err := g.Await(ctx, i, time.Time{}, Pattern{Message: msg}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"campagnol/internal/lab"
+)
+
+// hardRounds is how often a way through a hard NAT of the kernel is looked for.
+var hardRounds = 3
+
+// TestHardNATForReal: one end is behind a NAT that takes a random port for each
+// destination, the other behind one that lets in only who was sent to. Both guess, and
+// meet within three seconds.
+func TestHardNATForReal(t *testing.T) {
+	var times []time.Duration
+	missed := 0
+	for range hardRounds {
+		took, ok := hardRound(t)
+		if !ok {
+			missed++
+			continue
+		}
+		times = append(times, took)
+	}
+	if missed > hardRounds/20 {
+		t.Errorf("no path within 3 s in %d of %d rounds", missed, hardRounds)
+	}
+	if len(times) > 0 {
+		slices.Sort(times)
+		t.Logf("%d rounds, %d without a path within 3 s; first reply after %v at the median, %v at most", hardRounds, missed, times[len(times)/2], times[len(times)-1])
+	}
+}
+
+// hardRound looks for the way in a laboratory of its own.
+func hardRound(t *testing.T) (took time.Duration, ok bool) {
+	m := newMesh(t, lab.PortRestricted, lab.Symmetric)
+	defer m.lab.Close()
+	m.restartServer(m.modeOf("strict")...)
+	a, b := m.peers[0], m.peers[1]
+	for _, p := range m.peers {
+		p.start()
+	}
+	for _, p := range m.peers {
+		m.await(p.process, "The way to the Internet was examined")
+	}
+	const interval = 10 * time.Millisecond
+	r, err := a.Ping(t.Context(), b.vpn, lab.PingOptions{Count: int(3 * time.Second / interval), Interval: interval, Patience: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	took = r.Reply()
+	if took == lab.Lost || took > 3*time.Second {
+		t.Logf("%v\n%s\n%s", r, a.process.Tail(), b.process.Tail())
+		return 0, false
+	}
+	return took, true
+}

@@ -1,0 +1,183 @@
+package path
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"campagnol/punch"
+)
+
+// Bounds on what is known of one session's paths. A lying server or a peer must make us
+// neither remember nor send much.
+const (
+	maxNamed     = 8 // candidates that were named
+	maxReflexive = 4 // known as the source of an authentic record only
+
+	budgetRate  = 10 // challenges a second to addresses other than the path
+	budgetBurst = 40
+)
+
+// How challenges to an address that is not the path are spaced. The first ones open the
+// NATs on the way, at both ends at about the same time; later ones see whether what did
+// not work does by now.
+const (
+	firstWait = 50 * time.Millisecond // after the first challenge; it doubles
+	fastTries = 6                     // so spaced, then slow ones
+	slowWait  = 30 * time.Second      // it doubles
+	slowMax   = 10 * time.Minute      // up to this
+
+	calmPace = 20 * time.Millisecond // between challenges to different addresses
+	darkPace = 5 * time.Millisecond  // likewise, in the dark (RFC 8445 section 14.2)
+
+	// leftLife is how long an address that nobody names any more, and that was of
+	// use, is remembered: what was sent from there is on its way.
+	leftLife = 10 * time.Second
+)
+
+// pending is how many challenges to one address may be without response. The oldest is
+// forgotten first.
+const pending = 4
+
+// A challenge has been sent and not been answered.
+type challenge struct {
+	number uint64
+	sent   time.Time
+}
+
+// A candidate is an address at which the peer may be, or is.
+type candidate struct {
+	punch.Candidate
+	named    bool          // by the last introduction
+	rtt      time.Duration // smoothed; 0: it has never answered
+	answers  int           // in all
+	answered time.Time     // last
+	left     time.Time     // it was the path until then
+	tries    int           // challenges that were sent since there was a reason to hope
+	next     time.Time     // challenge; zero: none is planned
+	out      [pending]challenge
+	sent     int       // challenges in all, the next one's place in out
+	last     time.Time // of them
+}
+
+// draw returns the number of the next challenge to c.
+func (c *candidate) draw(now time.Time, number func() uint64) uint64 {
+	n := number()
+	c.out[c.sent%pending] = challenge{n, now}
+	c.sent++
+	c.last = now
+	return n
+}
+
+// take reports whether a response is one to a challenge to c, which is then answered.
+func (c *candidate) take(now time.Time, number uint64) bool {
+	for i := range c.out {
+		o := &c.out[i]
+		if o.sent.IsZero() || o.number != number {
+			continue
+		}
+		c.measure(now.Sub(o.sent))
+		*o = challenge{}
+		c.answers++
+		c.answered = now
+		return true
+	}
+	return false
+}
+
+// measure takes a round trip (RFC 6298 section 2).
+func (c *candidate) measure(d time.Duration) {
+	d = max(d, time.Microsecond) // 0 stands for none
+	if c.rtt == 0 {
+		c.rtt = d
+	} else {
+		c.rtt += (d - c.rtt) / 8
+	}
+}
+
+// hope makes c be challenged anew from the beginning, as soon as it may be.
+func (c *candidate) hope(now time.Time) { c.tries, c.next = 0, now }
+
+// plan sets when c is challenged again after a challenge.
+func (c *candidate) plan(now time.Time) {
+	c.tries++
+	if c.tries < fastTries {
+		c.next = now.Add(firstWait << (c.tries - 1))
+	} else {
+		c.next = now.Add(min(slowWait<<min(c.tries-fastTries, 8), slowMax))
+	}
+}
+
+func (c *candidate) view() View { return View{Addr: c.Addr, RTT: c.rtt} }
+
+// find returns the candidate with an address, or nil. What it returns is good until
+// the list changes.
+func (k *Keeper) find(addr netip.AddrPort) *candidate {
+	for i := range k.list {
+		if k.list[i].Addr == addr {
+			return &k.list[i]
+		}
+	}
+	return nil
+}
+
+// current returns the candidate that is the path.
+func (k *Keeper) current() *candidate { return k.find(k.path) }
+
+// name takes the candidates of an introduction, in place of those of the last one.
+func (k *Keeper) name(now time.Time, list []punch.Candidate) {
+	for i := range k.list {
+		k.list[i].named = false
+	}
+	for _, n := range list[:min(len(list), maxNamed)] {
+		if !n.Addr.IsValid() || n.Addr.Port() == 0 {
+			continue
+		}
+		c := k.find(n.Addr)
+		if c == nil {
+			k.list = append(k.list, candidate{Candidate: n})
+			c = &k.list[len(k.list)-1]
+		}
+		c.Candidate, c.named = n, true
+		if n.Addr != k.path {
+			c.hope(now)
+		}
+	}
+	k.tidy(now)
+}
+
+// reflexive returns the candidate for the source of an authentic record. If it is new
+// and there are too many, the one makes room that has been of no use for longest.
+func (k *Keeper) reflexive(now time.Time, addr netip.AddrPort) *candidate {
+	if c := k.find(addr); c != nil {
+		return c
+	}
+	oldest, count := -1, 0
+	for i := range k.list {
+		c := &k.list[i]
+		if c.named || c.Addr == k.path {
+			continue
+		}
+		count++
+		if oldest < 0 || c.answered.Before(k.list[oldest].answered) {
+			oldest = i
+		}
+	}
+	if count >= maxReflexive {
+		k.list = slices.Delete(k.list, oldest, oldest+1)
+	}
+	k.list = append(k.list, candidate{Candidate: punch.Candidate{Addr: addr, Kind: punch.Reflexive}, next: now})
+	return &k.list[len(k.list)-1]
+}
+
+// tidy forgets addresses that are neither named nor the path, and have been of no use
+// for a while.
+func (k *Keeper) tidy(now time.Time) {
+	k.list = slices.DeleteFunc(k.list, func(c candidate) bool {
+		last := c.answered
+		if c.left.After(last) {
+			last = c.left
+		}
+		return !c.named && c.Addr != k.path && now.Sub(last) > leftLife
+	})
+}

@@ -1,0 +1,90 @@
+package path
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+)
+
+// FuzzKeeper: whatever happens, the path is one that has answered, the memory is
+// bounded, and time goes on.
+func FuzzKeeper(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})
+	f.Add([]byte{1, 9, 0, 9, 9, 0, 41, 9, 9, 73, 9, 9, 105, 9, 9})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		if len(script) > 500 {
+			return
+		}
+		addrs := []netip.AddrPort{wan, other, third, lan, {}, netip.MustParseAddrPort("192.0.2.1:0"), netip.MustParseAddrPort("192.0.2.1:9")}
+		var drawn uint64
+		k := New(start, func() uint64 { drawn++; return drawn }, wan, nil)
+		proven := map[netip.AddrPort]bool{wan: true}
+		sentTo := map[uint64]netip.AddrPort{}
+		now := start
+		for i, b := range script {
+			addr, what := addrs[int(b>>4)%len(addrs)], b&15
+			number := drawn - uint64(i%3)
+			switch what {
+			case 0, 1:
+				k.Introduce(now, named(addr, addrs[i%len(addrs)]))
+			case 2:
+				k.Wake(now)
+			case 3:
+				k.Observe(now, time.Time{}, time.Time{})
+			case 4:
+				k.Observe(time.Time{}, now, now)
+			case 5:
+				k.Doubt(now)
+			case 6:
+				if addr.IsValid() {
+					k.Challenged(now, addr)
+				}
+			case 7:
+				if addr.IsValid() {
+					k.Stray(now, addr)
+				}
+			case 8, 9:
+				if k.Responded(now, number) {
+					to, ok := sentTo[number]
+					if !ok {
+						t.Fatalf("a response to no challenge, %d, proves a path", number)
+					}
+					proven[to] = true
+				}
+			case 10:
+				k.AskAgain(now)
+			default:
+				now = now.Add(time.Duration(b) * ms)
+			}
+			for _, o := range k.Advance(now, nil) {
+				switch o.Do {
+				case Challenge:
+					sentTo[o.Number] = o.Addr
+				case Move:
+					if !proven[o.Addr] || k.Path() != o.Addr {
+						t.Fatalf("moves to %v, which has not answered", o.Addr)
+					}
+				}
+			}
+			if n := len(k.Addrs()); n > maxNamed+maxReflexive+2 || !slices.Contains(k.Addrs(), k.Path()) {
+				t.Fatalf("%d addresses, with the path %v: %v", n, k.Path(), k.Addrs())
+			}
+			k.View()
+		}
+		for range 10_000 {
+			at := k.Timeout()
+			if at.IsZero() {
+				break
+			}
+			if at.Sub(now) > 24*time.Hour {
+				t.Fatalf("wakes in %v", at.Sub(now))
+			}
+			now = later(now, at)
+			k.Advance(now, nil)
+		}
+		if at := k.Timeout(); !at.IsZero() && now.Sub(start) < time.Minute {
+			t.Fatal("the machine does not let time pass")
+		}
+	})
+}
