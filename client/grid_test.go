@@ -142,7 +142,7 @@ func gridPlaces() iter.Seq[gridCell] {
 				for i, a := range homeNATs() {
 					for j, b := range homeNATs() {
 						if h == nat.NoHairpinning && !yield(gridCell{place: doubled, a: a, b: b, outer: outer}) ||
-							i <= j && !yield(gridCell{place: carrier, a: a, b: b, outer: outer}) {
+							i <= j && meetable(h, a, b) && !yield(gridCell{place: carrier, a: a, b: b, outer: outer}) {
 							return
 						}
 					}
@@ -150,6 +150,14 @@ func gridPlaces() iter.Seq[gridCell] {
 			}
 		}
 	}
+}
+
+// meetable reports whether two homes behind a carrier's NAT are in the grid. Where that NAT
+// breaks REQ-9 of RFC 4787, and shows neighbours each other's inner addresses, a hard NAT
+// at home would have to be found at one address and to find the other at a second one,
+// which clients do not try; some are lucky.
+func meetable(carriers nat.Hairpin, a, b simnet.NAT) bool {
+	return carriers != nat.InternalSource || a.Mapping == nat.EndpointIndependent && b.Mapping == nat.EndpointIndependent
 }
 
 // A gridScore counts cells of one kind.
@@ -190,12 +198,10 @@ func TestGrid(t *testing.T) {
 // allowedLate is in how many per cent of the cells the path may be late.
 func allowedLate(o outcome, noise int) int64 {
 	switch {
-	case o == misled:
-		return 100 // a side that believes it has a path does not look for another: it is not promised
 	case o == guessed && noise == 0:
 		return 5
 	case o == guessed:
-		return 40 // how the NATs behave is not always found out, and guesses get lost
+		return 10 // how the NATs behave is not always found out, and guesses get lost
 	case o == answered && noise > 0:
 		return 10 // the port that answers come from is learnt from one of them
 	}
@@ -310,7 +316,7 @@ func playCell(t *testing.T, c gridCell, want outcome, score *gridScore) {
 	switch {
 	case want == never && met:
 		t.Errorf("a path was found after %v, which theory excludes", took)
-	case (want == guessed || want == misled || want == answered) && !met:
+	case (want == guessed || want == answered) && !met:
 		score.late.Add(1)
 		t.Logf("no path within %v", limit)
 	case want == easy && !met:
@@ -325,9 +331,9 @@ func (c gridCell) limit(want outcome) time.Duration {
 		return time.Minute
 	case want == never:
 		return 12 * time.Second
-	case want == guessed || want == misled:
+	case want == guessed:
 		return 3 * time.Second
-	case c.family == bothFamilies && c.falsePath(): // IPv4 was heard first
+	case c.falsePath(): // it may be heard before the true one
 		return silentLife + time.Second
 	}
 	return time.Second

@@ -212,13 +212,12 @@ type outcome uint8
 const (
 	never    outcome = iota // there is no path
 	guessed                 // ports have to be guessed
-	misled                  // likewise, but the hard side hears the other where it cannot answer
 	answered                // no port that anybody is told of helps, but those that answers come from
 	easy                    // ordinary punching does it
 )
 
 func (o outcome) String() string {
-	return [...]string{"no path", "a guessed path", "a guessed path behind a false one", "a path by answers", "a path"}[o]
+	return [...]string{"no path", "a guessed path", "a path by answers", "a path"}[o]
 }
 
 // expect returns what becomes of a cell.
@@ -245,8 +244,6 @@ func (c gridCell) expect() outcome {
 		}
 		if y.meet(a, b, guesser) {
 			switch {
-			case guess && c.falsePath():
-				return misled
 			case guess:
 				return guessed
 			case a.hard() && b.hard() && !(c.hosts && a.behind == b.behind):
@@ -331,9 +328,6 @@ func TestTheory(t *testing.T) {
 				want = easy
 			case hardA != hardB:
 				want = guessed
-				if hardOne := map[bool]simnet.NAT{true: a, false: b}[hardA]; hardOne.Filtering == nat.EndpointIndependent {
-					want = misled
-				}
 			}
 			if got != want {
 				t.Errorf("%v - %v: %v, want %v", a, b, got, want)
