@@ -314,7 +314,7 @@ func playCell(t *testing.T, c gridCell, want outcome, score *gridScore) {
 	limit := c.limit(want)
 	took, met := meetWithin(asker, asked, limit)
 	switch {
-	case want == never && met:
+	case want == never && met && !(c.noise > 0 && c.guessable()):
 		t.Errorf("a path was found after %v, which theory excludes", took)
 	case (want == guessed || want == answered) && !met:
 		score.late.Add(1)
