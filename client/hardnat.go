@@ -97,16 +97,16 @@ func (c *Client) advanceHard(now time.Time, p *peer) {
 	if t := h.timeout(); t.IsZero() || now.Before(t) {
 		return
 	}
-	state, _ := p.try.attempt.State()
+	sought := p.try.sought()
 	switch {
-	case h.attempt == nil && state != punch.Punching: // there is a way
+	case h.attempt == nil && !sought: // there is a way
 		h.at = time.Time{}
 		c.callNext()
 		return
 	case h.attempt == nil && !c.beginHard(now, p):
 		return
 	}
-	if state != punch.Punching {
+	if !sought {
 		h.attempt.Stop()
 		if h.conn == nil { // ordinary punching was faster, or a guess was right
 			c.closeExtras(h)
@@ -232,13 +232,28 @@ func (c *Client) heardBy(p *peer, from netip.AddrPort, conn punch.Conn) bool {
 	case from != h.target || !slices.Contains(h.conns, conn):
 		return false
 	case h.conn == nil:
-		if s, _ := p.try.attempt.State(); s != punch.Punching {
+		if !p.try.sought() {
 			return false // there is a better way
 		}
 		h.conn = conn
 		h.attempt.Stop()
+		for _, r := range slices.Clone(p.try.running) {
+			if !r.server && !r.silent.IsZero() && r.addr == from {
+				c.remove(p, r) // it speaks where nobody hears it
+			}
+		}
 	}
 	return conn == h.conn
+}
+
+// sought reports whether a way through a hard NAT is still to be found. That the peer is
+// heard is none if our own NAT is the hard one, and lets everybody in at the port that the
+// RDV sees: what we say comes from another port, which the peer's does not let in.
+func (t *try) sought() bool {
+	state, path := t.attempt.State()
+	h := &t.hard
+	return state == punch.Punching ||
+		state == punch.Open && h.plan.Role == hard.Open && h.conn == nil && path == h.target && !t.attempt.PeerHasHeard()
 }
 
 // chooseHard settles that what is said with p from now on is said by conn: records have

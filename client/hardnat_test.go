@@ -129,7 +129,7 @@ func TestHardNAT(t *testing.T) {
 		for _, hard := range []simnet.NAT{
 			at(byPort, byPort, simnet.Sequential), at(byPort, byPort, simnet.Random), at(byPort, byPort, simnet.Preserving),
 			at(byPort, byAddr, simnet.Random), at(byAddr, byPort, simnet.Random), at(byAddr, byPort, simnet.Sequential),
-			at(byPort, none, simnet.Sequential),
+			at(byPort, none, simnet.Sequential), at(byPort, none, simnet.Random), at(byAddr, none, simnet.Preserving),
 		} {
 			for _, asker := range []string{"easy", "hard"} {
 				t.Run(fmt.Sprintf("%v %v-%v %v-%v, %s asks", easy.Ports, easy.Filtering, hard.Mapping, hard.Ports, hard.Filtering, asker), func(t *testing.T) {

@@ -3,13 +3,15 @@ package conf
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // An RDV is the configuration of the rendezvous server. It has no file: the
 // values come from the command line. Start from [NewRDV].
 type RDV struct {
-	Port       uint16 // UDP port to listen on; default 57888
-	MaxClients int    // greatest number of registered clients; 0: no limit; default 100
+	Port       uint16   // UDP port to listen on; default 57888
+	MorePorts  []uint16 // others
+	MaxClients int      // greatest number of registered clients; 0: no limit; default 100
 
 	// Verbose says how much is logged: 0 start and end, 1 what happens to
 	// clients (-v), 2 each message (-d), 3 its fields too (-d -d).
@@ -18,6 +20,7 @@ type RDV struct {
 	Daemon  bool   // go to the background
 	PIDFile string // where the process ID is written in the background; "": nowhere; default /var/run/campagnol_rdv.pid
 
+	portSet  bool
 	warnings []string
 }
 
@@ -26,15 +29,21 @@ func NewRDV() *RDV {
 	return &RDV{Port: 57888, MaxClients: 100, PIDFile: "/var/run/campagnol_rdv.pid"}
 }
 
-// SetPort sets Port from the argument of --port. As in the original, text
-// behind the number is ignored; [RDV.Warnings] tells.
+// SetPort sets Port from the argument of --port, and appends to MorePorts from that of
+// each further one. As in the original, text behind the number is ignored;
+// [RDV.Warnings] tells.
 func (r *RDV) SetPort(s string) error {
 	v, rest, ok := parseInt(s)
 	if !ok || v < 1 || v > math.MaxUint16 {
 		return fmt.Errorf("%s is not a port number\n"+
 			"hint: a port is a whole number from 1 to 65535; the default is 57888", quote(s))
 	}
-	r.Port = uint16(v)
+	switch p := uint16(v); {
+	case !r.portSet:
+		r.Port, r.portSet = p, true
+	case p != r.Port && !slices.Contains(r.MorePorts, p):
+		r.MorePorts = append(r.MorePorts, p)
+	}
 	r.rest("the port", s, v, rest)
 	return nil
 }

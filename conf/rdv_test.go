@@ -41,6 +41,25 @@ func TestSetPort(t *testing.T) {
 	}
 }
 
+// TestSetPorts: further ports are listened on as well; one that is given again is one.
+func TestSetPorts(t *testing.T) {
+	r := NewRDV()
+	for _, p := range []string{"443", "443", "53", "57888", "53", "443x"} {
+		if err := r.SetPort(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.SetPort("0"); err == nil {
+		t.Error("port 0 is accepted behind others")
+	}
+	if want := []uint16{53, 57888}; r.Port != 443 || !slices.Equal(r.MorePorts, want) {
+		t.Errorf("port %d and %v, want 443 and %v", r.Port, r.MorePorts, want)
+	}
+	if n := len(r.Warnings()); n != 1 {
+		t.Errorf("%d warnings, want one for the text behind a number", n)
+	}
+}
+
 func TestSetMaxClients(t *testing.T) {
 	for in, want := range map[string]int{
 		"0": 0, "1": 1, "250": 250, "5k": 5, " 7": 7, "2147483647": 2147483647,

@@ -34,7 +34,12 @@ func vpnOf(a netip.Addr) netip.Addr { return ip4Of(a).addr() }
 
 // An endpoint is an IPv4 address and a UDP port, in the 8 bytes that a key of
 // the registry's table needs. Neither is 0, but in the endpoint 0, which is
-// none.
+// none. The endpoint of a client also has the number of the socket that the client
+// uses, see [spot]:
+//
+//	bits 48 to 55   the socket
+//	bits 16 to 47   the address
+//	bits 0 to 15    the port
 type endpoint uint64
 
 // endpointOf returns a as an endpoint. It refuses what nothing can be sent to,
@@ -47,8 +52,26 @@ func endpointOf(a netip.AddrPort) (endpoint, bool) {
 	return endpoint(ip4Of(ip))<<16 | endpoint(a.Port()), true
 }
 
+// on returns e as the endpoint of a client that uses a socket.
+func (e endpoint) on(socket uint8) endpoint {
+	if e == 0 {
+		return 0
+	}
+	return e&(1<<48-1) | endpoint(socket)<<48
+}
+
+func (e endpoint) socket() uint8 { return uint8(e >> 48) }
+
 func (e endpoint) ip() ip4 { return ip4(e >> 16) }
 
 func (e endpoint) addrPort() netip.AddrPort {
 	return netip.AddrPortFrom(e.ip().addr(), uint16(e))
+}
+
+// A spot is where a client is: at its endpoint, as one of our sockets sees it. Two
+// clients behind one NAT may come from the same endpoint if they use different sockets:
+// NATs, Linux among them, need but tell flows apart by both of their ends.
+type spot struct {
+	netip.AddrPort
+	socket uint8
 }

@@ -289,9 +289,9 @@ func TestEarlyRegister(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	running := &attempt{hs: hs, at: at, local: here, trust: s.trust.Load(), cancel: func() {},
+	running := &attempt{hs: hs, spot: spot{AddrPort: at}, local: here, trust: s.trust.Load(), cancel: func() {},
 		peer: &pki.Peer{Name: "alice", Addrs: []netip.Addr{ip1}}}
-	s.attempts[at] = running
+	s.attempts[spot{AddrPort: at}] = running
 	s.admission.admit(now, at.Addr())
 	msg := register(1, ip1)
 	rec, err := client.Seal.Seal(nil, msg.Append(nil), record.ApplicationData, new(record.Scratch))

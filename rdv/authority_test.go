@@ -237,9 +237,9 @@ func TestApplyClosed(t *testing.T) {
 	s := New(Config{Conn: nullConn{newMemConn()}, Mode: Open})
 	s.prepare(time.Now())
 	apply := wire.GateMessage{Type: wire.Apply, ID: 1, Data: []byte("x")}.Append(nil)
-	s.sort(time.Now(), punch.Datagram{Addr: epA, Local: here}, apply, &batch{})
-	if len(s.gateOut) != 1 || len(s.gateOut[0].Data) > len(apply) || s.gateOut[0].Data[1] != byte(wire.Closed) {
-		t.Errorf("APPLY is answered with %x", s.gateOut)
+	s.receivers[0].sort(time.Now(), punch.Datagram{Addr: epA, Local: here}, apply, &batch{})
+	if len(s.receivers[0].gateOut) != 1 || len(s.receivers[0].gateOut[0].Data) > len(apply) || s.receivers[0].gateOut[0].Data[1] != byte(wire.Closed) {
+		t.Errorf("APPLY is answered with %x", s.receivers[0].gateOut)
 	}
 }
 

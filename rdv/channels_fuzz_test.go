@@ -147,7 +147,7 @@ func (w *fuzzWorld) connect(n int) {
 	if n == 2 {
 		peer = &pki.Peer{Key: pki.KeyID{byte(n + 1)}, Name: "trent", Leaf: &x509.Certificate{URIs: []*url.URL{pki.AuthorityURI()}}}
 	}
-	w.s.establish(w.now, &attempt{at: nthEndpoint(n), local: here, peer: peer}, server)
+	w.s.establish(w.now, &attempt{spot: spot{AddrPort: nthEndpoint(n)}, local: here, peer: peer}, server)
 }
 
 func (w *fuzzWorld) step(ctx context.Context, kind byte, n int, b []byte) {
@@ -155,7 +155,7 @@ func (w *fuzzWorld) step(ctx context.Context, kind byte, n int, b []byte) {
 	client := w.clients[n%len(w.clients)]
 	switch kind {
 	case fuzzAdmit:
-		b = wire.GateMessage{Type: wire.Admit, Cookie: w.s.gate.cookie(w.now, at, here), Data: b}.Append(nil)
+		b = wire.GateMessage{Type: wire.Admit, Cookie: w.s.receivers[0].gate.cookie(w.now, at, here), Data: b}.Append(nil)
 	case fuzzMessage:
 		b = w.seal(client, record.ApplicationData, b)
 	case fuzzAlert:
@@ -167,7 +167,7 @@ func (w *fuzzWorld) step(ctx context.Context, kind byte, n int, b []byte) {
 		b[len(b)-1] ^= 1
 	case fuzzApply:
 		b = append(b, 0, 0, 0, 0, 0)
-		b = wire.GateMessage{Type: wire.Apply, Cookie: w.s.gate.cookie(w.now, at, here), ID: uint32(b[0]), Data: b[1:]}.Append(nil)
+		b = wire.GateMessage{Type: wire.Apply, Cookie: w.s.receivers[0].gate.cookie(w.now, at, here), ID: uint32(b[0]), Data: b[1:]}.Append(nil)
 	case fuzzChange:
 		w.number++
 		content := signBulletin(w.t, w.now, w.number, fmt.Sprintf("# %x\n", b), 1, w.ca)
@@ -181,13 +181,13 @@ func (w *fuzzWorld) step(ctx context.Context, kind byte, n int, b []byte) {
 		return
 	}
 	w.in.arrivals, w.in.data = w.in.arrivals[:0], w.in.data[:0]
-	w.s.sort(w.now, punch.Datagram{Addr: at, Local: here}, b, w.in)
-	for _, answer := range w.s.gateOut {
+	w.s.receivers[0].sort(w.now, punch.Datagram{Addr: at, Local: here}, b, w.in)
+	for _, answer := range w.s.receivers[0].gateOut {
 		if len(answer.Data) > len(b) {
 			w.t.Errorf("%x is answered with more: %x", b, answer.Data)
 		}
 	}
-	w.s.flushGate()
+	w.s.receivers[0].flushGate()
 	w.s.handle(ctx, w.now, w.in)
 	for _, o := range w.s.out {
 		if o.Gate != nil && len(o.Gate.Append(nil)) > len(b) && o.Gate.Type != wire.Reply {

@@ -54,7 +54,7 @@ type desk struct {
 
 // An asker is who has said an APPLY, and the id that it gave it.
 type asker struct {
-	at     netip.AddrPort
+	at     spot
 	id     uint32
 	member *Member // nil: through the gate, without certificate
 }
@@ -123,7 +123,7 @@ func (r *Registry) applyOver(m *Member, req *channel.Message, out []Out) []Out {
 		return m.refuse(req, channel.Malformed, "", out)
 	}
 	if r.mayApply(m, m.at.Addr()) {
-		if out, ok := r.pass(asker{at: m.at, id: req.ID, member: m}, m.server, req.Data, out); ok {
+		if out, ok := r.pass(asker{at: m.spot(), id: req.ID, member: m}, m.server, req.Data, out); ok {
 			return out
 		}
 	}
@@ -131,18 +131,18 @@ func (r *Registry) applyOver(m *Member, req *channel.Message, out []Out) []Out {
 	return m.refuse(req, channel.Busy, "", out)
 }
 
-// Apply takes an APPLY that has come through the gate, of a client at from that has
-// reached us at local, and whose cookie is good. What it says is borrowed.
-func (r *Registry) Apply(now time.Time, from netip.AddrPort, local netip.Addr, msg wire.GateMessage, out []Out) []Out {
+// Apply takes an APPLY that has come through the gate as in says, and whose cookie is
+// good. What it says is borrowed.
+func (r *Registry) Apply(now time.Time, in In, msg wire.GateMessage, out []Out) []Out {
 	r.advance(now)
-	if r.mayApply(nil, from.Addr()) {
-		if out, ok := r.pass(asker{at: from, id: msg.ID}, local, msg.Data, out); ok {
+	if r.mayApply(nil, in.From.Addr()) {
+		if out, ok := r.pass(asker{at: in.spot(), id: msg.ID}, in.Local, msg.Data, out); ok {
 			return out
 		}
 	}
 	r.counters.Deferred++
 	wait := minApplyWait + time.Duration(r.cfg.jitter()*float64(maxApplyWait-minApplyWait))
-	return append(out, Out{To: from, Local: local, Gate: &wire.GateMessage{Type: wire.Wait, Cookie: msg.Cookie, Millis: uint16(wait.Milliseconds())}})
+	return append(out, Out{To: in.From, Local: in.Local, Socket: in.Socket, Gate: &wire.GateMessage{Type: wire.Wait, Cookie: msg.Cookie, Millis: uint16(wait.Milliseconds())}})
 }
 
 // mayApply reports whether a request of m, or if it is nil of somebody without
@@ -170,7 +170,7 @@ func (r *Registry) pass(from asker, local netip.Addr, data []byte, out []Out) ([
 	case a == nil:
 		r.introID++
 		a = &application{id: r.introID, asker: from, local: local, to: to, since: r.now}
-		if to == nil && !r.cfg.Serve(a.id, from.at, bytes.Clone(data)) {
+		if to == nil && !r.cfg.Serve(a.id, from.at.AddrPort, bytes.Clone(data)) {
 			return out, false
 		}
 		d.add(a)
@@ -182,8 +182,8 @@ func (r *Registry) pass(from asker, local netip.Addr, data []byte, out []Out) ([
 	if to == nil {
 		return out, true
 	}
-	return append(out, Out{To: to.at, Local: to.server, Member: to, Answer: &channel.Message{
-		Type: channel.Apply, ID: a.id, Endpoints: []netip.AddrPort{from.at}, Data: bytes.Clone(data),
+	return append(out, Out{To: to.at, Local: to.server, Socket: to.socket, Member: to, Answer: &channel.Message{
+		Type: channel.Apply, ID: a.id, Endpoints: []netip.AddrPort{from.at.AddrPort}, Data: bytes.Clone(data),
 	}}), true
 }
 
@@ -244,8 +244,8 @@ func (r *Registry) settle(a *application, answer []byte, why channel.Reason, out
 	switch {
 	case m == nil: // of the reasons a REPLY can say none
 		r.countAnswer(answer)
-		return append(out, Out{To: a.asker.at, Local: a.local, Gate: &wire.GateMessage{Type: wire.Reply, ID: a.asker.id, Data: answer}})
-	case r.members[m.at] != m:
+		return append(out, Out{To: a.asker.at.AddrPort, Local: a.local, Socket: a.asker.at.socket, Gate: &wire.GateMessage{Type: wire.Reply, ID: a.asker.id, Data: answer}})
+	case r.members[m.spot()] != m:
 		return out // it has left
 	case len(answer) == 0:
 		r.countAnswer(nil)

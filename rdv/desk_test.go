@@ -30,7 +30,7 @@ func checkDesk(r *Registry) error {
 		return fmt.Errorf("%d requests in the list, %d and %d in the tables; %d of them without certificate, counted as %d", n, len(d.pending), len(d.byAsker), clear, d.clear)
 	}
 	for _, m := range d.authorities {
-		if r.members[m.at] != m || !m.id.Authority || len(m.held) > 0 {
+		if r.members[m.spot()] != m || !m.id.Authority || len(m.held) > 0 {
 			return fmt.Errorf("%v is no authority", m.at)
 		}
 	}
@@ -38,7 +38,7 @@ func checkDesk(r *Registry) error {
 	switch {
 	case len(d.authorities) > maxAuthorities || len(in.asked) > intakeWindow || len(in.past) > intakeMemory || len(in.wanted) > channel.MaxObjects:
 		return fmt.Errorf("%d authorities, %d FETCHes, %d objects wanted, %d remembered", len(d.authorities), len(in.asked), len(in.wanted), len(in.past))
-	case in.from != nil && (r.members[in.from.at] != in.from || !in.from.id.Authority):
+	case in.from != nil && (r.members[in.from.spot()] != in.from || !in.from.id.Authority):
 		return fmt.Errorf("objects are fetched from %v, who is no authority", in.from.at)
 	case in.from == nil && (in.data != nil || len(in.wanted)+len(in.asked) > 0):
 		return fmt.Errorf("%d objects are wanted of nobody", len(in.wanted))
@@ -56,7 +56,7 @@ func applying(id uint32, data string) wire.GateMessage {
 // applies has somebody without certificate say APPLY.
 func (s *stage) applies(from netip.AddrPort, msg wire.GateMessage) []Out {
 	s.t.Helper()
-	out := s.reg.Apply(s.time(), from, here, msg, nil)
+	out := s.reg.Apply(s.time(), In{From: from, Local: here}, msg, nil)
 	s.check()
 	return out
 }
@@ -255,8 +255,8 @@ func TestApplyFlood(t *testing.T) {
 		s.now = time.Duration(n) * 500 * time.Microsecond
 		s.reg.Advance(s.time(), nil) // those without answer
 		id := uint32(n)
-		count("one host", s.reg.Apply(s.time(), epB, here, applying(id, "x"), nil))
-		count("many networks", s.reg.Apply(s.time(), netip.AddrPortFrom(nthNetwork(n), 1), here, applying(id, "x"), nil))
+		count("one host", s.reg.Apply(s.time(), In{From: epB, Local: here}, applying(id, "x"), nil))
+		count("many networks", s.reg.Apply(s.time(), In{From: netip.AddrPortFrom(nthNetwork(n), 1), Local: here}, applying(id, "x"), nil))
 		if n%100 == 0 { // 20 a second
 			s.reg.Handle(s.time(), In{From: epA, Local: here, Msg: ping}, nil)
 			s.reg.Handle(s.time(), In{From: epD, Local: here, Msg: ping}, nil)
@@ -286,7 +286,7 @@ func TestApplyBounded(t *testing.T) {
 		if n%100 == 0 {
 			s.now += 10 * ms
 		}
-		s.reg.Apply(s.time(), netip.AddrPortFrom(nthNetwork(n), 1), here, applying(uint32(n), "x"), nil)
+		s.reg.Apply(s.time(), In{From: netip.AddrPortFrom(nthNetwork(n), 1), Local: here}, applying(uint32(n), "x"), nil)
 		if len(s.reg.desk.pending) > maxApplies/2 {
 			t.Fatalf("%d requests", len(s.reg.desk.pending))
 		}

@@ -136,9 +136,9 @@ func TestForgedFlood(t *testing.T) {
 		b.arrivals, b.data = b.arrivals[:0], b.data[:0]
 		at := nthEndpoint(i)
 		for _, data := range [][]byte{knock, hello, admit, protected, ask(ip1).Append(nil)} {
-			s.sort(now, punch.Datagram{Addr: at, Local: here}, data, b)
+			s.receivers[0].sort(now, punch.Datagram{Addr: at, Local: here}, data, b)
 		}
-		s.gateBuf, s.gateOut = s.gateBuf[:0], s.gateOut[:0]
+		s.receivers[0].gateBuf, s.receivers[0].gateOut = s.receivers[0].gateBuf[:0], s.receivers[0].gateOut[:0]
 		s.handle(t.Context(), now, b)
 		s.flush(t.Context())
 	}
@@ -214,14 +214,14 @@ func connect(t testing.TB, s *Server, now time.Time, n int, leaf *pkitest.Leaf, 
 	server, client := keysOf(t, n, leaf.Raw())
 	server.LastFlight = [][]byte{make([]byte, 14), make([]byte, 61)}
 	peer := &pki.Peer{Key: pki.KeyID(fmt.Appendf(nil, "%032d", n)), Name: strings.Clone(leaf.Cert.Subject.CommonName), Addrs: slices.Clone(addrs)}
-	s.establish(now, &attempt{at: nthEndpoint(n), local: here, peer: peer}, server)
+	s.establish(now, &attempt{spot: spot{AddrPort: nthEndpoint(n)}, local: here, peer: peer}, server)
 	return client
 }
 
 // arrive has the server handle a datagram.
 func arrive(t testing.TB, s *Server, now time.Time, b *batch, at netip.AddrPort, data []byte) {
 	b.arrivals, b.data = b.arrivals[:0], b.data[:0]
-	s.sort(now, punch.Datagram{Addr: at, Local: here}, data, b)
+	s.receivers[0].sort(now, punch.Datagram{Addr: at, Local: here}, data, b)
 	s.handle(t.Context(), now, b)
 	s.flush(t.Context())
 }
@@ -303,7 +303,7 @@ func BenchmarkChannel(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			arrive(b, s, now, in, nthEndpoint(7), knock)
-			s.gateBuf, s.gateOut = s.gateBuf[:0], s.gateOut[:0]
+			s.receivers[0].gateBuf, s.receivers[0].gateOut = s.receivers[0].gateBuf[:0], s.receivers[0].gateOut[:0]
 		}
 	})
 	b.Run("ADMIT with a wrong cookie", func(b *testing.B) {

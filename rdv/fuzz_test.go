@@ -81,7 +81,7 @@ func (w *world) step(t *testing.T, b []byte) {
 		delete(w.probed, m.IP1) // forgotten with the registration
 	}
 	old := state{alive: w.alive[from], holder: w.holder(m.IP1)}
-	old.vpn, old.known = w.r.VPN(from)
+	old.vpn, old.known = w.r.VPN(from, 0)
 	out := w.r.Handle(now, In{From: from, Msg: m}, nil)
 	if err := check(w.r); err != nil {
 		t.Fatal(err)

@@ -95,7 +95,8 @@ func (g *gate) admits(now time.Time, c [wire.CookieSize]byte, from netip.AddrPor
 
 // receiveGate takes a gate message. It answers a KNOCK, and returns true for an
 // ADMIT or APPLY that is to be handed over to control.
-func (s *Server) receiveGate(now time.Time, d punch.Datagram, payload []byte) (admitted bool) {
+func (r *receiver) receiveGate(now time.Time, d punch.Datagram, payload []byte) (admitted bool) {
+	s := r.s
 	m, err := wire.ParseGate(payload)
 	if err != nil {
 		s.stats.malformed.Add(1)
@@ -104,14 +105,14 @@ func (s *Server) receiveGate(now time.Time, d punch.Datagram, payload []byte) (a
 	closed := s.trust.Load() == nil
 	switch {
 	case (m.Type == wire.Knock || m.Type == wire.Apply) && closed:
-		s.knocked(d, wire.GateMessage{Type: wire.Closed})
+		r.knocked(d, wire.GateMessage{Type: wire.Closed})
 	case m.Type == wire.Knock:
 		s.stats.knocks.Add(1)
-		s.knocked(d, wire.GateMessage{Type: wire.Cookie, Version: wire.GateVersion, Cookie: s.gate.cookie(now, d.Addr, d.Local)})
+		r.knocked(d, wire.GateMessage{Type: wire.Cookie, Version: wire.GateVersion, Cookie: r.gate.cookie(now, d.Addr, d.Local)})
 	case m.Type == wire.Admit && len(payload) > maxAdmit:
 		s.stats.malformed.Add(1)
 	case (m.Type == wire.Admit || m.Type == wire.Apply) && !closed:
-		if s.gate.admits(now, m.Cookie, d.Addr, d.Local) {
+		if r.gate.admits(now, m.Cookie, d.Addr, d.Local) {
 			return true
 		}
 		s.stats.badCookie.Add(1)
@@ -125,27 +126,27 @@ func (s *Server) receiveGate(now time.Time, d punch.Datagram, payload []byte) (a
 func (s *Server) receiveAdmitted(ctx context.Context, now time.Time, a *arrival) {
 	m, err := wire.ParseGate(a.data)
 	if err == nil && m.Type == wire.Apply {
-		s.out = s.registry.Apply(now, a.From, a.Local, m, s.out)
+		s.out = s.registry.Apply(now, a.In, m, s.out)
 		return
 	}
 	s.receiveAdmit(ctx, now, a)
 }
 
 // knocked queues the answer to a KNOCK, or CLOSED.
-func (s *Server) knocked(d punch.Datagram, answer wire.GateMessage) {
-	start := len(s.gateBuf)
-	s.gateBuf = answer.Append(s.gateBuf)
-	s.gateOut = append(s.gateOut, punch.Datagram{Addr: d.Addr, Local: d.Local, Data: s.gateBuf[start:]})
+func (r *receiver) knocked(d punch.Datagram, answer wire.GateMessage) {
+	start := len(r.gateBuf)
+	r.gateBuf = answer.Append(r.gateBuf)
+	r.gateOut = append(r.gateOut, punch.Datagram{Addr: d.Addr, Local: d.Local, Data: r.gateBuf[start:]})
 }
 
 // flushGate sends the answers to KNOCKs.
-func (s *Server) flushGate() {
-	if len(s.gateOut) == 0 {
+func (r *receiver) flushGate() {
+	if len(r.gateOut) == 0 {
 		return
 	}
-	s.stats.sent.Add(uint64(len(s.gateOut)))
-	if err := s.cfg.Conn.Send(s.gateOut); err != nil {
-		s.stats.sendFailed.Add(1)
+	r.s.stats.sent.Add(uint64(len(r.gateOut)))
+	if err := r.conn.Send(r.gateOut); err != nil {
+		r.s.stats.sendFailed.Add(1)
 	}
-	s.gateBuf, s.gateOut = s.gateBuf[:0], s.gateOut[:0]
+	r.gateBuf, r.gateOut = r.gateBuf[:0], r.gateOut[:0]
 }

@@ -113,20 +113,20 @@ func TestGateAnswers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := New(Config{Mode: Mixed, Trust: c.trust, Conn: newMemConn()})
-			s.gate = newGate(gateStart)
-			if s.receiveGate(gateStart, punch.Datagram{Addr: epA, Local: here}, c.bytes) {
+			s.receivers[0].gate = newGate(gateStart)
+			if s.receivers[0].receiveGate(gateStart, punch.Datagram{Addr: epA, Local: here}, c.bytes) {
 				t.Error("admitted")
 			}
 			if c.want == 0 {
-				if len(s.gateOut) > 0 {
-					t.Fatalf("answered with %x", s.gateOut[0].Data)
+				if len(s.receivers[0].gateOut) > 0 {
+					t.Fatalf("answered with %x", s.receivers[0].gateOut[0].Data)
 				}
 				return
 			}
-			if len(s.gateOut) != 1 {
-				t.Fatalf("%d answers", len(s.gateOut))
+			if len(s.receivers[0].gateOut) != 1 {
+				t.Fatalf("%d answers", len(s.receivers[0].gateOut))
 			}
-			d := s.gateOut[0]
+			d := s.receivers[0].gateOut[0]
 			m, err := wire.ParseGate(d.Data)
 			if err != nil || m.Type != c.want || d.Addr != epA || d.Local != here {
 				t.Errorf("answer %+v to %v from %v, %v", m, d.Addr, d.Local, err)
@@ -134,7 +134,7 @@ func TestGateAnswers(t *testing.T) {
 			if len(d.Data) > len(c.bytes) {
 				t.Errorf("%d bytes are answered with %d", len(c.bytes), len(d.Data))
 			}
-			if c.want == wire.Cookie && !s.gate.admits(gateStart, m.Cookie, epA, here) {
+			if c.want == wire.Cookie && !s.receivers[0].gate.admits(gateStart, m.Cookie, epA, here) {
 				t.Error("its own cookie does not count")
 			}
 		})

@@ -17,8 +17,8 @@ import (
 // An attempt is a handshake under way. It has goroutines of its own, which end
 // with it.
 type attempt struct {
-	hs     *handshake.Handshake
-	at     netip.AddrPort
+	hs *handshake.Handshake
+	spot
 	local  netip.Addr
 	hello  uint64
 	trust  *Trust // under which it began
@@ -42,7 +42,7 @@ var errProtocol = errors.New("the client does not ask for the protocol " + chann
 // client that does not know yet that it is over.
 func (s *Server) receiveAdmit(ctx context.Context, now time.Time, a *arrival) {
 	b := a.data[wire.AdmitHead:]
-	running, m := s.attempts[a.From], s.registry.member(a.From)
+	running, m := s.attempts[a.spot()], s.registry.member(a.spot())
 	random, hello := handshake.ClientHello(b)
 	id := helloID(random)
 	switch {
@@ -71,11 +71,11 @@ func (s *Server) beginHandshake(ctx context.Context, now time.Time, a *arrival, 
 	if !ok {
 		s.stats.putOff.Add(1)
 		m, _ := wire.ParseGate(a.data) // the cookie of the ADMIT
-		s.queue(a.From, a.Local, wire.GateMessage{Type: wire.Wait, Cookie: m.Cookie, Millis: uint16(wait.Milliseconds())}.Append(nil))
+		s.queue(a.From, a.Local, a.Socket, wire.GateMessage{Type: wire.Wait, Cookie: m.Cookie, Millis: uint16(wait.Milliseconds())}.Append(nil))
 		return
 	}
-	at := &attempt{at: a.From, local: a.Local, hello: hello, trust: trust}
-	conn := s.cfg.Conn
+	at := &attempt{spot: a.spot(), local: a.Local, hello: hello, trust: trust}
+	conn := s.conns[a.Socket]
 	hs, err := handshake.New(handshake.Config{
 		Server:      true,
 		Certificate: trust.certificate,
@@ -89,7 +89,7 @@ func (s *Server) beginHandshake(ctx context.Context, now time.Time, a *arrival, 
 	}, func(b []byte) {
 		// Straight to the socket: control need not wait for the arithmetic.
 		s.stats.sent.Add(1)
-		if err := conn.Send([]punch.Datagram{{Addr: at.at, Local: at.local, Data: b}}); err != nil {
+		if err := conn.Send([]punch.Datagram{{Addr: at.AddrPort, Local: at.local, Data: b}}); err != nil {
 			s.stats.sendFailed.Add(1)
 		}
 	})
@@ -99,7 +99,7 @@ func (s *Server) beginHandshake(ctx context.Context, now time.Time, a *arrival, 
 		return
 	}
 	at.hs = hs
-	s.attempts[a.From] = at
+	s.attempts[at.spot] = at
 	s.stats.handshakes.Add(1)
 	at.handle(a.data[wire.AdmitHead:])
 	running, cancel := context.WithCancel(ctx)
@@ -140,14 +140,14 @@ func (at *attempt) keep(b []byte) {
 // abandon ends a handshake whose result nobody wants any more.
 func (s *Server) abandon(now time.Time, at *attempt) {
 	at.cancel()
-	delete(s.attempts, at.at)
-	s.admission.release(now, at.at.Addr())
+	delete(s.attempts, at.spot)
+	s.admission.release(now, at.Addr())
 }
 
 // handleEnd takes the end of a handshake.
 func (s *Server) handleEnd(ctx context.Context, now time.Time, e attemptEnd) {
 	at := e.attempt
-	if s.attempts[at.at] != at {
+	if s.attempts[at.spot] != at {
 		return // abandoned
 	}
 	s.abandon(now, at)
@@ -160,12 +160,12 @@ func (s *Server) handleEnd(ctx context.Context, now time.Time, e attemptEnd) {
 	}
 	if e.err != nil {
 		s.stats.failed.Add(1)
-		s.logFailure(ctx, now, at.at, e.err)
+		s.logFailure(ctx, now, at.AddrPort, e.err)
 		return
 	}
 	m := s.establish(now, at, e.result)
 	for _, b := range append(at.hs.Early(), at.early...) {
-		if s.registry.member(m.at) == m {
+		if s.registry.member(m.spot()) == m {
 			s.receiveRecords(now, m, b)
 		}
 	}
@@ -174,7 +174,7 @@ func (s *Server) handleEnd(ctx context.Context, now time.Time, e attemptEnd) {
 // establish makes a channel of a handshake's result.
 func (s *Server) establish(now time.Time, at *attempt, result *handshake.Result) *Member {
 	s.stats.established.Add(1)
-	m := s.registry.Join(now, at.at, at.local, Identity{
+	m := s.registry.Join(now, at.spot, at.local, Identity{
 		Key: at.peer.Key, Name: at.peer.Name, Addrs: at.peer.Addrs, Leaf: result.Certificates[0],
 		Authority: at.peer.Leaf != nil && pki.IsAuthority(at.peer.Leaf),
 	})

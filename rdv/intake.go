@@ -127,7 +127,7 @@ func (r *Registry) askPiece(a *asked, out []Out) []Out {
 	in := &r.intake
 	a.due = r.now + intakeWaits[a.sent]
 	a.sent++
-	return append(out, Out{To: in.from.at, Local: in.from.server, Member: in.from, Answer: &channel.Message{
+	return append(out, Out{To: in.from.at, Local: in.from.server, Socket: in.from.socket, Member: in.from, Answer: &channel.Message{
 		Type: channel.Fetch, ID: a.id, Objects: []channel.Object{in.wanted[0]}, Offset: a.offset,
 	}})
 }

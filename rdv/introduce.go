@@ -148,7 +148,7 @@ func (r *Registry) sendIntro(i *intro, out []Out) []Out {
 	i.due = r.now + introWaits[i.sent]
 	r.intros[i.sent].push(i)
 	i.sent++
-	return append(out, Out{To: i.to.at, Local: i.to.server, Member: i.to, Answer: i.msg})
+	return append(out, Out{To: i.to.at, Local: i.to.server, Socket: i.to.socket, Member: i.to, Answer: i.msg})
 }
 
 // introduceAgain repeats what was not answered in time.

@@ -70,7 +70,7 @@ func (s *Server) logClient(ctx context.Context, msg string, e Event) {
 // logReceived logs a message before it is handled: after it, a client that says
 // BYE has no VPN address any more.
 func (s *Server) logReceived(ctx context.Context, in In) {
-	if vpn, ok := s.registry.VPN(in.From); ok {
+	if vpn, ok := s.registry.VPN(in.From, in.Socket); ok {
 		s.log.DebugContext(ctx, "<< {type} received from {addr} ({vpn})",
 			"type", in.Msg.Type.String(), "addr", in.From, "vpn", addr(vpn))
 	} else {

@@ -25,7 +25,7 @@ type Identity struct {
 // A Member is a client with a channel. It belongs to the [Registry].
 type Member struct {
 	at     netip.AddrPort
-	server netip.Addr // address of this host that it uses
+	server netip.Addr // address of this host that it uses, with socket
 	id     Identity
 	held   []*client        // its registrations
 	locals []netip.AddrPort // where it can be reached in its own network
@@ -35,6 +35,7 @@ type Member struct {
 	age    links[Member]
 
 	noticed uint16 // the generation of objects that it knows of; 0: none
+	socket  uint8
 	fetched uint32 // when it would have used nothing of its share of pieces, see mayFetch
 
 	listed time.Duration // when it would have used nothing of its share of lists, see listFor
@@ -52,14 +53,13 @@ const (
 	whyMoved    = "it has registered from elsewhere"
 )
 
-// Join makes a member of a client that has authenticated itself at an endpoint. It
-// takes the place of whoever was there. If that was the same client, its
+// Join makes a member of a client that has authenticated itself. It takes the place of whoever was there. If that was the same client, its
 // registrations go on.
-func (r *Registry) Join(now time.Time, at netip.AddrPort, server netip.Addr, id Identity) *Member {
+func (r *Registry) Join(now time.Time, at spot, server netip.Addr, id Identity) *Member {
 	r.advance(now)
-	m := &Member{at: at, server: server, id: id, heard: r.now, fetched: r.millis()}
-	if e, ok := endpointOf(at); ok {
-		if c := r.byEndpoint[e]; c != nil {
+	m := &Member{at: at.AddrPort, server: server, socket: at.socket, id: id, heard: r.now, fetched: r.millis()}
+	if e, ok := endpointOf(at.AddrPort); ok {
+		if c := r.byEndpoint[e.on(at.socket)]; c != nil {
 			r.remove(c)
 		}
 	}
@@ -72,7 +72,7 @@ func (r *Registry) Join(now time.Time, at netip.AddrPort, server netip.Addr, id 
 	}
 	r.members[at] = m
 	r.memberBy.push(m)
-	r.trace(Event{Kind: ChannelOpened, Endpoint: at, Name: id.Name})
+	r.trace(Event{Kind: ChannelOpened, Endpoint: m.at, Name: id.Name})
 	return m
 }
 
@@ -99,13 +99,16 @@ func (r *Registry) inherit(m, old *Member) {
 // Leave ends the channel of a member, for a reason that is logged.
 func (r *Registry) Leave(now time.Time, m *Member, why string) {
 	r.advance(now)
-	if r.members[m.at] == m {
+	if r.members[m.spot()] == m {
 		r.drop(m, why)
 	}
 }
 
-// member returns the member at an endpoint, or nil.
-func (r *Registry) member(at netip.AddrPort) *Member {
+// spot returns where m is.
+func (m *Member) spot() spot { return spot{m.at, m.socket} }
+
+// member returns the member at a spot, or nil.
+func (r *Registry) member(at spot) *Member {
 	if len(r.members) == 0 { // spares a server without channels the search
 		return nil
 	}
@@ -114,7 +117,7 @@ func (r *Registry) member(at netip.AddrPort) *Member {
 
 // drop removes m and all that it has.
 func (r *Registry) drop(m *Member, why string) {
-	delete(r.members, m.at)
+	delete(r.members, m.spot())
 	r.memberBy.remove(m)
 	r.leaveDesk(m)
 	for len(m.held) > 0 {
@@ -170,7 +173,7 @@ func (r *Registry) hear(m *Member) {
 
 // handleMember takes what a member says over its channel.
 func (r *Registry) handleMember(m *Member, req *channel.Message, out []Out) []Out {
-	if r.members[m.at] != m {
+	if r.members[m.spot()] != m {
 		return out // it has left
 	}
 	r.hear(m)
@@ -219,7 +222,7 @@ func (r *Registry) handleMember(m *Member, req *channel.Message, out []Out) []Ou
 // answer appends the answer to a request of m.
 func (m *Member) answer(req, answer *channel.Message, out []Out) []Out {
 	answer.ID = req.ID
-	return append(out, Out{To: m.at, Local: m.server, Member: m, Answer: answer})
+	return append(out, Out{To: m.at, Local: m.server, Socket: m.socket, Member: m, Answer: answer})
 }
 
 func (m *Member) refuse(req *channel.Message, why channel.Reason, text string, out []Out) []Out {

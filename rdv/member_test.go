@@ -45,7 +45,7 @@ func (s *stage) at(d time.Duration) []string {
 // join makes a member.
 func (s *stage) join(at netip.AddrPort, id Identity) *Member {
 	s.t.Helper()
-	m := s.reg.Join(s.time(), at, here, id)
+	m := s.reg.Join(s.time(), spot{AddrPort: at}, here, id)
 	s.check()
 	return m
 }
@@ -205,7 +205,7 @@ func TestSquatting(t *testing.T) {
 	s.at(8*sec + 1)
 	s.says(e, register(5, ip1), "eve"+registered+"203.0.113.22:39538")
 	s.holds(ip1, e)
-	if s.reg.member(epA) != nil {
+	if s.reg.member(spot{AddrPort: epA}) != nil {
 		t.Error("alice, who has lost her address, is not made to come back")
 	}
 	s.clear(epA, ping, clearly(epA, wire.Reconnect))

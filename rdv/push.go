@@ -104,9 +104,9 @@ func (r *Registry) notices(out []Out) []Out {
 	target := int(int64(rate) * int64(min(r.now-p.began+noticeTick, time.Hour)) / int64(time.Second))
 	n := min(max(target-p.told, perTick), 4*perTick, len(p.queue))
 	for _, m := range p.queue[:n] {
-		if r.members[m.at] == m && r.lacks(m) {
+		if r.members[m.spot()] == m && r.lacks(m) {
 			r.counters.Notices++
-			out = append(out, Out{To: m.at, Local: m.server, Member: m, Answer: p.notice})
+			out = append(out, Out{To: m.at, Local: m.server, Socket: m.socket, Member: m, Answer: p.notice})
 		}
 	}
 	clear(p.queue[:n]) // those who leave are not kept

@@ -103,7 +103,7 @@ func crowd(t *testing.T, s *stage, n int) []*Member {
 	all := make([]*Member, n)
 	for i := range all {
 		id := Identity{Key: pki.KeyID([]byte(fmt.Sprintf("%032d", i))), Name: "x", Addrs: []netip.Addr{nthVPN(i)}}
-		all[i] = s.reg.Join(s.time(), nthEndpoint(i), here, id)
+		all[i] = s.reg.Join(s.time(), spot{AddrPort: nthEndpoint(i)}, here, id)
 		req := register(1, nthVPN(i))
 		s.reg.Handle(s.time(), In{From: all[i].at, Member: all[i], Request: &req}, nil)
 	}

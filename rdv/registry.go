@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"campagnol/pki/policy"
-	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 )
 
@@ -26,32 +25,14 @@ const (
 	// original client repeats a refused HELLO after 1 s.
 	probeWait = time.Second
 
+	// settleTime is how long the first of our sockets that a client has said HELLO to
+	// is the one that it is at: one far away tries several before the first can answer.
+	settleTime = time.Second
+
 	// probeInterval is the least time between two probes for a VPN address,
 	// so that an obstinate newcomer cannot keep its holder busy.
 	probeInterval = 5 * time.Second
 )
-
-// An In is a message that has arrived: Msg in clear, or Request over the channel
-// of Member.
-type In struct {
-	From  netip.AddrPort
-	Local netip.Addr // address of this host to which it was sent, if known
-	Msg   wire.Message
-
-	Member  *Member // who says Request; nil: Msg has come in clear
-	Request *channel.Message
-}
-
-// An Out is a message to send: Msg in clear, or Answer over the channel of Member.
-type Out struct {
-	To    netip.AddrPort
-	Local netip.Addr // address of this host to send it from; zero: any
-	Msg   wire.Message
-
-	Member *Member // to whom Answer is said; nil: Msg goes in clear, or Gate
-	Answer *channel.Message
-	Gate   *wire.GateMessage // nil: Msg
-}
 
 // RegistryConfig configures a Registry. The zero value is useful.
 type RegistryConfig struct {
@@ -106,7 +87,7 @@ type Registry struct {
 	byVPN      map[netip.Addr]*client // all; the zero Addr is 0.0.0.0
 	byAge      list[client]           // those in clear, by time of the last sign of life
 
-	members  map[netip.AddrPort]*Member
+	members  map[spot]*Member
 	memberBy list[Member]                 // by time of the last sign of life
 	holders  int                          // members that are registered
 	intros   [len(introWaits)]list[intro] // by how often they were sent, then by age
@@ -125,7 +106,7 @@ type Registry struct {
 // A client is one registration of one VPN address.
 type client struct {
 	member   *Member  // nil: registered in clear
-	endpoint endpoint // 0: IPv6, which only a member can have
+	endpoint endpoint // on its socket; 0: IPv6, which only a member can have
 	local    endpoint // in its own network; 0: not published
 	vpn      netip.Addr
 	server   ip4           // address of this host that it uses
@@ -148,7 +129,7 @@ func NewRegistry(cfg RegistryConfig) *Registry {
 		byVPN:      map[netip.Addr]*client{},
 		byAge:      list[client]{links: func(c *client) *links[client] { return &c.age }},
 		sessions:   newSessions(),
-		members:    map[netip.AddrPort]*Member{},
+		members:    map[spot]*Member{},
 		memberBy:   list[Member]{links: func(m *Member) *links[Member] { return &m.age }},
 		owners:     newOwners(),
 		push:       push{began: never},
@@ -173,19 +154,19 @@ func (r *Registry) Sessions() int { return len(r.sessions.byPair) }
 // Counters returns what was not answered.
 func (r *Registry) Counters() Counters { return r.counters }
 
-// VPN returns the VPN address that is registered from endpoint from. The
+// VPN returns the VPN address that is registered from endpoint from at a socket. The
 // address 0.0.0.0, which can be registered too, is the zero Addr.
 //
 // Of the addresses of a client with a channel it is the first.
-func (r *Registry) VPN(from netip.AddrPort) (netip.Addr, bool) {
-	if m := r.members[from]; m != nil {
+func (r *Registry) VPN(from netip.AddrPort, socket uint8) (netip.Addr, bool) {
+	if m := r.members[spot{from, socket}]; m != nil {
 		if len(m.held) == 0 {
 			return netip.Addr{}, false
 		}
 		return m.held[0].vpn, true
 	}
 	if e, ok := endpointOf(from); ok {
-		if c := r.byEndpoint[e]; c != nil {
+		if c := r.byEndpoint[e.on(socket)]; c != nil {
 			return c.vpn, true
 		}
 	}
@@ -196,20 +177,21 @@ func (r *Registry) VPN(from netip.AddrPort) (netip.Addr, bool) {
 // out; to the authority there may be a few FETCHes.
 // What it says about others stays in clear if they have no channel.
 //
-// On a host with several addresses a client is always sent messages from the
-// one that it uses: its NAT may let nothing else in.
+// On a host with several addresses, or sockets, a client is always sent messages from
+// the one that it uses: its NAT may let nothing else in.
 func (r *Registry) Handle(now time.Time, in In, out []Out) []Out {
 	r.advance(now)
 	if in.Member != nil {
 		return r.handleMember(in.Member, in.Request, out)
 	}
-	if m := r.member(in.From); m != nil {
+	if m := r.member(in.spot()); m != nil {
 		return r.handleClear(m, in, out)
 	}
 	e, ok := endpointOf(in.From)
 	if !ok {
 		return r.foreigner(in, out)
 	}
+	e = e.on(in.Socket)
 	c := r.byEndpoint[e]
 	if c != nil {
 		c.probing = false // whatever it says, it is alive
@@ -242,11 +224,6 @@ func (r *Registry) Handle(now time.Time, in In, out []Out) []Out {
 		r.remove(c) // its ip1 is not looked at: the endpoint is who they are
 	}
 	return out
-}
-
-// reply returns a message without fields to the sender of in.
-func reply(in In, t wire.Type) Out {
-	return Out{To: in.From, Local: in.Local, Msg: wire.Message{Type: t}}
 }
 
 // Advance does what is due at now.
@@ -339,7 +316,10 @@ func (r *Registry) hello(c *client, e endpoint, in In, out []Out) []Out {
 	}
 	probed := never
 	if holder := r.byVPN[v]; holder != nil {
-		if !r.yields(holder) {
+		if holder.endpoint.on(0) == e.on(0) && r.now-holder.heard < settleTime {
+			return append(out, reply(in, wire.OK)) // its next PING shows where it is
+		}
+		if !r.yields(holder, e) {
 			return r.refuse(c, e, in, r.probe(holder, out))
 		}
 		probed = holder.probed // the interval between probes is the address's
@@ -359,10 +339,10 @@ func (r *Registry) hello(c *client, e endpoint, in In, out []Out) []Out {
 // stale reports whether c was silent for too long to defend what it holds.
 func (r *Registry) stale(c *client) bool { return r.now-c.heard > staleAfter }
 
-// yields reports whether the holder of a VPN address has to give it to another
-// endpoint.
-func (r *Registry) yields(holder *client) bool {
-	return r.stale(holder) || holder.probing && r.now-holder.probed >= probeWait
+// yields reports whether the holder of a VPN address has to give it to a client at
+// endpoint e. One that differs by the socket only is the same client.
+func (r *Registry) yields(holder *client, e endpoint) bool {
+	return r.stale(holder) || holder.endpoint.on(0) == e.on(0) || holder.probing && r.now-holder.probed >= probeWait
 }
 
 // probe makes the holder of a VPN address show that it is alive: RECONNECT
@@ -397,10 +377,10 @@ func (r *Registry) ask(c *client, in In, out []Out) []Out {
 	wanted := in.Msg.IP1
 	asked := r.byVPN[vpnOf(wanted)]
 	if asked == nil || asked.endpoint == 0 || !r.permits(c, asked) { // endpoint 0: at an address that no ANS can name
-		return append(out, Out{To: in.From, Local: in.Local, Msg: wire.Message{Type: wire.Reject, IP1: wanted}})
+		return append(out, Out{To: in.From, Local: in.Local, Socket: in.Socket, Msg: wire.Message{Type: wire.Reject, IP1: wanted}})
 	}
 	r.openSession(c, asked)
-	out = append(out, Out{To: in.From, Local: in.Local, Msg: introduction(wire.Answer, asked.seenBy(c), asked.vpn)})
+	out = append(out, Out{To: in.From, Local: in.Local, Socket: in.Socket, Msg: introduction(wire.Answer, asked.seenBy(c), asked.vpn)})
 	return r.forward(c, asked, out)
 }
 
@@ -424,17 +404,6 @@ func (c *client) seenBy(other *client) endpoint {
 		return c.local
 	}
 	return c.endpoint
-}
-
-// out returns message m to client c.
-func (c *client) out(m wire.Message) Out {
-	return Out{To: c.endpoint.addrPort(), Local: c.server.addr(), Msg: m}
-}
-
-// introduction returns the message that the client v is at e.
-func introduction(t wire.Type, e endpoint, v netip.Addr) wire.Message {
-	at := e.addrPort()
-	return wire.Message{Type: t, Port: at.Port(), IP1: at.Addr(), IP2: v}
 }
 
 // refresh notes a sign of life.

@@ -294,7 +294,7 @@ func TestVPN(t *testing.T) {
 	}{
 		{epA, ip1, true}, {epB, netip.Addr{}, true}, {epC, netip.Addr{}, false}, {netip.AddrPort{}, netip.Addr{}, false},
 	} {
-		if got, ok := b.reg.VPN(c.from); got != c.want || ok != c.ok {
+		if got, ok := b.reg.VPN(c.from, 0); got != c.want || ok != c.ok {
 			t.Errorf("VPN(%v) = %v, %v, want %v, %v", c.from, got, ok, c.want, c.ok)
 		}
 	}

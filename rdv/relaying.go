@@ -98,8 +98,10 @@ func (s *Server) useRelay(rc *RegistryConfig) {
 	if s.cfg.Relay == nil {
 		return
 	}
-	s.relaying = limiter{interval: relayInterval, burst: relayBurst}
-	s.relayDoor = s.cfg.Relay.Door(0)
+	for i, r := range s.receivers {
+		r.relaying = limiter{interval: relayInterval, burst: relayBurst}
+		r.door = s.cfg.Relay.Door(i)
+	}
 	rc.Grant = func(now time.Time, vpn netip.Addr) RelayGrant {
 		user, password := s.cfg.RelaySecret.Issue(now, vpn)
 		return RelayGrant{User: user, Password: password, Lifetime: relay.Lifetime, Addrs: s.cfg.RelayAddrs}
@@ -115,17 +117,17 @@ func (s *Server) runRelay(ctx context.Context) {
 }
 
 // sortAll sorts the payloads of a datagram.
-func (s *Server) sortAll(now time.Time, d punch.Datagram, b *batch) {
+func (r *receiver) sortAll(now time.Time, d punch.Datagram, b *batch) {
 	d.Segments(func(payload []byte) bool {
-		s.sort(now, d, payload, b)
+		r.sort(now, d, payload, b)
 		return true
 	})
 }
 
 // takeDatagram sorts the payloads of a datagram. What is for the relay goes there in one piece.
-func (s *Server) takeDatagram(now time.Time, d punch.Datagram, b *batch) {
-	if s.relayDoor == nil || d.Segment <= 0 && !relay.IsChannelData(d.Data) {
-		s.sortAll(now, d, b)
+func (r *receiver) takeDatagram(now time.Time, d punch.Datagram, b *batch) {
+	if r.door == nil || d.Segment <= 0 && !relay.IsChannelData(d.Data) {
+		r.sortAll(now, d, b)
 		return
 	}
 	size := d.Segment
@@ -135,35 +137,35 @@ func (s *Server) takeDatagram(now time.Time, d punch.Datagram, b *batch) {
 	for len(d.Data) > 0 {
 		if relay.IsChannelData(d.Data) {
 			before := len(d.Data)
-			d = s.relayDoor.Forward(now, d)
-			s.stats.received.Add(uint64((before - len(d.Data) + size - 1) / size))
+			d = r.door.Forward(now, d)
+			r.s.stats.received.Add(uint64((before - len(d.Data) + size - 1) / size))
 			continue
 		}
 		n := min(size, len(d.Data))
-		s.sort(now, d, d.Data[:n:n], b)
+		r.sort(now, d, d.Data[:n:n], b)
 		d.Data = d.Data[n:]
 	}
 }
 
 // relayRequest takes a message of STUN. It returns false for one that is not for a
 // relay.
-func (s *Server) relayRequest(now time.Time, d punch.Datagram, payload []byte) bool {
+func (r *receiver) relayRequest(now time.Time, d punch.Datagram, payload []byte) bool {
 	if !relay.IsTURN(payload) {
 		return false
 	}
 	n := networkOf(d.Addr.Addr())
-	if !s.relayDoor.Knows(d.Addr) && !s.relaying.allowNetwork(now.Sub(s.begin), uint32(n^n>>32)) {
-		s.stats.limitedRelaying.Add(1)
+	if !r.door.Knows(d.Addr) && !r.relaying.allowNetwork(now.Sub(r.s.begin), uint32(n^n>>32)) {
+		r.s.stats.limitedRelaying.Add(1)
 		return true
 	}
-	s.relayDoor.Request(now, d.Addr, d.Local, payload)
+	r.door.Request(now, d.Addr, d.Local, payload)
 	return true
 }
 
 // flushRelay sends what a batch had for peers.
-func (s *Server) flushRelay() {
-	if s.relayDoor != nil {
-		s.relayDoor.Flush()
+func (r *receiver) flushRelay() {
+	if r.door != nil {
+		r.door.Flush()
 	}
 }
 

@@ -95,7 +95,7 @@ func TestListMany(t *testing.T) {
 		v := netip.AddrFrom4([4]byte{10, 10, byte(i >> 8), byte(i)})
 		want = append(want, v)
 		id := Identity{Key: pki.KeyID{9, byte(i >> 8), byte(i)}, Name: fmt.Sprint(i), Addrs: []netip.Addr{v}}
-		m := s.reg.Join(s.time(), netip.AddrPortFrom(v, 1), here, id)
+		m := s.reg.Join(s.time(), spot{AddrPort: netip.AddrPortFrom(v, 1)}, here, id)
 		s.reg.Handle(s.time(), In{From: m.at, Local: here, Member: m, Request: asking(register(1, v))}, nil)
 	}
 	before := s.reg.Counters().Lists
@@ -156,7 +156,7 @@ func BenchmarkList(b *testing.B) {
 	var m *Member
 	for i := range 1000 {
 		v := netip.AddrFrom4([4]byte{10, 10, byte(i >> 8), byte(i)})
-		m = reg.Join(now, netip.AddrPortFrom(v, 1), here, Identity{Key: pki.KeyID{byte(i >> 8), byte(i)}, Addrs: []netip.Addr{v}})
+		m = reg.Join(now, spot{AddrPort: netip.AddrPortFrom(v, 1)}, here, Identity{Key: pki.KeyID{byte(i >> 8), byte(i)}, Addrs: []netip.Addr{v}})
 		reg.Handle(now, In{From: m.at, Local: here, Member: m, Request: asking(register(1, v))}, nil)
 	}
 	var out []Out

@@ -60,7 +60,7 @@ func (s *Server) receiveRecords(now time.Time, m *Member, b []byte) {
 		default:
 			s.receiveRecord(now, m, h.Type, payload)
 		}
-		if s.registry.member(m.at) != m {
+		if s.registry.member(m.spot()) != m {
 			return // it has left
 		}
 	}
@@ -87,7 +87,7 @@ func (s *Server) receiveRecord(now time.Time, m *Member, typ record.ContentType,
 		}
 		repeat, renegotiates := m.channel.after.Handle(now, payload)
 		for _, b := range repeat {
-			s.queue(m.at, m.server, b)
+			s.queue(m.at, m.server, m.socket, b)
 		}
 		if renegotiates {
 			const warning, noRenegotiation = 1, 100
@@ -114,7 +114,7 @@ func (s *Server) receiveMessage(now time.Time, m *Member, b []byte) {
 		s.refuseMessage(m, b, err)
 		return
 	}
-	s.out = s.registry.Handle(now, In{From: m.at, Local: m.server, Member: m, Request: &msg}, s.out)
+	s.out = s.registry.Handle(now, In{From: m.at, Local: m.server, Socket: m.socket, Member: m, Request: &msg}, s.out)
 }
 
 // refuseMessage answers what cannot be read, if that has a type and an id where
@@ -149,7 +149,7 @@ func (s *Server) sayRecord(m *Member, typ record.ContentType, payload []byte) {
 		return // after 2^48 records
 	}
 	s.buf = b
-	s.queue(m.at, m.server, s.buf[start:])
+	s.queue(m.at, m.server, m.socket, s.buf[start:])
 }
 
 // endChannel tells m that its channel is over, and why the log.
@@ -160,8 +160,8 @@ func (s *Server) endChannel(now time.Time, m *Member, why string) {
 }
 
 // queue queues a datagram. b must stay as it is until the flush.
-func (s *Server) queue(to netip.AddrPort, local netip.Addr, b []byte) {
-	s.send = append(s.send, punch.Datagram{Addr: to, Local: local, Data: b})
+func (s *Server) queue(to netip.AddrPort, local netip.Addr, socket uint8, b []byte) {
+	s.send[socket] = append(s.send[socket], punch.Datagram{Addr: to, Local: local, Data: b})
 }
 
 // logs reports whether messages are logged.

@@ -2,7 +2,6 @@ package rdv
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -22,6 +21,11 @@ import (
 type Config struct {
 	// Conn is the socket to serve on. Run closes it.
 	Conn punch.Conn
+
+	// MoreConns are other sockets to serve on, at most MaxSockets with Conn, for
+	// clients that cannot reach the port of Conn. All share one registry. Run closes
+	// them.
+	MoreConns []punch.Conn
 
 	// OtherConn is a socket with another port on which STUN is answered, and
 	// nothing else, so that clients can find out how their NAT behaves (RFC
@@ -68,17 +72,23 @@ type Config struct {
 	LogMessages bool
 }
 
-// A Server answers clients on one socket. Two goroutines share the work:
+// MaxSockets is on how many sockets a Server can serve.
+const MaxSockets = 16
+
+// A Server answers clients, mostly on one socket. Two goroutines share the work:
 //
-//	Conn.Receive ─▶ receive: which protocol, parse, ─▶ control: Registry ─▶ Conn.Send
-//	                ▲        answer KNOCKs               │  ▲
-//	                └───────── empty batches ────────────┘  │
-//	                            handshakes, one goroutine each, while they last
-//	                            clerk: objects, and the authority in this process
+//	Conn.Receive ─▶ receiver: which protocol, parse, ─▶ control: Registry ─▶ Conn.Send
+//	                ▲         answer KNOCKs               │  ▲
+//	                └────────── empty batches ────────────┘  │
+//	                             handshakes, one goroutine each, while they last
+//	                             clerk: objects, and the authority in this process
 //
-// A batch is all messages of one Receive. There are two, so that one is filled
-// while the other is handled; if control cannot keep up, receive waits, and the
-// kernel drops what does not fit in the socket's buffer.
+// A batch is all messages of one Receive. There is one more than sockets, so that
+// each can fill one while another is handled; if control cannot keep up, receivers
+// wait in turn, and the kernel drops what does not fit in the sockets' buffers.
+//
+// Each socket has a receiver of its own, and all else is common. Whatever a client is
+// sent leaves by the socket that it came to, since its NAT may let in nothing else.
 //
 // Records of channels are opened and sealed by control: each costs less than its
 // way through the kernel, and so nothing about a channel needs a lock.
@@ -88,9 +98,10 @@ type Server struct {
 	stats   stats
 	library *library
 	trust   *atomic.Pointer[Trust] // of the library; nil: there are no channels
-	full    chan *batch            // from receive to control
+	conns   []punch.Conn           // Conn and MoreConns
+	full    chan *batch            // from receivers to control
 	empty   chan *batch            // and back
-	failure chan error             // why receive ended
+	failure chan error             // why receivers ended
 
 	ended    chan attemptEnd // from handshakes
 	verdicts chan verdict    // from the check of certificates
@@ -99,16 +110,10 @@ type Server struct {
 	requests chan request    // likewise
 	answers  chan answer     // and back
 	stopped  chan struct{}   // closed when control has ended
-	helpers  sync.WaitGroup  // receive, handshakes, the check, the clerk
+	helpers  sync.WaitGroup  // receivers, handshakes, the check, the clerk
 
-	// Owned by receive.
-	gate    *gate
-	gateBuf []byte
-	gateOut []punch.Datagram
-
-	stun      *responder // likewise
-	relayDoor *relay.Door
-	relaying  limiter
+	receivers []*receiver // of conns; each belongs to its goroutine
+	bindings  stunLimiter // of all sockets
 
 	// Owned by the clerk.
 	refused      map[[32]byte]bool // hashes of objects of cfg.Authority
@@ -117,7 +122,7 @@ type Server struct {
 	// Owned by control.
 	trusted      *Trust // that control has acted on
 	registry     *Registry
-	attempts     map[netip.AddrPort]*attempt
+	attempts     map[spot]*attempt
 	admission    *admission
 	failures     limiter // of lines in the log about failed handshakes
 	begin        time.Time
@@ -126,9 +131,9 @@ type Server struct {
 	recheckAgain bool
 
 	out   []Out
-	plain []byte           // a message before it is sealed
-	buf   []byte           // what out is on the wire
-	send  []punch.Datagram // and to whom
+	plain []byte             // a message before it is sealed
+	buf   []byte             // what out is on the wire
+	send  [][]punch.Datagram // and to whom, by socket
 	tmp   record.Scratch
 }
 
@@ -155,12 +160,15 @@ func (b *batch) add(a arrival, payload []byte) {
 
 // New returns a server that has not started yet.
 func New(cfg Config) *Server {
+	conns := append([]punch.Conn{cfg.Conn}, cfg.MoreConns...)
 	s := &Server{
 		cfg:     cfg,
 		log:     cfg.Log,
+		conns:   conns,
 		full:    make(chan *batch),
-		empty:   make(chan *batch, 2),
-		failure: make(chan error, 1),
+		empty:   make(chan *batch, 1+len(conns)),
+		failure: make(chan error, len(conns)),
+		send:    make([][]punch.Datagram, len(conns)),
 
 		ended:    make(chan attemptEnd),
 		verdicts: make(chan verdict),
@@ -169,14 +177,18 @@ func New(cfg Config) *Server {
 		requests: make(chan request, maxRequests),
 		answers:  make(chan answer),
 		stopped:  make(chan struct{}),
-		attempts: map[netip.AddrPort]*attempt{},
+		attempts: map[spot]*attempt{},
 		failures: limiter{interval: failureInterval, burst: failureBurst},
+		bindings: stunLimiter{l: limiter{interval: stunInterval, burst: stunBurst}},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.empty <- &batch{}
-	s.empty <- &batch{}
+	for i, conn := range conns {
+		s.empty <- &batch{}
+		s.receivers = append(s.receivers, &receiver{s: s, socket: uint8(i), conn: conn})
+	}
 	s.library = newLibrary(s.log, func() {
 		select {
 		case s.renewed <- struct{}{}:
@@ -202,17 +214,21 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// Run serves until ctx is done, when it returns nil, or until the socket fails.
-// It closes the socket, and returns when all goroutines have ended. It can be
+// Run serves until ctx is done, when it returns nil, or until a socket fails.
+// It closes the sockets, and returns when all goroutines have ended. It can be
 // called once.
 func (s *Server) Run(ctx context.Context) error {
-	s.log.Log(ctx, logging.LevelNotice, "Server listening on port {port}", "port", s.cfg.Conn.LocalAddr().Port())
+	for _, conn := range s.conns {
+		s.log.Log(ctx, logging.LevelNotice, "Server listening on port {port}", "port", conn.LocalAddr().Port())
+	}
 	ctx, stop := context.WithCancel(ctx)
 	s.prepare(time.Now())
 	s.helpers.Go(s.clerk)
-	s.helpers.Go(func() { s.failure <- s.receive(ctx) })
+	for _, r := range s.receivers {
+		s.helpers.Go(func() { s.failure <- r.run(ctx) })
+	}
 	if s.cfg.OtherConn != nil {
-		s.helpers.Go(func() { s.serveOther(s.begin) })
+		s.helpers.Go(s.serveOther)
 	}
 	if s.cfg.Relay != nil {
 		s.helpers.Go(func() { s.runRelay(ctx) })
@@ -220,7 +236,9 @@ func (s *Server) Run(ctx context.Context) error {
 	err := s.control(ctx)
 	stop()
 	close(s.stopped)
-	s.cfg.Conn.Close() // ends receive
+	for _, conn := range s.conns {
+		conn.Close() // ends its receiver
+	}
 	if s.cfg.OtherConn != nil {
 		s.cfg.OtherConn.Close() // ends serveOther
 	}
@@ -231,8 +249,11 @@ func (s *Server) Run(ctx context.Context) error {
 // prepare begins the server's time.
 func (s *Server) prepare(now time.Time) {
 	s.begin = now
-	s.gate = newGate(now)
-	s.stun = newResponder(now, &s.cfg, s.cfg.Conn, s.cfg.OtherConn, &s.stats)
+	s.bindings.begin = now
+	for _, r := range s.receivers {
+		r.gate = newGate(now)
+		r.stun = newResponder(&s.cfg, r.conn, s.cfg.OtherConn, &s.bindings, &s.stats)
+	}
 	s.admission = newAdmission(now, rand.Float64)
 	if s.cfg.Mode != Open {
 		for _, o := range bulletinsFirst(s.cfg.State.take(), func(o Object) channel.ObjectKind { return o.Kind }) {
@@ -258,75 +279,8 @@ func (s *Server) renew(now time.Time) {
 	s.registry.SetObjects(now, s.library.catalog.Load())
 }
 
-// receive hands over the messages that come in, until ctx is done or the socket
-// fails.
-func (s *Server) receive(ctx context.Context) error {
-	for {
-		ds, err := s.cfg.Conn.Receive()
-		if err != nil {
-			return fmt.Errorf("rdv: receive: %w", err)
-		}
-		var b *batch
-		select {
-		case b = <-s.empty:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		b.arrivals, b.data = b.arrivals[:0], b.data[:0]
-		now := time.Now()
-		for _, d := range ds {
-			s.takeDatagram(now, d, b)
-		}
-		s.flushGate()
-		s.stun.flush()
-		s.flushRelay()
-		select {
-		case s.full <- b:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// sort adds a datagram that control has to see to b. What else makes no sense is
-// counted.
-func (s *Server) sort(now time.Time, d punch.Datagram, payload []byte, b *batch) {
-	s.stats.received.Add(1)
-	kind := wire.KindOf(payload)
-	in := In{From: d.Addr, Local: d.Local}
-	switch kind {
-	case wire.KindRendezvous:
-		m, err := wire.Parse(payload)
-		if err != nil {
-			s.stats.malformed.Add(1)
-			return
-		}
-		in.Msg = m
-		b.arrivals = append(b.arrivals, arrival{In: in, kind: kind})
-	case wire.KindGate:
-		if s.receiveGate(now, d, payload) {
-			b.add(arrival{In: in, kind: kind}, payload)
-		}
-	case wire.KindDTLS:
-		// Records of a handshake come in an ADMIT, or not at all.
-		if h, err := record.ParseHeader(payload); err != nil || h.Epoch == 0 || s.trust.Load() == nil {
-			s.stats.otherProtocol.Add(1)
-			return
-		}
-		b.add(arrival{In: in, kind: kind}, payload)
-	case wire.KindSTUN:
-		if s.relayDoor == nil || !s.relayRequest(now, d, payload) {
-			s.stun.receive(now, d, payload)
-		}
-	case wire.KindChannel: // takeDatagram has given it to the relay, if there is one
-		s.stats.otherProtocol.Add(1)
-	default:
-		s.stats.malformed.Add(1)
-	}
-}
-
 // control owns the registry. It returns nil when ctx is done, and the error of
-// the socket when that has failed.
+// a socket when that has failed.
 func (s *Server) control(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -400,7 +354,7 @@ func (s *Server) handle(ctx context.Context, now time.Time, b *batch) {
 
 // receiveProtected takes a datagram with records of a channel, or of one to be.
 func (s *Server) receiveProtected(now time.Time, a *arrival) {
-	running, m := s.attempts[a.From], s.registry.member(a.From)
+	running, m := s.attempts[a.spot()], s.registry.member(a.spot())
 	if running != nil { // before they are opened in place
 		running.keep(a.data)
 	}
@@ -431,16 +385,20 @@ func (s *Server) flush(ctx context.Context) {
 		default:
 			s.buf = o.Msg.Append(s.buf)
 		}
-		s.queue(o.To, o.Local, s.buf[start:])
+		s.queue(o.To, o.Local, o.Socket, s.buf[start:])
 	}
-	if len(s.send) > 0 {
-		s.stats.sent.Add(uint64(len(s.send)))
-		if err := s.cfg.Conn.Send(s.send); err != nil {
+	for i, ds := range s.send {
+		if len(ds) == 0 {
+			continue
+		}
+		s.stats.sent.Add(uint64(len(ds)))
+		if err := s.conns[i].Send(ds); err != nil {
 			// One datagram, or several: the others are sent. It is the
 			// clients' business to try again.
 			s.stats.sendFailed.Add(1)
 			s.log.DebugContext(ctx, "Sending failed", "err", err)
 		}
+		s.send[i] = ds[:0]
 	}
-	s.out, s.buf, s.send = s.out[:0], s.buf[:0], s.send[:0]
+	s.out, s.buf = s.out[:0], s.buf[:0]
 }

@@ -385,7 +385,7 @@ func TestServerAllocations(t *testing.T) {
 		for i := range 64 {
 			for _, m := range []wire.Message{hello(nthVPN(i)), ping} {
 				var raw [wire.Size]byte
-				s.sort(now, punch.Datagram{Addr: nthEndpoint(i)}, m.Append(raw[:0]), b)
+				s.receivers[0].sort(now, punch.Datagram{Addr: nthEndpoint(i)}, m.Append(raw[:0]), b)
 			}
 		}
 		s.handle(t.Context(), now, b)
@@ -412,13 +412,13 @@ func FuzzServer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		before := s.Stats()
 		in := &batch{}
-		s.sort(time.Now(), punch.Datagram{Addr: epA}, b, in)
+		s.receivers[0].sort(time.Now(), punch.Datagram{Addr: epA}, b, in)
 		after := s.Stats()
 		dropped := after.Dropped.Malformed + after.Dropped.OtherProtocol - before.Dropped.Malformed - before.Dropped.OtherProtocol
-		answered := len(s.gateOut) // that there are no channels
-		answered += len(s.stun.out) + int(after.Dropped.Bindings-before.Dropped.Bindings)
-		s.flushGate()
-		s.stun.flush()
+		answered := len(s.receivers[0].gateOut) // that there are no channels
+		answered += len(s.receivers[0].stun.out) + int(after.Dropped.Bindings-before.Dropped.Bindings)
+		s.receivers[0].flushGate()
+		s.receivers[0].stun.flush()
 		if len(in.arrivals)+int(dropped)+answered != 1 || after.Received != before.Received+1 {
 			t.Errorf("%x: %d messages, %d dropped, %d answered", b, len(in.arrivals), dropped, answered)
 		}

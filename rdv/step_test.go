@@ -197,7 +197,7 @@ func checkMembers(r *Registry) (held int, err error) {
 	for m := r.memberBy.first; m != nil; before, m = m, m.age.next {
 		n++
 		switch {
-		case r.members[m.at] != m:
+		case r.members[m.spot()] != m:
 			return 0, fmt.Errorf("member %v is not in the table", m.at)
 		case m.age.prev != before || m.heard < heard || m.heard > r.now:
 			return 0, fmt.Errorf("member %v, heard at %v, has the wrong place in the list", m.at, m.heard)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,14 +39,15 @@ const attrChangeRequest = 0x0003
 //	             the port        the other port
 //	any address  Conn            OtherConn
 //	OtherAddrs   Conn            OtherConn
+//
+// With MoreConns there are further ports, whose other port is OtherConn, too.
 type responder struct {
 	conn, other punch.Conn // other is nil: there is no second port
 	addrs       []netip.Addr
 	software    string
 	stats       *stats
 	codec       stun.Codec
-	limit       limiter
-	begin       time.Time
+	limit       *stunLimiter
 
 	answer  stun.Response // scratch
 	unknown [4]uint16     // of answer
@@ -54,11 +56,25 @@ type responder struct {
 	moved   []punch.Datagram // from other
 }
 
-func newResponder(now time.Time, cfg *Config, conn, other punch.Conn, stats *stats) *responder {
-	return &responder{
-		conn: conn, other: other, addrs: cfg.OtherAddrs, software: cfg.Software, stats: stats,
-		limit: limiter{interval: stunInterval, burst: stunBurst}, begin: now,
-	}
+func newResponder(cfg *Config, conn, other punch.Conn, limit *stunLimiter, stats *stats) *responder {
+	return &responder{conn: conn, other: other, addrs: cfg.OtherAddrs, software: cfg.Software, limit: limit, stats: stats}
+}
+
+// A stunLimiter limits how fast a network is answered on all sockets together. It is
+// safe for concurrent use.
+type stunLimiter struct {
+	begin time.Time
+
+	mu sync.Mutex // held for nanoseconds; guards the following
+	l  limiter
+}
+
+// allow reports whether an answer to a may be sent at now, and counts it if so.
+func (l *stunLimiter) allow(now time.Time, a netip.Addr) bool {
+	n := networkOf(a)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.l.allowNetwork(now.Sub(l.begin), n.fold())
 }
 
 // receive takes a datagram of STUN and queues the answer.
@@ -72,8 +88,7 @@ func (r *responder) receive(now time.Time, d punch.Datagram, payload []byte) {
 		r.stats.malformed.Add(1)
 		return
 	}
-	n := networkOf(d.Addr.Addr())
-	if !r.limit.allowNetwork(now.Sub(r.begin), uint32(n^n>>32)) {
+	if !r.limit.allow(now, d.Addr.Addr()) {
 		r.stats.limitedBindings.Add(1)
 		return
 	}
@@ -175,8 +190,8 @@ func (r *responder) flush() {
 
 // serveOther answers STUN on the second port, until its socket is closed. That it
 // fails harms nobody but those who would know their NAT better.
-func (s *Server) serveOther(begin time.Time) {
-	r := newResponder(begin, &s.cfg, s.cfg.OtherConn, s.cfg.Conn, &s.stats)
+func (s *Server) serveOther() {
+	r := newResponder(&s.cfg, s.cfg.OtherConn, s.cfg.Conn, &s.bindings, &s.stats)
 	for {
 		ds, err := s.cfg.OtherConn.Receive()
 		if err != nil {

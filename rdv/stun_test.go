@@ -50,7 +50,8 @@ func newStunRig(now time.Time, second bool, addrs ...netip.Addr) *stunRig {
 	if second {
 		other = portConn{g.other, otherPort}
 	}
-	g.responder = newResponder(now, &Config{OtherAddrs: addrs, Software: "rdv"}, portConn{g.conn, mainPort}, other, &g.stats)
+	limit := &stunLimiter{begin: now, l: limiter{interval: stunInterval, burst: stunBurst}}
+	g.responder = newResponder(&Config{OtherAddrs: addrs, Software: "rdv"}, portConn{g.conn, mainPort}, other, limit, &g.stats)
 	return g
 }
 

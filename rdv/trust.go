@@ -138,7 +138,7 @@ func (t *Trust) suspects(leaf []byte) bool {
 func (s *Server) handleVerdict(now time.Time, v verdict) {
 	switch {
 	case v.member != nil:
-		if s.registry.member(v.member.at) == v.member {
+		if s.registry.member(v.member.spot()) == v.member {
 			s.expel(v.member)
 			s.endChannel(now, v.member, v.err.Error())
 		}

@@ -40,9 +40,9 @@ in it, and watch the peers find each other: every step is measured, and told
 with its time. In the end everything is removed again.
 
 Peers 1, 3, 5 … get the NAT of --nat-a, peers 2, 4, 6 … that of --nat-b: none,
-full-cone, restricted, port-restricted or symmetric. No direct path exists
-between symmetric and symmetric or port-restricted; the command checks that
-then, too.
+full-cone, restricted, port-restricted, symmetric or sequential (symmetric with
+ports in turn). No direct path exists between symmetric or sequential and these or
+port-restricted, unless ports are guessed; the command checks that then, too.
 
 With --mode tap the VPN carries Ethernet frames. The command shows ARP and the first
 packets then, and that multicast goes to the peer that has joined a group and to no

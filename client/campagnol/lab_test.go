@@ -68,7 +68,7 @@ func TestLabFlags(t *testing.T) {
 		{"--underlay ipv6", flags{both, 2, 100_000_000, 3 * time.Minute, false, "", "tun", "ipv6"}, ""},
 		{"--underlay ipv6 --rdv-mode mixed", flags{both, 2, 100_000_000, 3 * time.Minute, false, "mixed", "tun", "ipv6"}, ""},
 		{"--underlay dual", flags{both, 2, 100_000_000, 3 * time.Minute, false, "open", "tun", "dual"}, ""},
-		{"--nat-b cone", flags{}, `"cone" is not a kind of NAT: use none, full-cone, restricted, port-restricted, symmetric`},
+		{"--nat-b cone", flags{}, `"cone" is not a kind of NAT: use none, full-cone, restricted, port-restricted, symmetric, sequential`},
 		{"--size many", flags{}, "a size is a number of bytes"},
 		{"--peers x", flags{}, "invalid argument"},
 		{"argument", flags{}, "unknown command"},

@@ -129,6 +129,7 @@ func TestNetcheckInLab(t *testing.T) {
 		{lab.Restricted, "restricted-cone", "preserving"},
 		{lab.PortRestricted, "port-restricted-cone", "preserving"},
 		{lab.Symmetric, "symmetric", "random"},
+		{lab.Sequential, "symmetric", "sequential"},
 	} {
 		t.Run(c.kind.String(), func(t *testing.T) {
 			t.Parallel()
@@ -151,7 +152,7 @@ func TestNetcheckInLab(t *testing.T) {
 			if n.Mapping != nat.Dependence(want.Mapping).String() || n.Filtering != nat.Dependence(want.Filtering).String() || !n.MappingExact || !n.FilteringExact {
 				t.Errorf("found %+v, want %v", n, want)
 			}
-			if n.Translated != (c.kind != lab.None) || n.Ports != c.ports || n.Hard != (c.kind == lab.Symmetric) {
+			if n.Translated != (c.kind != lab.None) || n.Ports != c.ports || n.Hard != c.kind.Hard() {
 				t.Errorf("found %+v, want translation %v, ports %q", n, c.kind != lab.None, c.ports)
 			}
 			if f.RDV == nil || !f.RDV.Reachable || f.RDV.Channel != "no" || f.RDV.RTT <= 0 {

@@ -190,6 +190,36 @@ func masquerade(random bool) exprs {
 	return exprs{&expr.Masq{Random: random, FullyRandom: random}}
 }
 
+// The outer ports of a NAT that hands them out in turn.
+const (
+	firstTurnPort = 20_000
+	turnPorts     = 40_000
+)
+
+// nextPort loads a port that is the next one for each flow. (The chains of a NAT see a
+// flow once.) The number is in the order of the host, and ports are in that of the
+// network, in the first half of the register: where the lab runs, on machines whose
+// least byte is first, that is one swap.
+func nextPort(register uint32) exprs {
+	return exprs{
+		&expr.Numgen{Register: register, Modulus: turnPorts, Type: unix.NFT_NG_INCREMENTAL, Offset: firstTurnPort},
+		&expr.Byteorder{SourceRegister: register, DestRegister: register, Op: expr.ByteorderHton, Len: 2, Size: 2},
+	}
+}
+
+// load puts a constant into a register.
+func load(register uint32, content []byte) exprs {
+	return exprs{&expr.Immediate{Register: register, Data: content}}
+}
+
+// sourceNAT gives a flow the address and the port in two registers.
+func sourceNAT(addr, port uint32) exprs {
+	return exprs{&expr.NAT{
+		Type: expr.NATTypeSourceNAT, Family: unix.NFPROTO_IPV4,
+		RegAddrMin: addr, RegProtoMin: port, Specified: true,
+	}}
+}
+
 // destinationNAT sends a flow to the address in a register.
 func destinationNAT(register uint32) exprs {
 	return exprs{&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: register}}

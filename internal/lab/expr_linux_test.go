@@ -114,6 +114,7 @@ func TestNATKeys(t *testing.T) {
 		{Restricted, 8, "payload 1+12 4 > r8; payload 2+2 2 > r9"},
 		{PortRestricted, 0, ""},
 		{Symmetric, 0, ""},
+		{Sequential, 0, ""},
 	} {
 		r := newNATRules(NATOptions{Kind: c.kind})
 		if (r.hosts != nil) != (c.bytes != 0) {

@@ -63,8 +63,11 @@ func (c GridCell) Reachable() bool {
 
 // Limit returns how long the first answer may take.
 func (c GridCell) Limit() time.Duration {
-	if c.easy() {
+	switch {
+	case c.easy():
 		return 300 * time.Millisecond
+	case c.A == Sequential || c.B == Sequential: // the next port is known
+		return time.Second
 	}
 	return 3 * time.Second
 }

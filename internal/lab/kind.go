@@ -15,11 +15,12 @@ const (
 	FullCone                   // any remote address may send to a mapping
 	Restricted                 // only addresses that the host has sent to
 	PortRestricted             // only addresses and ports that the host has sent to
-	Symmetric                  // as PortRestricted, and a new outer port for every destination
+	Symmetric                  // as PortRestricted, and a new outer port for every destination, at random
+	Sequential                 // as Symmetric, but outer ports are handed out in turn
 	kindCount
 )
 
-var kindNames = [kindCount]string{"none", "full-cone", "restricted", "port-restricted", "symmetric"}
+var kindNames = [kindCount]string{"none", "full-cone", "restricted", "port-restricted", "symmetric", "sequential"}
 
 // String returns the name that [ParseKind] takes.
 func (k Kind) String() string {
@@ -80,30 +81,42 @@ func (d Dependence) String() string {
 type Behaviour struct {
 	Mapping   Dependence // which packets of one socket share an outer port
 	Filtering Dependence // who may send to that outer port
+
+	// InTurn says that a mapping's outer port is the next one behind that of the
+	// mapping before. Only a Mapping that makes several of one socket can show it.
+	InTurn bool
 }
 
-// String describes b in the words of RFC 4787.
+// String describes b in the words of RFC 4787, as far as it has any.
 func (b Behaviour) String() string {
-	return fmt.Sprintf("mapping %v, filtering %v", b.Mapping, b.Filtering)
+	s := fmt.Sprintf("mapping %v, filtering %v", b.Mapping, b.Filtering)
+	if b.InTurn {
+		s += ", ports in turn"
+	}
+	return s
 }
 
 // Behaviour returns what a NAT of kind k has to do.
 func (k Kind) Behaviour() Behaviour {
 	switch k {
 	case Restricted:
-		return Behaviour{EndpointIndependent, AddressDependent}
+		return Behaviour{Mapping: EndpointIndependent, Filtering: AddressDependent}
 	case PortRestricted:
-		return Behaviour{EndpointIndependent, AddressAndPortDependent}
-	case Symmetric:
-		return Behaviour{AddressAndPortDependent, AddressAndPortDependent}
+		return Behaviour{Mapping: EndpointIndependent, Filtering: AddressAndPortDependent}
+	case Symmetric, Sequential:
+		return Behaviour{Mapping: AddressAndPortDependent, Filtering: AddressAndPortDependent, InTurn: k == Sequential}
 	}
-	return Behaviour{EndpointIndependent, EndpointIndependent}
+	return Behaviour{Mapping: EndpointIndependent, Filtering: EndpointIndependent}
 }
+
+// Hard reports whether k takes another outer port for each destination, so that nobody
+// can announce the one that a peer will see.
+func (k Kind) Hard() bool { return k == Symmetric || k == Sequential }
 
 // Direct reports whether two peers behind NATs of kinds a and b can open a
 // direct path when both know the endpoint that a third party saw of the other.
 //
-// A symmetric NAT sends from a port that nobody could announce. The packet
+// A hard NAT sends from a port that nobody could announce. The packet
 // still gets in where the filter does not look at ports, and from there on the
 // other side can answer; where it does look at ports, and where the other
 // side's own port is unknown as well, neither packet ever gets in.
@@ -113,9 +126,9 @@ func Direct(a, b Kind) bool {
 	if a > b {
 		a, b = b, a
 	}
-	return b != Symmetric || a < PortRestricted
+	return !b.Hard() || a < PortRestricted // the hard ones are the last
 }
 
 // Guessable reports whether two peers, both of which know what NATs they are behind, can
 // find a direct path by guessing ports: only one of the ports is unknown.
-func Guessable(a, b Kind) bool { return (a == Symmetric) != (b == Symmetric) }
+func Guessable(a, b Kind) bool { return a.Hard() != b.Hard() }

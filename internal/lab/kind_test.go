@@ -18,7 +18,7 @@ func TestKindNames(t *testing.T) {
 	}
 	flag := Symmetric
 	err := flag.Set("cone")
-	want := `"cone" is not a kind of NAT: use none, full-cone, restricted, port-restricted, symmetric`
+	want := `"cone" is not a kind of NAT: use none, full-cone, restricted, port-restricted, symmetric, sequential`
 	if err == nil || err.Error() != want {
 		t.Errorf("Set(cone): error %v, want %s", err, want)
 	}
@@ -40,6 +40,7 @@ func TestKindBehaviour(t *testing.T) {
 		{Restricted, "mapping endpoint-independent, filtering address-dependent"},
 		{PortRestricted, "mapping endpoint-independent, filtering address-and-port-dependent"},
 		{Symmetric, "mapping address-and-port-dependent, filtering address-and-port-dependent"},
+		{Sequential, "mapping address-and-port-dependent, filtering address-and-port-dependent, ports in turn"},
 	} {
 		if got := c.kind.Behaviour().String(); got != c.want {
 			t.Errorf("%v: %s, want %s", c.kind, got, c.want)
@@ -50,13 +51,14 @@ func TestKindBehaviour(t *testing.T) {
 	}
 }
 
-// TestDirect checks the whole table. The only pairs without a direct path are
-// symmetric with port-restricted and symmetric with symmetric.
+// TestDirect checks the whole table. The only pairs without a direct path are hard NATs
+// with port-restricted ones and with each other.
 func TestDirect(t *testing.T) {
-	hopeless := map[[2]Kind]bool{
-		{PortRestricted, Symmetric}: true,
-		{Symmetric, PortRestricted}: true,
-		{Symmetric, Symmetric}:      true,
+	hopeless := map[[2]Kind]bool{{Symmetric, Sequential}: true, {Sequential, Symmetric}: true}
+	for _, hard := range []Kind{Symmetric, Sequential} {
+		hopeless[[2]Kind{PortRestricted, hard}] = true
+		hopeless[[2]Kind{hard, PortRestricted}] = true
+		hopeless[[2]Kind{hard, hard}] = true
 	}
 	for a := None; a < kindCount; a++ {
 		for b := None; b < kindCount; b++ {

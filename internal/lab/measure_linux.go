@@ -31,7 +31,8 @@ const (
 //
 //	host ──────────▶ 1:a     which outer address does a have before it?
 //	host ◀─ 2:a, 1:b, 1:a    who may send to it?
-//	host ──────────▶ 1:b 2:a which outer address do they have before them?
+//	host ──────────▶ 1:b 2:a which outer address do they have before them, and are
+//	                         the ports in turn?
 //
 // The third comes last on purpose: it notices a NAT that gives a flow another
 // port because an unwelcome packet has occupied the right one before.
@@ -116,7 +117,16 @@ func (m *measurement) run() (b Behaviour, err error) {
 	default:
 		b.Mapping = AddressAndPortDependent
 	}
+	b.InTurn = b.Mapping == AddressAndPortDependent && follows(outer, otherPort) && follows(otherPort, otherAddr)
 	return b, nil
+}
+
+// follows reports whether the outer port of b is one of the next behind that of a:
+// other flows may have got some between them. Two random ports in a row are that close
+// once in millions of times.
+func follows(a, b netip.AddrPort) bool {
+	const near = 16
+	return b.Port() > a.Port() && b.Port()-a.Port() <= near
 }
 
 // outer sends from the host to a probe and returns the source address that the

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -82,7 +83,7 @@ func (l *Lab) AddNAT(name string, o NATOptions) (*NAT, error) {
 	if err := seg.make(own); err != nil {
 		return nil, err
 	}
-	if err := node.ns.nftables(n.rules.add); err != nil {
+	if err := node.ns.nftables(func(c *nftables.Conn) error { return n.rules.add(c, n.Addr()) }); err != nil {
 		return nil, err
 	}
 	if err := n.setTimeouts(); err != nil {
@@ -175,7 +176,7 @@ func (n *NAT) Flush() error {
 	if err != nil {
 		return fmt.Errorf("lab: forget the flows of NAT %s: %w", n.name, err)
 	}
-	return n.ns.nftables(n.rules.forget)
+	return n.ns.nftables(func(c *nftables.Conn) error { return n.rules.forget(c, n.Addr()) })
 }
 
 // Renumber gives the NAT another outer address, as a provider may do at any

@@ -54,6 +54,8 @@ func TestNestedNATs(t *testing.T) {
 	}{
 		{"full cone twice", FullCone, FullCone, FullCone.Behaviour()},
 		{"a strict carrier", Symmetric, FullCone, Symmetric.Behaviour()},
+		{"a carrier's ports in turn", Sequential, Symmetric, Sequential.Behaviour()},
+		{"a home's ports in turn, hidden by the carrier's", Symmetric, Sequential, Symmetric.Behaviour()},
 		{"a strict home", FullCone, PortRestricted, PortRestricted.Behaviour()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -99,7 +101,7 @@ func TestSameLAN(t *testing.T) {
 // the new address, and nothing comes in through the old one any more.
 func TestRenumber(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []Kind{FullCone, Restricted, PortRestricted, Symmetric} {
+	for _, kind := range natKinds {
 		t.Run(kind.String(), func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, Options{})
@@ -132,7 +134,7 @@ func TestRenumber(t *testing.T) {
 // TestFlush makes NATs forget a flow.
 func TestFlush(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []Kind{FullCone, Restricted, PortRestricted, Symmetric} {
+	for _, kind := range natKinds {
 		t.Run(kind.String(), func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, Options{})
@@ -152,7 +154,7 @@ func TestFlush(t *testing.T) {
 			}
 			flow.wantBack(before, false)
 			after := flow.outer()
-			if same := after == before; same != (kind != Symmetric) {
+			if same := after == before; same == kind.Hard() {
 				t.Errorf("after the flush the flow comes from %v, before it came from %v", after, before)
 			}
 			flow.wantBack(after, true)
@@ -164,7 +166,7 @@ func TestFlush(t *testing.T) {
 // kernel can be told.
 func TestMappingTimeout(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []Kind{FullCone, Restricted, PortRestricted, Symmetric} {
+	for _, kind := range natKinds {
 		t.Run(kind.String(), func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, Options{})

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/google/nftables"
@@ -14,6 +15,10 @@ type natRules struct {
 	// hosts says which host inside gets what comes from strangers: by outer
 	// port, or by remote address and outer port. nil if nobody does.
 	hosts *nftables.Set
+	// turn has the outer address, at key 0, for a NAT that hands out ports in turn. (If
+	// it stood in the rule, another address would be another rule, which begins at the
+	// first port again.) nil for others.
+	turn *nftables.Set
 }
 
 // defaultMappingTimeout is how long a NAT lets strangers in after the last
@@ -47,15 +52,25 @@ func newNATRules(o NATOptions) *natRules {
 		hosts.KeyType = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)
 		hosts.Concatenation = true
 		r.hosts = hosts
+	case Sequential:
+		r.turn = &nftables.Set{
+			Table: natTable, ID: 1, Name: "outer",
+			IsMap: true, KeyType: nftables.TypeMark, DataType: nftables.TypeIPAddr,
+		}
 	}
 	return r
 }
 
-// add installs the rules.
-func (r *natRules) add(c *nftables.Conn) error {
+// add installs the rules of a NAT with the given outer address.
+func (r *natRules) add(c *nftables.Conn, outer netip.Addr) error {
 	c.AddTable(natTable)
 	if r.hosts != nil {
 		if err := c.AddSet(r.hosts, nil); err != nil {
+			return err
+		}
+	}
+	if r.turn != nil {
+		if err := c.AddSet(r.turn, []nftables.SetElement{outerElement(outer)}); err != nil {
 			return err
 		}
 	}
@@ -76,8 +91,15 @@ func (r *natRules) addTranslation(c *nftables.Conn) {
 		Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
 	})
 	// Masquerading keeps the port while it is free, which makes the mapping
-	// endpoint-independent; with a random port for every flow it depends on
+	// endpoint-independent; with a port of its own for every flow it depends on
 	// address and port. The flows themselves filter by address and port.
+	if r.turn != nil {
+		c.AddRule(&nftables.Rule{
+			Table: natTable, Chain: post,
+			Exprs: rule(to(wan), protocol(unix.IPPROTO_UDP),
+				load(reg0, make([]byte, 4)), recall(r.turn, reg2), nextPort(reg0), sourceNAT(reg2, reg0)),
+		})
+	}
 	c.AddRule(&nftables.Rule{Table: natTable, Chain: post, Exprs: rule(to(wan), masquerade(r.kind == Symmetric))})
 
 	// Strangers get in by translation of their own, in front of the filter.
@@ -153,10 +175,20 @@ func addWall(c *nftables.Conn) {
 	}
 }
 
-// forget empties the map of hosts.
-func (r *natRules) forget(c *nftables.Conn) error {
+// outerElement returns the content of the map with the outer address.
+func outerElement(outer netip.Addr) nftables.SetElement {
+	return nftables.SetElement{Key: make([]byte, 4), Val: outer.AsSlice()}
+}
+
+// forget empties the map of hosts, and takes over the outer address, which may be
+// another one.
+func (r *natRules) forget(c *nftables.Conn, outer netip.Addr) error {
 	if r.hosts != nil {
 		c.FlushSet(r.hosts)
 	}
-	return nil
+	if r.turn == nil {
+		return nil
+	}
+	c.FlushSet(r.turn)
+	return c.SetAddElements(r.turn, []nftables.SetElement{outerElement(outer)})
 }

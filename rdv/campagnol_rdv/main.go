@@ -48,7 +48,7 @@ func newCommand() *cobra.Command {
 	f.CountVarP(&o.debug, "debug", "d", "``log each message; given twice, also its fields")
 	f.BoolVarP(&o.Daemon, "daemon", "D", false, "go to the background and log to syslog")
 	f.VarP(&setting{"100", o.SetMaxClients}, "max-clients", "m", "let at most `N` clients register; 0: no limit")
-	f.VarP(&setting{"57888", o.SetPort}, "port", "p", "listen on UDP port `PORT`")
+	f.VarP(&setting{"57888", o.SetPort}, "port", "p", "listen on UDP port `PORT`; given several times, on all of\nthem, as one server")
 	f.StringVarP(&o.PIDFile, "pidfile", "P", o.PIDFile, "in the background, write the process ID to `FILE`;\nempty: nowhere")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log which clients come, go and ask for each other")
 	o.auth.flags(f)

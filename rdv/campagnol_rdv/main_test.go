@@ -76,7 +76,13 @@ func start(t *testing.T, args ...string) *process {
 // startIn is start in a directory, with more in the environment.
 func startIn(t *testing.T, dir string, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, port: freePort(t)}
+	return startAt(t, freePort(t), dir, env, args...)
+}
+
+// startAt is startIn on a port.
+func startAt(t *testing.T, port int, dir string, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, port: port}
 	p.more = sync.NewCond(&p.mu)
 	p.cmd = exec.Command(binary, append([]string{"-p", fmt.Sprint(p.port)}, args...)...)
 	p.cmd.Dir, p.cmd.Env = dir, append(os.Environ(), env...)

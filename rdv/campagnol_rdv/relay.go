@@ -132,7 +132,7 @@ func (o *relayOptions) open(cfg *rdv.Config, s *service.Starting) error {
 	}
 	cfg.RelaySecret = relay.NewSecret()
 	cfg.Relay = relay.New(relay.Config{
-		Links:     []relay.Link{cfg.Conn},
+		Links:     links(cfg),
 		Listen:    listenRelayed,
 		First:     first,
 		Last:      last,
@@ -173,6 +173,15 @@ func ownAddresses() (list []netip.Addr) {
 				list = append(list, a.Unmap())
 			}
 		}
+	}
+	return list
+}
+
+// links returns the sockets on which clients reach the server.
+func links(cfg *rdv.Config) []relay.Link {
+	list := []relay.Link{cfg.Conn}
+	for _, conn := range cfg.MoreConns {
+		list = append(list, conn)
 	}
 	return list
 }

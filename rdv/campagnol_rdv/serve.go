@@ -2,16 +2,19 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
+	"campagnol/internal/cli"
 	"campagnol/internal/service"
 	"campagnol/internal/version"
+	"campagnol/punch"
 	"campagnol/punch/udp"
 	"campagnol/rdv"
 )
 
-// start opens the socket and makes the server.
+// start opens the sockets and makes the server.
 func (o *options) start(ctx context.Context, s *service.Starting) (*service.Running, error) {
 	for _, w := range o.Warnings() {
 		s.Warn(w, "")
@@ -32,12 +35,13 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 	}
 	// Clients of the original come by IPv4, those with a channel by either family.
 	where := udp.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), o.Port), Dual: true, Log: s.Log}
-	conn, err := udp.Listen(where)
+	conns, err := listen(where, append([]uint16{o.Port}, o.MorePorts...))
 	if err != nil {
 		return nil, err
 	}
 	cfg := rdv.Config{
-		Conn:       conn,
+		Conn:       conns[0],
+		MoreConns:  conns[1:],
 		Mode:       o.auth.chosen,
 		Trust:      trust,
 		Software:   program + " " + version.Version,
@@ -49,8 +53,8 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		// daemon with -d would fill it.
 		LogMessages: o.debug > 0 && !o.Daemon,
 	}
-	if err := o.stun.open(&cfg, where, s); err != nil {
-		conn.Close()
+	if err := o.stun.open(&cfg, where, o.MorePorts, s); err != nil {
+		closeAll(conns)
 		return nil, err
 	}
 	if err := o.relay.open(&cfg, s); err != nil {
@@ -58,4 +62,28 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 	}
 	server := rdv.New(cfg)
 	return &service.Running{Serve: o.auth.serve(s, server), Signals: o.auth.signals()}, nil
+}
+
+// listen opens a socket for each port, or none.
+func listen(where udp.Config, ports []uint16) (conns []punch.Conn, err error) {
+	if len(ports) > rdv.MaxSockets {
+		return nil, cli.WithHint(fmt.Errorf("--port is given %d times", len(ports)),
+			"the server listens on 16 ports at most; two or three let nearly everybody in")
+	}
+	for _, port := range ports {
+		where.Addr = netip.AddrPortFrom(where.Addr.Addr(), port)
+		conn, err := udp.Listen(where)
+		if err != nil {
+			closeAll(conns)
+			return nil, err
+		}
+		conns = append(conns, conn)
+	}
+	return conns, nil
+}
+
+func closeAll(conns []punch.Conn) {
+	for _, conn := range conns {
+		conn.Close()
+	}
 }

@@ -3,9 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"campagnol/internal/cli"
@@ -24,26 +24,30 @@ type stunOptions struct {
 }
 
 func (o *stunOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.port, "stun-port", "", "answer STUN on UDP port `PORT` as well, which tells clients more about\ntheir NATs; 0: on none (default the port behind that of --port, if it is free)")
+	f.StringVar(&o.port, "stun-port", "", "answer STUN on UDP port `PORT` as well, which tells clients more about\ntheir NATs; 0: on none (default the next one behind that of the first --port, if it is free)")
 	f.StringArrayVar(&o.addrs, "stun-address", nil, "answer STUN also from `ADDRESS`, the second one of this host, which tells\nclients all about their NATs; once for IPv4 and once for IPv6")
 	cli.MarkNew(f, "stun-port", "stun-address")
 }
 
-// second returns the port to listen on beside main, and whether it was asked for; 0:
-// none.
-func (o *stunOptions) second(main uint16) (port uint16, asked bool, err error) {
+// second returns the port to listen on beside main and more, and whether it was asked
+// for; 0: none.
+func (o *stunOptions) second(main uint16, more []uint16) (port uint16, asked bool, err error) {
 	if o.port == "" {
-		if main == math.MaxUint16 {
-			return 0, false, nil
+		port = main + 1
+		for slices.Contains(more, port) {
+			port++
 		}
-		return main + 1, false, nil
+		if port < main { // there are no more
+			port = 0
+		}
+		return port, false, nil
 	}
 	n, err := strconv.ParseUint(o.port, 10, 16)
 	switch {
 	case err != nil:
 		return 0, true, cli.WithHint(fmt.Errorf("--stun-port: %q is not a port number", o.port),
 			"a port is a whole number from 1 to 65535; 0 is none")
-	case uint16(n) == main:
+	case uint16(n) == main || n > 0 && slices.Contains(more, uint16(n)):
 		return 0, true, cli.WithHint(fmt.Errorf("--stun-port: %d is the port of --port", n),
 			"STUN is answered there anyhow; choose another port for it, or leave --stun-port out")
 	}
@@ -90,9 +94,10 @@ func here(a netip.Addr) error {
 		"ip address shows those that it has; answers cannot come from another")
 }
 
-// open adds to cfg, whose socket is bound to port, what the options ask for.
-func (o *stunOptions) open(cfg *rdv.Config, where udp.Config, s *service.Starting) error {
-	port, asked, err := o.second(where.Addr.Port())
+// open adds to cfg, whose sockets are bound to the port of where and to more, what the
+// options ask for.
+func (o *stunOptions) open(cfg *rdv.Config, where udp.Config, more []uint16, s *service.Starting) error {
+	port, asked, err := o.second(where.Addr.Port(), more)
 	if err != nil {
 		return err
 	}

@@ -21,21 +21,25 @@ func TestSTUNPort(t *testing.T) {
 	for _, c := range []struct {
 		text  string
 		main  uint16
+		more  []uint16
 		port  uint16
 		asked bool
 		err   string
 	}{
-		{"", 57888, 57889, false, ""},
-		{"", 65535, 0, false, ""},
-		{"0", 57888, 0, true, ""},
-		{"3478", 57888, 3478, true, ""},
-		{"57888", 57888, 0, true, "is the port of --port"},
-		{"65536", 57888, 0, true, `"65536" is not a port number`},
-		{"x", 57888, 0, true, `"x" is not a port number`},
-		{"-1", 57888, 0, true, `"-1" is not a port number`},
+		{"", 57888, nil, 57889, false, ""},
+		{"", 57888, []uint16{443, 57889, 57890}, 57891, false, ""},
+		{"", 65534, []uint16{65535}, 0, false, ""},
+		{"", 65535, nil, 0, false, ""},
+		{"0", 57888, nil, 0, true, ""},
+		{"3478", 57888, []uint16{443}, 3478, true, ""},
+		{"443", 57888, []uint16{80, 443}, 0, true, "is the port of --port"},
+		{"57888", 57888, nil, 0, true, "is the port of --port"},
+		{"65536", 57888, nil, 0, true, `"65536" is not a port number`},
+		{"x", 57888, nil, 0, true, `"x" is not a port number`},
+		{"-1", 57888, nil, 0, true, `"-1" is not a port number`},
 	} {
 		o := stunOptions{port: c.text}
-		port, asked, err := o.second(c.main)
+		port, asked, err := o.second(c.main, c.more)
 		if port != c.port || asked != c.asked || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%q: port %d, asked %v, %v, want %d, %v, %q", c.text, port, asked, err, c.port, c.asked, c.err)
 		}
@@ -150,7 +154,7 @@ func TestSTUNPortTaken(t *testing.T) {
 			t.Errorf("%q: %v, %q, want %q and a hint", c.args, err, stderr.String(), c.want)
 		}
 	}
-	p := start(t, "-p", fmt.Sprint(port-1))
+	p := startAt(t, port-1, "", nil)
 	if r, _ := newSTUNClient(t).ask(port-1, stun.Request{}); r.OtherPort != 0 {
 		t.Errorf("the second port is said to be %d, which is taken", r.OtherPort)
 	}
