@@ -240,7 +240,11 @@ func TestExplainRefused(t *testing.T) {
 // TestFates: what would become of a packet, without that anything is asked or changed.
 func TestFates(t *testing.T) {
 	inBubble(t, func(v *vpn) {
-		full := func(c *Config) { c.MaxClients = 1; c.Network6 = netip.MustParsePrefix("fd09::/64"); c.VPNAddr6 = netip.MustParseAddr("fd09::1") }
+		full := func(c *Config) {
+			c.MaxClients = 1
+			c.Network6 = netip.MustParsePrefix("fd09::/64")
+			c.VPNAddr6 = netip.MustParseAddr("fd09::1")
+		}
 		alice := v.node(v.home(1, portRestricted), "192.168.1.2:5000", "10.9.0.1", full)
 		bob := v.node(v.home(2, portRestricted), "192.168.1.2:5000", "10.9.0.2", nil)
 		pass(time.Second)
