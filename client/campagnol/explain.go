@@ -35,7 +35,7 @@ func (n *node) explain(r *http.Request) (any, error) {
 	}
 	d := v.explanation(time.Now(), e)
 	d.Asked = r.URL.Query().Get("peer")
-	d.finish(explainConfig{port: e.Socket.Port(), mapping: v.cfg.PortMapping, hardNAT: v.cfg.HardNAT})
+	d.finish(explainConfig{port: v.cfg.LocalPort, mapping: v.cfg.PortMapping, hardNAT: v.cfg.HardNAT})
 	return &d.Explanation, nil
 }
 

@@ -193,6 +193,9 @@ var explainedTries = []situation{
 	}), between(coneNAT, coneNAT)), explainConfig{port: 1, mapping: true},
 		"The tunnel to 10.9.0.2 is being opened: both hosts look for a path. They guess the ports of a hard NAT. Packets for it wait. This host is behind a port-restricted-cone NAT, and the peer is behind a port-restricted-cone NAT: punching finds a direct path.",
 		[]string{"open UDP port 1 ", "or open a port", "give both hosts IPv6"}},
+	{"the port is any", about(inVain("no path", true)), explainConfig{mapping: true},
+		"There is no tunnel to 10.9.0.2. The last try was in vain, 1m0s ago: no path. The next packet for it makes this host ask the rendezvous server.",
+		[]string{"run campagnol netcheck", "choose a local_port, open it for UDP to this host", "or open a port", "give both hosts IPv6"}},
 	{"shaking hands", about(edited(func(e *control.Explanation) { e.State, e.Packet = "LINKED", "waits" })), explainConfig{},
 		"The tunnel to 10.9.0.2 is being opened: there is a path, and the two hosts show their certificates. Packets for it wait.", nil},
 }

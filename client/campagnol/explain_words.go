@@ -14,7 +14,7 @@ import (
 
 // An explainConfig is what advice depends on beyond the document.
 type explainConfig struct {
-	port    uint16 // of our UDP socket
+	port    uint16 // of our UDP socket, as configured; 0: whichever is free
 	mapping bool   // the gateway is asked to forward it
 	hardNAT bool   // ports are guessed where that is needed
 }
@@ -220,7 +220,7 @@ func behaviour(n control.NAT) nat.Behaviour {
 func (d *explanation) natText() string {
 	own, peer := behaviour(d.OwnNAT), behaviour(d.PeerNAT)
 	switch outlook := nat.Meet(own, peer); {
-	case d.Path.Kind == "lan" || !own.Known && !peer.Known:
+	case d.Path.Kind == "lan" || !peer.Known && (!own.Known || !d.introduced()):
 		return ""
 	case d.hasPath() && (outlook == nat.Direct || outlook == nat.Uncertain):
 		return ""
@@ -315,7 +315,7 @@ func (d *explanation) pathAdvice(cfg explainConfig) (list []string) {
 	mapped := slices.ContainsFunc(d.PortMapping, func(m control.ExplainedPortMapping) bool { return m.External.IsValid() })
 	switch {
 	case own.Blocked:
-		add("a firewall here lets no UDP out: open it for UDP from port %d", cfg.port)
+		add("a firewall here lets no UDP out: open it for this host")
 	case outlook == nat.Guess && !cfg.hardNAT:
 		add("set hard_nat = yes, so that ports are guessed")
 	case outlook == nat.Uncertain:
@@ -325,7 +325,11 @@ func (d *explanation) pathAdvice(cfg explainConfig) (list []string) {
 		add("see whether the host of the peer is up, and has a network")
 	}
 	if !mapped {
-		add("open UDP port %d to this host in its router or firewall, and name the outside address with external_addr", cfg.port)
+		port := fmt.Sprintf("open UDP port %d", cfg.port)
+		if cfg.port == 0 {
+			port = "choose a local_port, open it for UDP"
+		}
+		add("%s to this host in its router or firewall, and name the outside address with external_addr", port)
 		if !cfg.mapping {
 			add("set port_mapping = yes, so that the gateway is asked to do that by itself")
 		}

@@ -107,7 +107,9 @@ func (f *familyReport) write(w io.Writer, rdv string) {
 	if l := f.Lifetime; l != nil {
 		row("idle mappings", "%s", l.describe())
 	}
-	// What routers say about port mapping (UPnP, NAT-PMP, PCP) belongs here.
+	if f.Mapping != nil {
+		row("port mapping", "%s", f.Mapping.describe())
+	}
 }
 
 func join[T fmt.Stringer](list []T) string {

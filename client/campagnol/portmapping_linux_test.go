@@ -105,7 +105,7 @@ func TestPortMappingDirect(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		mapper int // the peer whose gateway forwards
-	}{{"port-restricted", 1}} {
+	}{{"port-restricted", 1}, {"symmetric", 0}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			m := newMesh(t, lab.Symmetric, lab.PortRestricted)
