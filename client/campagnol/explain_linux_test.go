@@ -41,6 +41,7 @@ func TestExplainForReal(t *testing.T) {
 	m.restartServer(m.modeOf("strict")...)
 	a, b := m.peers[0], m.peers[1]
 	socket := a.withSocket()
+	a.obey("allow all <-> all\n")
 	a.start()
 	b.start()
 	for _, p := range m.peers {
@@ -71,6 +72,14 @@ func TestExplainForReal(t *testing.T) {
 	}
 	if _, errOut, status := a.explain("nobody", "--socket", socket); status != 1 || !strings.Contains(errOut, `no peer is known by the name "nobody"`) {
 		t.Error("of a name that nobody has")
+	}
+	a.obey("deny 10.9.0.1 <-> 10.9.0.2\nallow all <-> all\n")
+	eventually(t, "the policy does not close the tunnel", func() bool {
+		out, _, status = a.explain("10.9.0.2", "--socket", socket)
+		return status == notReached
+	})
+	if !strings.Contains(out, "does not allow it (line 1: deny 10.9.0.1 <-> 10.9.0.2)") || !strings.Contains(out, "\nWhat to try:\n- the policy ") {
+		t.Error("against the policy")
 	}
 	if _, errOut, status := a.explain("10.9.0.2", "--socket", socket+".not"); status != 1 || !strings.Contains(errOut, "no client runs") {
 		t.Error("without a client")
