@@ -128,11 +128,11 @@ func (c *Client) performOwn(now time.Time, r *rendezvous, o *chanOut) {
 	case actPeer:
 		c.log.Debug("<< PEER", "peer", o.vpn, "authentic", o.msg.Authentic, "server", r.at)
 		c.handlePeer(now, r, o.vpn, &o.msg)
-		c.introducedBy(r, o.msg.VPN...)
+		c.introducedBy(now, r, o.msg.NAT, o.msg.VPN...)
 	case actIntroduce:
 		c.log.Debug("<< INTRODUCE", "peer", o.vpn, "authentic", o.msg.Authentic, "server", r.at)
 		c.handleIntroduce(now, &o.msg)
-		c.introducedBy(r, o.msg.VPN...)
+		c.introducedBy(now, r, o.msg.NAT, o.msg.VPN...)
 	case actReject:
 		if o.msg.Reason != channel.Unknown {
 			c.refuse(now, o.vpn, &RefusedError{o.msg.Reason, o.msg.Text})

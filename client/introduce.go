@@ -170,8 +170,8 @@ func (c *Client) roomForAskers() bool {
 	return waiting < max(1, c.set.MaxClients/2)
 }
 
-// unknownPeer is why there is no session with a peer that is not registered.
-const unknownPeer = "the RDV server does not know the peer"
+// UnknownPeer is why there is no session with a peer that is not registered, for people.
+const UnknownPeer = "the RDV server does not know the peer"
 
 // handleReject: the RDV does not lead us to the peer that we asked for.
 func (c *Client) handleReject(now time.Time, vpn netip.Addr, why string) {
@@ -179,7 +179,7 @@ func (c *Client) handleReject(now time.Time, vpn netip.Addr, why string) {
 	if p == nil || p.try == nil || !p.try.asked || p.try.attempt != nil {
 		return
 	}
-	if why == unknownPeer {
+	if why == UnknownPeer {
 		c.log.Info("The RDV server does not know the peer", "peer", p.vpn)
 	} else {
 		c.log.Info("The RDV server does not introduce us to the peer", "peer", p.vpn, "reason", why)

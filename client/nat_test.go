@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"campagnol/punch/hard"
+	"campagnol/punch/nat"
 	"campagnol/punch/simnet"
 )
 
@@ -258,5 +260,26 @@ func TestDeterministic(t *testing.T) {
 	}
 	if sum, _ := trace(t, 2); sums[sum] != 0 {
 		t.Error("another seed gives the same trace")
+	}
+}
+
+// TestMeetsTheory: what two NATs are said to let expect is what theory says, and so what
+// TestNATs sees.
+func TestMeetsTheory(t *testing.T) {
+	for _, am := range dependences {
+		for _, af := range dependences {
+			for _, bm := range dependences {
+				for _, bf := range dependences {
+					a, b := simnet.NAT{Mapping: am, Filtering: af}, simnet.NAT{Mapping: bm, Filtering: bf}
+					got := nat.Meet(behind(a), behind(b))
+					if want := opens(a, b); (got == nat.Direct) != want {
+						t.Errorf("%v,%v and %v,%v: %v, but a path by punching: %v", am, af, bm, bf, got, want)
+					}
+					if guess := hard.Make(behind(a), behind(b)).Role != hard.None && !opens(a, b); (got == nat.Guess) != guess {
+						t.Errorf("%v,%v and %v,%v: %v, but ports are guessed: %v", am, af, bm, bf, got, guess)
+					}
+				}
+			}
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"campagnol/punch/nat"
 	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 )
@@ -54,8 +55,9 @@ func (c *Client) handleAgainst(now time.Time, r *rendezvous, vpn netip.Addr, why
 	if p == nil || p.try == nil || !p.try.asked || p.try.attempt != nil || i < 0 {
 		return
 	}
+	c.dossiers.against(now, r.name, vpn, why)
 	o := &p.try.poll
-	if o.against |= 1 << i; o.why == "" || why != unknownPeer {
+	if o.against |= 1 << i; o.why == "" || why != UnknownPeer {
 		o.why = why // the one that says more
 	}
 	if o.asked&^o.against == 0 {
@@ -68,13 +70,14 @@ func (c *Client) handleAgainst(now time.Time, r *rendezvous, vpn netip.Addr, why
 	c.settle(p)
 }
 
-// introducedBy notes which RDV has introduced us to the peer with one of these
-// addresses: it wants to know when that is over.
-func (c *Client) introducedBy(r *rendezvous, vpn ...netip.Addr) {
+// introducedBy notes which RDV has introduced us to the peer with these addresses, which
+// is behind b: it wants to know when that is over.
+func (c *Client) introducedBy(now time.Time, r *rendezvous, b nat.Behaviour, vpn ...netip.Addr) {
 	i := c.place(r)
 	for _, a := range vpn {
 		if p := c.peers[a]; p != nil && i >= 0 {
 			p.via |= 1 << i
+			c.dossiers.introduced(now, r.name, a, vpn, b)
 		}
 	}
 }
@@ -82,7 +85,7 @@ func (c *Client) introducedBy(r *rendezvous, vpn ...netip.Addr) {
 // rejection returns why the RDV does not tell where a peer is.
 func rejection(m *channel.Message) string {
 	if m.Reason == channel.Unknown {
-		return unknownPeer
+		return UnknownPeer
 	}
 	return "the RDV server: " + (&RefusedError{m.Reason, m.Text}).Error()
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"campagnol/punch"
+	"campagnol/punch/nat"
 	"campagnol/rdv/wire"
 	"campagnol/tunnel"
 )
@@ -221,12 +222,12 @@ func (c *Client) handleRDV(now time.Time, from netip.AddrPort, m wire.Message) {
 	switch m.Type {
 	case wire.Answer:
 		c.handleAnswer(now, m.IP2, c.usableOf([]netip.AddrPort{m.Endpoint()}, nil))
-		c.introducedBy(r, m.IP2)
+		c.introducedBy(now, r, nat.Behaviour{}, m.IP2)
 	case wire.Forward:
 		c.handleForward(now, m.IP2, c.usableOf([]netip.AddrPort{m.Endpoint()}, nil))
-		c.introducedBy(r, m.IP2)
+		c.introducedBy(now, r, nat.Behaviour{}, m.IP2)
 	case wire.Reject:
-		c.handleAgainst(now, r, m.IP1, unknownPeer)
+		c.handleAgainst(now, r, m.IP1, UnknownPeer)
 	}
 	var ev regEvent
 	c.messages, ev = r.reg.handle(now, m, c.messages[:0])

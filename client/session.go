@@ -35,6 +35,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	}
 	c.refused.forget(p.vpn)
 	c.failures.forget(p.vpn)
+	c.dossiers.of(p.vpn).name = id.Name
 	p.way = c.newRoute(now, s, r.addr)
 	p.way.conn = r.conn
 	c.searchMTU(now, p)

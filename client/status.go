@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"campagnol/punch/hard"
+	"campagnol/punch/nat"
 	"campagnol/tunnel/device"
 )
 
@@ -23,6 +24,7 @@ type Status struct {
 	Drops      map[string]uint64 // by reason
 	Ethernet   *EthernetStatus   // nil: IP packets are carried
 	HardNAT    hard.Cost         // of looking for ways through hard NATs
+	NAT        nat.Behaviour     // between us and the Internet
 }
 
 // An RDVStatus says how a Client is registered at an RDV.
@@ -111,18 +113,24 @@ func (c *Client) status() Status {
 		Drops:      c.drops.Snapshot(),
 		Ethernet:   c.ethernetStatus(),
 		HardNAT:    c.hard.ration.Cost,
+		NAT:        c.nat,
 	}
 	for _, r := range c.servers.rdvs {
 		s.RDVs = append(s.RDVs, r.status(c.set.Auth))
 	}
 	for _, p := range c.peersInOrder() {
-		ps := PeerStatus{VPNAddr: p.vpn, State: p.state(), Waiting: len(p.staged)}
-		if p.session != nil {
-			c.describe(&ps, p)
-		}
-		s.Peers = append(s.Peers, ps)
+		s.Peers = append(s.Peers, c.statusOf(p))
 	}
 	return s
+}
+
+// statusOf returns a snapshot of what is known of a peer.
+func (c *Client) statusOf(p *peer) PeerStatus {
+	ps := PeerStatus{VPNAddr: p.vpn, State: p.state(), Waiting: len(p.staged)}
+	if p.session != nil {
+		c.describe(&ps, p)
+	}
+	return ps
 }
 
 // RDV returns the state of the first RDV at which we are registered, or else of the

@@ -46,6 +46,10 @@ func (n *node) routes() map[string]control.Handler {
 		"GET " + control.StatusPath: n.status,
 		"GET " + control.FDBPath:    n.fdb,
 		"GET " + control.MDBPath:    n.mdb,
+
+		"GET " + control.ExplainPath: n.explain,
+		"POST " + control.ReachPath:  n.reachPeer,
+
 		"POST " + control.RenewPath: n.renewOnRequest,
 	}
 }
@@ -186,6 +190,7 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 		OCSP:         ocspDocument(v.trust.online),
 		Ethernet:     ethernetDocument(s.Ethernet),
 		HardNAT:      control.HardNAT(s.HardNAT),
+		NAT:          natDocument(s.NAT),
 		Policy:       v.trust.policyDocument(v.cfg),
 		Bulletin:     v.trust.bulletinDocument(),
 		PortMapping:  v.mapping.document(),

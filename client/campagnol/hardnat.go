@@ -47,3 +47,10 @@ func statusHardNAT(b *strings.Builder, s *control.Status, width int) {
 			plural(int(h.Attempts), "time"), h.Successes, plural(int(h.Sockets), "socket"), plural(int(h.Probes), "packet")), "", "  ", width)
 	}
 }
+
+// statusNAT says what is between this host and the Internet.
+func statusNAT(b *strings.Builder, s *control.Status, width int) {
+	if s.NAT.Description != "" {
+		wrap(b, "this host "+natLine(s.NAT), "", "  ", width)
+	}
+}

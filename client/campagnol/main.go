@@ -59,7 +59,7 @@ path: ./lab.`,
 	cmd.Flags().BoolVarP(&o.lockMemory, "mlock", "m", false, "keep everything in memory, out of the swap space")
 	cmd.Flags().StringVarP(&o.pidfile, "pidfile", "p", o.pidfile, "in the background, write the process ID to `FILE`;\nempty: nowhere")
 	o.service.Flags(cmd.Flags())
-	cmd.AddCommand(newCACommand(), newFDBCommand(), newForgetCommand(), newJoinCommand(), newLabCommand(), newMDBCommand(), newNetcheckCommand(), newPolicyCommand(), newRenewCommand(), newStatusCommand())
+	cmd.AddCommand(newCACommand(), newExplainCommand(), newFDBCommand(), newForgetCommand(), newJoinCommand(), newLabCommand(), newMDBCommand(), newNetcheckCommand(), newPolicyCommand(), newRenewCommand(), newStatusCommand())
 	return cmd
 }
 

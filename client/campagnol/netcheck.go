@@ -111,6 +111,7 @@ type familyReport struct {
 	Public    []string        `json:"public,omitempty"`
 	NAT       *natReport      `json:"nat,omitempty"`
 	Lifetime  *lifetimeReport `json:"lifetime,omitempty"`
+	Mapping   *mappingReport  `json:"port_mapping,omitempty"` // of IPv4 only
 
 	result natcheck.Result
 }
@@ -183,12 +184,17 @@ func netcheck(ctx context.Context, o *netcheckOptions) (*netcheckReport, error) 
 	} else {
 		cfg = &conf.Client{}
 	}
+	mapping := probeMapping(ctx, cfg)
 	for _, v6 := range []bool{false, true} {
 		f, err := checkFamily(ctx, r, cfg, given, v6, o.lifetime)
 		if err != nil {
+			mapping()
 			return nil, err
 		}
 		r.Families = append(r.Families, f)
+	}
+	if m, f := mapping(), r.Families[0]; len(f.Addresses) > 0 {
+		f.Mapping = m
 	}
 	r.judge()
 	return r, nil

@@ -43,45 +43,7 @@ func (f *familyReport) meaning() string {
 	case f.NAT == nil:
 		return ""
 	}
-	return "Over " + f.Family + " this host " + standing(b.Behaviour) + ": " + reach(b.Behaviour) + inexact(b.Behaviour, b.MappingKnown, b.FilteringKnown)
-}
-
-// standing names what is in front of the host, in the old words that people know.
-func standing(b nat.Behaviour) string {
-	switch {
-	case !b.Translated && b.Filtering == nat.EndpointIndependent:
-		return "has a public address"
-	case !b.Translated && !b.FilteringExact:
-		return "has a public address, perhaps behind a firewall"
-	case !b.Translated:
-		return "has a public address behind a firewall"
-	case b.Mapping == nat.AddressAndPortDependent, b.Mapping == nat.AddressDependent && b.MappingExact:
-		return "is behind a symmetric NAT"
-	case !b.FilteringExact:
-		return "is behind a cone NAT"
-	case b.Filtering == nat.EndpointIndependent:
-		return "is behind a full-cone NAT"
-	case b.Filtering == nat.AddressDependent:
-		return "is behind a restricted-cone NAT"
-	}
-	return "is behind a port-restricted-cone NAT"
-}
-
-// reach says whom a host behind such a NAT finds.
-func reach(b nat.Behaviour) string {
-	switch {
-	case !b.Translated && b.Filtering == nat.EndpointIndependent:
-		return "direct paths to all peers that UDP gets out of."
-	case !b.Hard() && b.Filtering != nat.AddressAndPortDependent:
-		return "direct paths to all peers, those behind symmetric NATs included."
-	case !b.Hard():
-		return "direct paths to all peers but some behind symmetric NATs, whose ports have to be guessed."
-	case b.Ports == nat.Sequential:
-		return "direct paths to peers with a public address or a cone NAT; its ports come one after the other and can be predicted."
-	case b.Filtering == nat.AddressAndPortDependent:
-		return "direct paths to peers with a public address, a full-cone or a restricted-cone NAT; to others its ports have to be guessed."
-	}
-	return "direct paths to peers that are not behind such a NAT themselves."
+	return "Over " + f.Family + " this host " + b.Standing() + ": " + b.Reach() + inexact(b.Behaviour, b.MappingKnown, b.FilteringKnown)
 }
 
 // inexact says what could not be told.
@@ -145,7 +107,9 @@ func (f *familyReport) write(w io.Writer, rdv string) {
 	if l := f.Lifetime; l != nil {
 		row("idle mappings", "%s", l.describe())
 	}
-	// What routers say about port mapping (UPnP, NAT-PMP, PCP) belongs here.
+	if f.Mapping != nil {
+		row("port mapping", "%s", f.Mapping.describe())
+	}
 }
 
 func join[T fmt.Stringer](list []T) string {

@@ -70,6 +70,7 @@ func statusHead(b *strings.Builder, s *control.Status, width int) {
 	statusRevocations(b, s, width)
 	statusOCSP(b, s, width)
 	statusEthernet(b, s, width)
+	statusNAT(b, s, width)
 	statusHardNAT(b, s, width)
 	statusBulletin(b, s, width)
 	var missing []string

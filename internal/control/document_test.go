@@ -47,6 +47,7 @@ func TestDocumentation(t *testing.T) {
 		{"The status", StatusPath, reflect.TypeFor[Status]()},
 		{"The table of hardware addresses", FDBPath, reflect.TypeFor[FDB]()},
 		{"The table of groups", MDBPath, reflect.TypeFor[MDB]()},
+		{"The explanation of a peer", ExplainPath, reflect.TypeFor[Explanation]()},
 	} {
 		t.Run(c.section, func(t *testing.T) { checkDocumented(t, c.section, c.path, c.document) })
 	}

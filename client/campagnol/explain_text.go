@@ -1,0 +1,148 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"campagnol/internal/control"
+)
+
+// explainText returns a document as text for people, with sentences wrapped to width;
+// 0 does not wrap them.
+func explainText(e *control.Explanation, width int) string {
+	var b strings.Builder
+	wrap(&b, printable(e.Summary), "", "", width)
+	if len(e.Candidates) > 0 {
+		b.WriteByte('\n')
+		t := newTable(&b, "ADDRESS", "FOUND", "ROUND TRIP", "ANSWERED", "OUTCOME")
+		for _, c := range e.Candidates {
+			t.row(candidateCells(e.Time, c)...)
+		}
+		t.end()
+	}
+	if lines := explainDetails(e); len(lines) > 0 {
+		b.WriteByte('\n')
+		for _, l := range lines {
+			wrap(&b, l, "", "  ", width)
+		}
+	}
+	if len(e.Advice) > 0 {
+		b.WriteString("\nWhat to try:\n")
+		for _, a := range e.Advice {
+			wrap(&b, printable(a), "- ", "  ", width)
+		}
+	}
+	return b.String()
+}
+
+// candidateCells returns a line of the table.
+func candidateCells(now time.Time, c control.ExplainedCandidate) []string {
+	found := printable(c.Found)
+	if c.Scope != "" {
+		found += ", scope " + printable(c.Scope)
+	}
+	rtt, answered := "-", "-"
+	if c.RTTSeconds > 0 {
+		rtt = fmt.Sprintf("%.1f ms", 1000*c.RTTSeconds)
+	}
+	if !c.LastAnswered.IsZero() {
+		answered = age(now.Sub(c.LastAnswered)) + " ago"
+	}
+	return []string{endpointText(c.Address), found, rtt, answered, orDash(c.Outcome)}
+}
+
+// explainDetails returns what there is to say beside the path.
+func explainDetails(e *control.Explanation) (lines []string) {
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	for _, n := range []struct {
+		of  string
+		nat control.NAT
+	}{{"this host", e.OwnNAT}, {"the peer", e.PeerNAT}} {
+		if n.nat.Description != "" {
+			add("%s %s", n.of, natLine(n.nat))
+		}
+	}
+	if c := &e.Certificate; c.Name != "" {
+		text := fmt.Sprintf("certificate %q (serial %s, of %s) ends %s", printable(c.Name), printable(c.Serial), printable(c.Issuer), c.Expires.UTC().Format(time.DateOnly))
+		if !c.Good {
+			text += fmt.Sprintf("; it is NOT good (%s): %s", orDash(c.Code), printable(c.Reason))
+		}
+		add("%s", text)
+	}
+	if p := &e.Policy; p.Name != "" {
+		verb, sure := "does not allow", ""
+		if p.Allowed {
+			verb = "allows"
+		}
+		if !p.Certain {
+			sure = ", as far as the peer's address tells"
+		}
+		add("the policy %s %s it%s (%s)", printable(p.Name), verb, sure, printable(policyLine(p)))
+	}
+	for _, r := range e.Refusals {
+		add("refused %s ago, %s, %s: %s", age(e.Time.Sub(r.Last)), times(r.Count), orDash(r.Code), printable(r.Reason))
+	}
+	for i := range e.RDVs {
+		add("%s", explainRDV(e, &e.RDVs[i]))
+	}
+	for _, m := range e.PortMapping {
+		switch {
+		case m.External.IsValid():
+			add("the gateway forwards %v to this host (%s)", m.External, printable(m.Method))
+		case m.Family == "ipv4":
+			add("no port mapping: %s", printable(m.Reason))
+		}
+	}
+	return lines
+}
+
+// times says how often something has come.
+func times(n int) string { return plural(n, "time") }
+
+// natLine describes a NAT in a line.
+func natLine(n control.NAT) string {
+	text := printable(n.Description)
+	if n.Blocked {
+		return text
+	}
+	var words []string
+	if n.Translated {
+		words = append(words, "mapping "+printable(n.Mapping)+either(n.MappingExact, "", " at worst"))
+	}
+	words = append(words, "filtering "+printable(n.Filtering)+either(n.FilteringExact, "", " at worst"))
+	if n.Translated {
+		words = append(words, "ports "+printable(n.Ports), either(n.Hard, "hard", "easy"))
+	}
+	return text + " (" + strings.Join(words, ", ") + ")"
+}
+
+// explainRDV says what a rendezvous server knows.
+func explainRDV(e *control.Explanation, r *control.ExplainedRDV) string {
+	text := "RDV server " + cmp.Or(printable(r.Host), endpointText(r.Address))
+	switch {
+	case r.Spare:
+		text += ": a spare"
+	case r.Registered:
+		text += ": registered"
+	default:
+		text += ": NOT registered"
+	}
+	if r.Refusal != "" && !r.Registered {
+		text += ", " + printable(r.Refusal)
+	}
+	if r.Said != "" {
+		text += fmt.Sprintf("; %s ago: %s", age(e.Time.Sub(r.SaidAt)), printable(r.Said))
+	}
+	return text
+}
+
+// endpointText returns an endpoint for people; one of a document may be anything.
+func endpointText(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return "-"
+	}
+	return printable(a.String())
+}
