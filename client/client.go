@@ -284,13 +284,6 @@ func (c *Client) timeout(now time.Time) time.Time {
 	return next
 }
 
-// post puts messages into the outbox.
-func (c *Client) post(ms []punch.Out) {
-	for _, m := range ms {
-		c.sendMessage(m.To, m.Msg)
-	}
-}
-
 func (c *Client) sendMessage(to netip.AddrPort, m wire.Message) { c.sendMessageBy(nil, to, m) }
 
 // sendMessageBy is sendMessage by an extra socket, unless conn is nil.

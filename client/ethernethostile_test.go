@@ -112,7 +112,7 @@ func (s *station) tell(to *station, update []byte) {
 	s.on(func(now time.Time) {
 		p := s.client.peers[to.vpn]
 		for _, b := range p.session.Groups(update, nil) {
-			s.client.sendRecord(now, p.addr, b)
+			s.client.sendToPeer(now, p, b)
 		}
 	})
 	pass(10 * time.Millisecond)

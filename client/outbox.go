@@ -22,12 +22,7 @@ func (c *Client) sendBy(conn punch.Conn, to netip.AddrPort, b []byte) {
 	c.outbox = append(c.outbox, outgoing{conn, punch.Datagram{Addr: to, Data: b}})
 }
 
-// sendRecord is send for a DTLS record, which counts for the rate limits.
-func (c *Client) sendRecord(now time.Time, to netip.AddrPort, b []byte) {
-	c.sendRecordBy(now, nil, to, b)
-}
-
-// sendRecordBy is sendRecord by an extra socket, unless conn is nil.
+// sendRecordBy is sendBy for a DTLS record, which counts for the rate limits.
 func (c *Client) sendRecordBy(now time.Time, conn punch.Conn, to netip.AddrPort, b []byte) {
 	c.shaper.charge(now, b)
 	c.sendBy(conn, to, b)

@@ -145,7 +145,7 @@ func TestOutbox(t *testing.T) {
 	c := p.out.c
 	c.cfg.Conn = primary
 	c.send(toA, []byte("one"))
-	c.sendRecord(began, toA, []byte("two"))
+	c.sendRecordBy(began, nil, toA, []byte("two"))
 	c.sendBy(extra, toB, []byte("three"))
 	c.closeLater(extra)
 	c.closeLater(nil)
