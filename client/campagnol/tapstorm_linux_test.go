@@ -124,14 +124,14 @@ func TestTAPAddresses(t *testing.T) {
 
 	// A host behind a bridge, which somebody else claims again and again.
 	guest := frame.MAC{2, 0, 0, 0, 8, 1}
-	for i := range 8 {
+	for i := 0; i < 40 && b.count("A hardware address moves to and fro") == 0; i++ {
 		say(tapA, h(all, guest, 0), fmt.Sprintf("here %d", i))
 		n.arrives(tapB, fmt.Sprintf("here %d", i))
 		say(tapC, h(all, guest, 0), fmt.Sprintf("no, here %d", i))
 		if i < 2 {
 			n.arrives(tapB, fmt.Sprintf("no, here %d", i))
 		}
-		time.Sleep(20 * time.Millisecond) // a move is learned a moment later
+		time.Sleep(50 * time.Millisecond) // a move is learned a moment later
 	}
 	n.await(b.process, "A hardware address moves to and fro; it stays where it was")
 	say(tapB, h(guest, macB, 0), "to the guest")
