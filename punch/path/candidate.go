@@ -53,6 +53,7 @@ type candidate struct {
 	answers  int           // in all
 	answered time.Time     // last
 	left     time.Time     // it was the path until then
+	seen     time.Time     // as the source of an authentic record, last
 	tries    int           // challenges that were sent since there was a reason to hope
 	next     time.Time     // challenge; zero: none is planned
 	out      [pending]challenge
@@ -108,6 +109,9 @@ func (c *candidate) plan(now time.Time) {
 	}
 }
 
+// useful returns when c has last been of use.
+func (c *candidate) useful() time.Time { return later(later(c.answered, c.left), c.seen) }
+
 func (c *candidate) view() View { return View{Addr: c.Addr, RTT: c.rtt} }
 
 // find returns the candidate with an address, or nil. What it returns is good until
@@ -159,7 +163,7 @@ func (k *Keeper) reflexive(now time.Time, addr netip.AddrPort) *candidate {
 			continue
 		}
 		count++
-		if oldest < 0 || c.answered.Before(k.list[oldest].answered) {
+		if oldest < 0 || c.useful().Before(k.list[oldest].useful()) {
 			oldest = i
 		}
 	}
@@ -174,10 +178,6 @@ func (k *Keeper) reflexive(now time.Time, addr netip.AddrPort) *candidate {
 // for a while.
 func (k *Keeper) tidy(now time.Time) {
 	k.list = slices.DeleteFunc(k.list, func(c candidate) bool {
-		last := c.answered
-		if c.left.After(last) {
-			last = c.left
-		}
-		return !c.named && c.Addr != k.path && now.Sub(last) > leftLife
+		return !c.named && c.Addr != k.path && now.Sub(c.useful()) > leftLife
 	})
 }

@@ -161,6 +161,7 @@ func (k *Keeper) Stray(now time.Time, from netip.AddrPort) {
 		return
 	}
 	c := k.reflexive(now, from)
+	c.seen = now
 	// Two ends that challenge each other because they are challenged must not go on for
 	// ever.
 	if now.Sub(c.answered) >= leftLife && now.Sub(c.last) >= firstWait {
@@ -168,6 +169,7 @@ func (k *Keeper) Stray(now time.Time, from netip.AddrPort) {
 	}
 	if now.Sub(k.proved) >= quiet {
 		k.suspect(now, true)
+		k.pace = now // it is likelier than those that are only named
 	}
 }
 

@@ -143,6 +143,36 @@ func TestIntroduced(t *testing.T) {
 	}
 }
 
+// TestIntroducedElsewhere: the peer is heard from where the server does not see it, as
+// behind a NAT with a port for each destination, just before the server names it.
+func TestIntroducedElsewhere(t *testing.T) {
+	for _, dark := range []time.Duration{20 * ms, 500 * ms} {
+		p := newPlay(t)
+		p.sends, p.hears = true, true
+		p.play(3 * time.Second)
+		delete(p.rtt, wan)
+		p.play(quiet + dark)
+		p.rtt[other] = 30 * ms
+		p.k.Stray(p.now, other)
+		p.play(5 * ms)
+		p.k.Introduce(p.now, named(third))
+		at := p.now
+		p.play(10 * ms)
+		p.k.Introduce(p.now, named(third))
+		for p.k.Path() == wan && p.now.Sub(at) < time.Second {
+			p.play(ms)
+		}
+		if took := p.now.Sub(at); took > patience+30*ms {
+			t.Errorf("after %v: moved after %v", dark, took)
+		}
+		p.play(30 * time.Second)
+		p.k.Introduce(p.now, named(third))
+		if n := len(p.k.Addrs()); n != 2 {
+			t.Errorf("after %v: %d addresses are known, want the path and the named one", dark, n)
+		}
+	}
+}
+
 // TestTakesOver: a better path takes over silently, and an equal one does not.
 func TestTakesOver(t *testing.T) {
 	for _, c := range []struct {
