@@ -26,9 +26,10 @@ const (
 	Mapped     CandidateKind = 3 // a NAT was asked to forward it
 	Configured CandidateKind = 4 // the configuration names it
 	Reflexive  CandidateKind = 5 // a datagram of the peer came from there: peer-reflexive
+	Relayed    CandidateKind = 6 // a relay forwards what is sent there
 )
 
-var kindNames = [...]string{Host: "host", Observed: "observed", Mapped: "mapped", Configured: "configured", Reflexive: "reflexive"}
+var kindNames = [...]string{Host: "host", Observed: "observed", Mapped: "mapped", Configured: "configured", Reflexive: "reflexive", Relayed: "relayed"}
 
 // String returns the name of a kind.
 func (k CandidateKind) String() string {

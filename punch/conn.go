@@ -66,3 +66,37 @@ type Conn interface {
 	// Close unblocks Receive.
 	Close() error
 }
+
+// An Endpoint is where a peer is, and by which of our sockets it is reached. It can be
+// compared.
+type Endpoint struct {
+	Addr netip.AddrPort // of the peer, as Conn sees it
+	Conn Conn           // nil: the primary socket
+}
+
+// Relayed reports whether datagrams to e leave by a socket whose datagrams somebody else
+// passes on. That the peer has an address at a relay does not count: e does not know.
+func (e Endpoint) Relayed() bool {
+	_, ok := e.Conn.(RelayConn)
+	return ok
+}
+
+// String returns the address and, if it is not the primary one, the socket's.
+func (e Endpoint) String() string {
+	switch c := e.Conn.(type) {
+	case nil:
+		return e.Addr.String()
+	case RelayConn:
+		return e.Addr.String() + " through " + c.Relay()
+	default:
+		return e.Addr.String() + " from " + c.LocalAddr().String()
+	}
+}
+
+// A RelayConn is a Conn whose datagrams somebody else passes on.
+type RelayConn interface {
+	Conn
+
+	// Relay returns who that is, for people.
+	Relay() string
+}

@@ -19,6 +19,7 @@ const (
 	Seen                    // what the rendezvous server or another has seen
 	Forwarded               // a NAT forwards it
 	Named                   // the configuration names it
+	Through                 // a relay forwards it
 	Unknown                 // of a kind that this program does not know
 	classCount = iota
 )
@@ -40,6 +41,8 @@ func ClassOf(c Candidate) Class {
 		return Forwarded
 	case c.Kind == Configured:
 		return Named
+	case c.Kind == Relayed:
+		return Through
 	}
 	return Unknown
 }
@@ -51,7 +54,7 @@ func Sort(list []Candidate) {
 
 // perClass is how many candidates of a class are worth a try, so that those of one
 // class do not leave out all others.
-var perClass = [classCount]int{Scoped: 3, Near: 3, Direct6: 2, Direct4: 2, Seen: 2, Forwarded: 1, Named: 2, Unknown: 1}
+var perClass = [classCount]int{Scoped: 3, Near: 3, Direct6: 2, Direct4: 2, Seen: 2, Forwarded: 1, Named: 2, Through: 2, Unknown: 1}
 
 // Choose returns the candidates that an attempt is to try, the likeliest first: of
 // each class the first few, each address once, and no more than an attempt has room

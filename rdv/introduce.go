@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"campagnol/punch"
 	"campagnol/rdv/channel"
 )
 
@@ -53,7 +54,25 @@ func (r *Registry) askOver(m *Member, req *channel.Message, out []Out) []Out {
 	}
 	asked.describe(c, answer)
 	out = m.answer(req, answer, out)
-	return r.forward(c, asked, out)
+	if asked.member == nil {
+		return r.forward(c, asked, out)
+	}
+	return r.introduce(c, asked, relayed(req.Candidates), out)
+}
+
+// maxRelayed is how many addresses at relays one ASK can name.
+const maxRelayed = 4
+
+// relayed returns those candidates of an ASK that are for the peer: where it can reach
+// the asker through relays.
+func relayed(list []punch.Candidate) []punch.Candidate {
+	var at []punch.Candidate
+	for _, n := range list {
+		if n.Kind == punch.Relayed && n.Scope == "" && mayBeHost(n.Addr) && len(at) < maxRelayed {
+			at = append(at, n)
+		}
+	}
+	return at
 }
 
 // as returns the registration of m with which it talks to v: one of the same
@@ -110,13 +129,13 @@ func (r *Registry) finish(m *Member, v netip.Addr) {
 	}
 }
 
-// introduce tells asked, over its channel, where c is that has asked for it. It is
-// repeated until the answer comes.
+// introduce tells asked, over its channel, where c is that has asked for it: also at
+// addresses that are for asked only. It is repeated until the answer comes.
 //
 // An ASK in clear may be forged, as may be the HELLO before it, and an INTRODUCE is
 // larger. So one about a client in clear is sent once, as FWD is, and not again as
 // long as it waits for its answer: it is for that client to ask again.
-func (r *Registry) introduce(c, asked *client, out []Out) []Out {
+func (r *Registry) introduce(c, asked *client, at []punch.Candidate, out []Out) []Out {
 	m := asked.member
 	if i := slices.IndexFunc(m.intros, func(i *intro) bool { return slices.Contains(c.names(), i.asker) }); i >= 0 {
 		if c.member == nil && !m.intros[i].msg.Authentic {
@@ -135,6 +154,7 @@ func (r *Registry) introduce(c, asked *client, out []Out) []Out {
 		Endpoints: c.endpointsFor(asked),
 		Authentic: c.member != nil,
 	}}
+	i.msg.Candidates = at
 	c.describe(asked, i.msg)
 	if c.member == nil {
 		i.sent = len(introWaits) - 1

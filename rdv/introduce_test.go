@@ -3,9 +3,11 @@ package rdv
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
+	"campagnol/punch"
 	"campagnol/punch/nat"
 	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
@@ -255,5 +257,44 @@ func TestIntroducedBySeveral(t *testing.T) {
 	s.says(a, channel.Message{Type: channel.Finished, ID: 6, VPN: []netip.Addr{ip2}}, "alice DONE")
 	if got := s.reg.Sessions(); got != 1 {
 		t.Errorf("%d sessions, want that with the client in clear", got)
+	}
+}
+
+// TestIntroducedRelayed: an ASK may name where the asker can be reached through relays.
+// The peer is told that, besides what it is told anyway, and nobody else is.
+func TestIntroducedRelayed(t *testing.T) {
+	at := func(kind punch.CandidateKind, addr string) punch.Candidate {
+		return punch.Candidate{Addr: netip.MustParseAddrPort(addr), Kind: kind}
+	}
+	through, mapped := at(punch.Relayed, "203.0.113.99:50000"), at(punch.Mapped, "203.0.113.21:7000")
+	for _, c := range []struct {
+		name       string
+		list, want []punch.Candidate
+	}{
+		{"none", nil, []punch.Candidate{mapped}},
+		{"one", []punch.Candidate{through}, []punch.Candidate{mapped, through}},
+		{"of another kind", []punch.Candidate{at(punch.Host, "203.0.113.99:50000")}, []punch.Candidate{mapped}},
+		{"nowhere", []punch.Candidate{at(punch.Relayed, "224.0.0.1:5")}, []punch.Candidate{mapped}},
+		{"many", slices.Repeat([]punch.Candidate{through}, 9), append([]punch.Candidate{mapped}, slices.Repeat([]punch.Candidate{through}, maxRelayed)...)},
+	} {
+		s := newStage(t, Mixed, 0)
+		a, b := s.join(epA, alice), s.join(epB, bob)
+		where := register(1, ip1)
+		where.Candidates = []punch.Candidate{mapped}
+		s.says(a, where, "alice"+registered+"203.0.113.21:49380")
+		s.says(b, register(1, ip2), "bob"+registered+"203.0.113.22:39538")
+		hears := func(m *Member, v netip.Addr, list, want []punch.Candidate) {
+			t.Helper()
+			req := askFor(2, v)
+			req.Candidates = list
+			for _, o := range s.reg.Handle(s.time(), In{From: m.at, Local: m.server, Member: m, Request: &req}, nil) {
+				if o.Answer != nil && o.Answer.Type == channel.Introduce && !slices.Equal(o.Answer.Candidates, want) {
+					t.Errorf("%s: introduced at %v, want %v", c.name, o.Answer.Candidates, want)
+				}
+			}
+		}
+		hears(a, ip2, c.list, c.want)
+		hears(b, ip1, nil, nil)
+		hears(a, ip2, nil, []punch.Candidate{mapped}) // it is not kept
 	}
 }

@@ -59,9 +59,6 @@ func (m *Member) said() channel.Message {
 func (c *client) describe(other *client, msg *channel.Message) {
 	ours := c.member.said()
 	msg.NAT = ours.NAT
-	if len(ours.Candidates) == 0 {
-		return
-	}
 	scopes := other.member.said().Scopes
 	inside := near(c, other) || slices.ContainsFunc(ours.Scopes, func(s string) bool { return slices.Contains(scopes, s) })
 	for _, n := range ours.Candidates {

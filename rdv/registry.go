@@ -387,7 +387,7 @@ func (r *Registry) ask(c *client, in In, out []Out) []Out {
 // forward tells asked about the client that has asked for it.
 func (r *Registry) forward(c, asked *client, out []Out) []Out {
 	if asked.member != nil {
-		return r.introduce(c, asked, out)
+		return r.introduce(c, asked, nil, out)
 	}
 	return append(out, asked.out(introduction(wire.Forward, c.seenBy(asked), c.vpn)))
 }

@@ -120,7 +120,7 @@ const (
 	Register   Type = 1 // VPN, the addresses that the client wants; Endpoints, where it can be reached in its own network; Software; NAT; Candidates; Scopes
 	Registered Type = 2 // Endpoints, one: where the server sees the client; Lease; Software; Objects
 	Refused    Type = 3 // Reason; Text
-	Ask        Type = 4 // VPN, one: the wanted peer
+	Ask        Type = 4 // VPN, one: the wanted peer; Candidates, further ones that are for this peer only
 	Peer       Type = 5 // VPN, the wanted one and the peer's others behind it; Endpoints, where the peer is, best first; Authentic; NAT; Candidates
 	Introduce  Type = 6 // VPN, all of who asks; Endpoints, where it is, best first; Authentic; NAT; Candidates
 	Done       Type = 7 // no fields
