@@ -47,6 +47,7 @@ var layers = map[string][]string{
 	"punch/natcheck": {"punch", "punch/nat", "punch/stun"},
 	"punch/simnet":   {"punch", "punch/nat", "rdv/wire"},
 	"punch/path":     {"punch"},
+	"punch/turn":     {"punch"},
 
 	"tunnel/packet":     {},
 	"tunnel/device":     {"tunnel/packet", "tunnel/segment"},
