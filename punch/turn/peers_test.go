@@ -97,7 +97,7 @@ func TestChannelLife(t *testing.T) {
 	if h := s.m.table().hops[peerA]; !h.bound || h.number != number || s.m.table().from[number] != h.route {
 		t.Errorf("after it %+v", h)
 	}
-	s.wants(s.keep(permissionRenew-time.Second))
+	s.wants(s.keep(permissionRenew - time.Second))
 	s.use(peerA)
 	s.wants(s.keep(2*time.Second), "permit 203.0.113.2")
 	s.wants(s.keep(permissionRenew), "permit 203.0.113.2")
@@ -106,7 +106,7 @@ func TestChannelLife(t *testing.T) {
 		t.Errorf("renewed as %+v", h)
 	}
 	s.wants(s.keep(permissionRenew), "permit 203.0.113.2") // last used nine minutes ago
-	s.wants(s.keep(3*channelLife))
+	s.wants(s.keep(3 * channelLife))
 	if m := s.m.table(); len(m.hops)+len(m.from)+len(s.m.perms)+len(s.m.fading) != 0 {
 		t.Errorf("left: %d hops, %d channels, %d permissions, %d fading", len(m.hops), len(m.from), len(s.m.perms), len(s.m.fading))
 	}
@@ -123,7 +123,7 @@ func TestRefusedChannel(t *testing.T) {
 	if h := s.m.table().hops[peerA]; h.bound || h.refused {
 		t.Errorf("without a channel %+v", h)
 	}
-	s.wants(s.keep(2*retry-time.Second))
+	s.wants(s.keep(2*retry - time.Second))
 	s.wants(s.keep(2*time.Second), "bind 203.0.113.2:6000")
 
 	other := host(7)
@@ -218,7 +218,7 @@ func TestOpen(t *testing.T) {
 	s.wants(s.keep(permissionRenew-time.Second), "permit 203.0.113.2")
 	s.wants(s.keep(permissionRenew), "permit 203.0.113.2")
 	s.wants(s.keep(permissionRenew), "permit 203.0.113.2") // wanted eight minutes ago
-	s.wants(s.keep(2*permissionLife))
+	s.wants(s.keep(2 * permissionLife))
 	if len(s.m.perms) != 0 {
 		t.Errorf("%d permissions", len(s.m.perms))
 	}
