@@ -47,7 +47,7 @@ type Config struct {
 	Family Family
 
 	// Lifetime is how long the relay is asked to keep the allocation without a
-	// refresh; 0 means ten minutes.
+	// refresh; 0 means two minutes. Some grant ten at least.
 	Lifetime time.Duration
 
 	// Log takes what happens; nil means nowhere.
@@ -59,7 +59,7 @@ type Config struct {
 // withDefaults returns cfg with its zero values replaced.
 func (cfg Config) withDefaults() Config {
 	if cfg.Lifetime <= 0 {
-		cfg.Lifetime = defaultLife
+		cfg.Lifetime = askLife
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -93,6 +93,8 @@ type Conn struct {
 	owed   atomic.Int64 // since when something should have been heard; 0: nothing
 	asleep atomic.Bool  // the goroutine does not look
 
+	requests chan []byte // for speak
+
 	ready  chan struct{} // closed when there is a relayed address
 	awake  chan struct{}
 	closed chan struct{} // closed by Close
@@ -115,6 +117,7 @@ func Allocate(ctx context.Context, cfg Config) (*Conn, error) {
 	var reader sync.WaitGroup
 	reader.Go(c.listen)
 	c.wg.Go(c.run)
+	c.wg.Go(c.speak)
 	select {
 	case <-c.ready:
 	case <-c.done:
@@ -133,7 +136,7 @@ func Allocate(ctx context.Context, cfg Config) (*Conn, error) {
 // newConn returns a Conn that has not begun.
 func newConn(cfg Config) *Conn {
 	c := &Conn{
-		to: cfg.Server, cfg: cfg.withDefaults(), arenas: make(chan *arena, arenaCount),
+		to: cfg.Server, cfg: cfg.withDefaults(), arenas: make(chan *arena, arenaCount), requests: make(chan []byte, maxRequests),
 		ready: make(chan struct{}), awake: make(chan struct{}, 1), closed: make(chan struct{}), done: make(chan struct{}),
 	}
 	for range arenaCount {
@@ -220,17 +223,24 @@ func (c *Conn) Permit(addrs ...netip.Addr) (err error) {
 func (c *Conn) Close() error {
 	c.once.Do(func() {
 		c.mu.Lock()
-		last := c.m.release()
 		c.m.fail(net.ErrClosed)
 		c.mu.Unlock()
 		close(c.closed)
-		if last != nil && !c.cfg.Reliable { // the end of a stream says it
-			_ = c.cfg.Conn.Send([]punch.Datagram{{Addr: c.to, Data: last}}) // the relay notices some time
-		}
-		c.cfg.Conn.Close()
 	})
 	c.wg.Wait()
 	return nil
+}
+
+// hangUp ends the way to the relay, with a last word: that the address is not needed any
+// more. If it is lost, the relay notices some time.
+func (c *Conn) hangUp() {
+	c.mu.Lock()
+	last := c.m.release()
+	c.mu.Unlock()
+	if last != nil && !c.cfg.Reliable { // the end of a stream says it, and it might let us wait
+		_ = c.cfg.Conn.Send([]punch.Datagram{{Addr: c.to, Data: last}})
+	}
+	c.cfg.Conn.Close()
 }
 
 // broken ends the allocation because there is no way to the relay any more.
@@ -247,11 +257,32 @@ func (c *Conn) lose(err error) {
 	c.wake()
 }
 
-// step changes the machine, and sends what it has to say. now is read under the lock,
+// step changes the machine, and has sent what it has to say. now is read under the lock,
 // so that it does not go back.
 func (c *Conn) step(change func(m *machine, now time.Time, out [][]byte) [][]byte) {
 	for _, b := range c.locked(change) {
-		_ = c.cfg.Conn.Send([]punch.Datagram{{Addr: c.to, Data: b}}) // as if lost: it is repeated
+		select {
+		case c.requests <- b:
+		default: // the way to the relay is stuck: silence follows
+			c.stats.failed.Add(1)
+		}
+	}
+}
+
+// maxRequests is how many requests wait for the way to the relay: at once there may be
+// one for each peer, and some more.
+const maxRequests = maxRoutes + maxPermissions + 16
+
+// speak sends requests. A stream may let it wait; neither who receives nor who watches
+// the time should.
+func (c *Conn) speak() {
+	for {
+		select {
+		case b := <-c.requests:
+			_ = c.cfg.Conn.Send([]punch.Datagram{{Addr: c.to, Data: b}}) // as if lost
+		case <-c.done:
+			return
+		}
 	}
 }
 
@@ -308,6 +339,7 @@ const (
 // run does what is due, until the allocation ends.
 func (c *Conn) run() {
 	defer close(c.done)
+	defer c.hangUp() // also for whoever is in Receive
 	c.step(func(m *machine, now time.Time, out [][]byte) [][]byte { return m.start(now, out) })
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -320,7 +352,6 @@ func (c *Conn) run() {
 			return out
 		})
 		if ended {
-			c.cfg.Conn.Close() // also for whoever is in Receive
 			return
 		}
 		timer.Reset(c.rest(next))

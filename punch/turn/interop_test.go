@@ -133,7 +133,7 @@ func (c *Conn) permits(a netip.AddrPort) bool {
 func (c *Conn) lastAnswer() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.m.ends.Add(-defaultLife)
+	return c.m.refresh.Add(-c.m.ends.Sub(c.m.refresh)) // refreshed at half of its life
 }
 
 // waitFor waits until something holds.

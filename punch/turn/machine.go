@@ -24,6 +24,10 @@ const (
 
 	defaultLife = 10 * time.Minute // RFC 8656 section 3.2
 
+	// askLife is what we ask for. An allocation that was given up stays with the relay
+	// so long, and counts for its limits; we refresh often anyway.
+	askLife = 2 * time.Minute
+
 	// retry is when something that was refused for now is asked for again.
 	retry = 30 * time.Second
 )
@@ -193,10 +197,10 @@ func (m *machine) fail(err error) {
 	}
 }
 
-// release returns the request that ends the allocation, if there is one. Its answer is
-// not waited for.
+// release returns the request that ends the allocation, if there may be one. Its answer
+// is not waited for.
 func (m *machine) release() []byte {
-	if m.state != standing {
+	if !m.relayed.IsValid() {
 		return nil
 	}
 	q := newRequest(stun.MethodRefresh)

@@ -227,7 +227,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestGone: so is that a relay is not there any more.
+// TestGone: so is that a relay is not there any more. What it keeps, should it come
+// back, counts for the member's limit for two minutes.
 func TestGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, relay.Config{})
@@ -241,6 +242,14 @@ func TestGone(t *testing.T) {
 		}
 		if _, ok := <-n.heard; ok || !errors.Is(n.err, ErrSilent) {
 			t.Errorf("Receive returned %v", n.err)
+		}
+		w.host.SetDown(false)
+		if s := w.Stats(); s.Allocations != 1 {
+			t.Errorf("%d allocations", s.Allocations)
+		}
+		time.Sleep(askLife)
+		if s := w.Stats(); s.Allocations != 0 {
+			t.Errorf("%d allocations after their time", s.Allocations)
 		}
 	})
 }
