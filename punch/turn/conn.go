@@ -40,7 +40,8 @@ type Config struct {
 	// hands over may have the padding or be without.
 	Reliable bool
 
-	// User and Password are long-term credentials (RFC 8489 section 9.2).
+	// User and Password are long-term credentials (RFC 8489 section 9.2), as they are
+	// to be used: what is not ASCII is not prepared here.
 	User, Password string
 
 	// Family is that of the relayed address.
@@ -203,8 +204,8 @@ func (c *Conn) SetCredentials(user, password string) {
 	c.wake()
 }
 
-// Permit lets addresses send to the relayed one, before anything is sent to them, for
-// fifteen minutes at least. What is sent to opens itself.
+// Permit lets addresses send to the relayed one, before anything is sent to them, from
+// when the relay has heard of it, for ten minutes at least. What is sent to opens itself.
 func (c *Conn) Permit(addrs ...netip.Addr) (err error) {
 	c.step(func(m *machine, now time.Time, out [][]byte) [][]byte {
 		for _, a := range addrs {

@@ -89,6 +89,12 @@ func FuzzMachine(f *testing.F) {
 			default:
 				now = now.Add(time.Duration(n*n*n) * time.Duration(x>>4) * 10 * time.Millisecond)
 				out = m.advance(now, out)
+				for k := 0; m.state != lost && !m.next().After(now); k++ {
+					if k > 3 {
+						t.Fatalf("at %v something is always due", now)
+					}
+					out = m.advance(now, out)
+				}
 			}
 			check(t, m, signed)
 		}

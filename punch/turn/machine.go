@@ -15,8 +15,9 @@ const (
 
 	// quiet is how long nothing may be heard while we send, until the relay is asked
 	// whether it is there, and patience how long that may be without a good answer.
-	quiet    = 500 * time.Millisecond
-	patience = 2 * time.Second
+	quiet       = 500 * time.Millisecond
+	patience    = 2 * time.Second
+	leastProbes = 4
 
 	// Lifetimes that relays may grant: within these we refresh.
 	leastLife = 10 * time.Second
@@ -126,6 +127,10 @@ func (m *machine) observe(sent, owed time.Time) {
 
 // advance does what is due.
 func (m *machine) advance(now time.Time, out [][]byte) [][]byte {
+	if at := m.silentAt(); !at.IsZero() && !now.Before(at) {
+		m.fail(ErrSilent)
+		return out
+	}
 	for _, t := range slices.Clone(m.pending) {
 		if !now.Before(t.next) && m.state != lost && slices.Contains(m.pending, t) {
 			out = m.late(now, t, out)
@@ -138,9 +143,6 @@ func (m *machine) advance(now time.Time, out [][]byte) [][]byte {
 	case !now.Before(m.ends):
 		m.fail(ErrExpired)
 		return out
-	case !m.asked.IsZero() && !now.Before(m.asked.Add(patience)):
-		m.fail(ErrSilent)
-		return out
 	case m.asked.IsZero() && !m.owed.IsZero() && !now.Before(m.owed.Add(quiet)):
 		m.asked = now
 		m.drop(probe)
@@ -150,6 +152,28 @@ func (m *machine) advance(now time.Time, out [][]byte) [][]byte {
 		out = m.begin(now, &transaction{what: refresh}, out)
 	}
 	return m.renew(now, out)
+}
+
+// silentAt returns when the relay is given up. It has been asked several times then, and
+// the last time long enough ago: time alone may have gone by because this host was busy,
+// or asleep.
+func (m *machine) silentAt() time.Time {
+	if m.state != standing || m.asked.IsZero() {
+		return time.Time{}
+	}
+	at := m.asked.Add(patience)
+	for _, t := range m.pending {
+		if t.what != probe || m.cfg.Reliable {
+			continue
+		}
+		if t.sends < leastProbes {
+			return time.Time{}
+		}
+		if last := t.sent.Add(t.rto); last.After(at) {
+			at = last
+		}
+	}
+	return at
 }
 
 // refreshAt returns when the allocation is refreshed for its lifetime or for a NAT.
@@ -175,7 +199,7 @@ func (m *machine) next() time.Time {
 	}
 	switch {
 	case !m.asked.IsZero():
-		next = earlier(next, m.asked.Add(patience))
+		next = earlier(next, m.silentAt())
 	case !m.owed.IsZero():
 		next = earlier(next, m.owed.Add(quiet))
 	}

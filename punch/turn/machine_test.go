@@ -377,6 +377,27 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// TestAsleep: a host that was asleep, or very busy, asks again before it gives up.
+func TestAsleep(t *testing.T) {
+	s := allocatedScript(t, nil)
+	s.sent, s.owed = s.now, s.now
+	s.m.observe(s.sent, s.owed)
+	s.wait(quiet)
+	s.request(stun.MethodRefresh)
+	s.now = s.now.Add(time.Minute)
+	s.do(func(out [][]byte) [][]byte { return s.m.advance(s.now, out) })
+	q := s.request(stun.MethodRefresh)
+	s.wait(100 * time.Millisecond)
+	if s.m.state != standing {
+		t.Fatalf("given up: %v", s.m.err)
+	}
+	s.answer(q, goodKey, lifetime(10*time.Minute))
+	s.owed = time.Time{}
+	s.out = nil
+	s.wait(5 * time.Second)
+	s.idle()
+}
+
 // TestHeard: an answer or data ends the doubt, and the asking.
 func TestHeard(t *testing.T) {
 	s := allocatedScript(t, nil)

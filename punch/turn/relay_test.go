@@ -366,3 +366,26 @@ func TestIPv6(t *testing.T) {
 		}
 	})
 }
+
+// TestRebound: a NAT that takes another port for us cuts us off from the allocation,
+// which is noticed like a relay that is gone.
+func TestRebound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, relay.Config{})
+		home := w.net.Internet().Behind("203.0.113.1", simnet.NAT{})
+		cfg := w.config("203.0.113.9:1", alice)
+		cfg.Conn.Close()
+		cfg.Conn = home.Listen("192.168.1.2:5000")
+		n, p := allocated(t, cfg), w.peer("203.0.113.2:6000")
+		if n.Mapped().Addr() != home.Public() {
+			t.Errorf("mapped %v", n.Mapped())
+		}
+		n.say(p.sock.LocalAddr(), "hello")
+		p.expect("hello", n.LocalAddr())
+		home.SetPublic("203.0.113.3")
+		n.say(p.sock.LocalAddr(), "hello?")
+		if after, err := n.lostAfter(3 * time.Second); !errors.Is(err, ErrSilent) {
+			t.Errorf("lost after %v by %v", after, err)
+		}
+	})
+}

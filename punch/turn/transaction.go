@@ -70,6 +70,7 @@ type transaction struct {
 	raw        []byte
 	key        stun.MessageIntegrity // that it is signed with; nil: none
 	at         time.Time             // first sent
+	sent       time.Time             // last
 	next       time.Time             // when it is repeated, or given up
 	rto        time.Duration
 	sends      int
@@ -120,7 +121,7 @@ func (m *machine) rto(p purpose) time.Duration {
 // send has a request sent, for the first time or again.
 func (m *machine) send(now time.Time, t *transaction, out [][]byte) [][]byte {
 	t.sends++
-	m.sent = now
+	m.sent, t.sent = now, now
 	switch {
 	case m.cfg.Reliable:
 		t.next = now.Add(reliableWait)
