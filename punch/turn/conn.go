@@ -236,8 +236,11 @@ func (c *Conn) Close() error {
 // more. If it is lost, the relay notices some time.
 func (c *Conn) hangUp() {
 	c.mu.Lock()
-	last := c.m.release()
+	last, addr, err := c.m.release(), c.m.relayed, c.m.err
 	c.mu.Unlock()
+	if addr.IsValid() {
+		c.cfg.Log.Debug("relayed address {addr} is no more", "addr", addr, "err", err)
+	}
 	if last != nil && !c.cfg.Reliable { // the end of a stream says it, and it might let us wait
 		_ = c.cfg.Conn.Send([]punch.Datagram{{Addr: c.to, Data: last}})
 	}

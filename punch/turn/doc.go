@@ -3,13 +3,13 @@
 // a [punch.RelayConn] then: what it sends leaves from the relayed address, and what it
 // receives was sent there.
 //
-//	Allocate ──▶ 401: realm, nonce ──▶ Allocate, signed ──▶ relayed address
-//	                                                         │
-//	       ┌──────────────┐ lifetime half over,    ┌─────────▼──┐  437, 441, expired,
-//	       │ Refresh      │◀─ nothing sent for 25 s, ─│ stands     │─▶ or silence:
-//	       │ (438: again, │   or nothing heard for    │            │   lost
-//	       │ fresh nonce) │── 0.5 s, while we send ──▶└────────────┘
-//	       └──────────────┘
+//	Allocate ─▶ 401: realm, nonce ─▶ Allocate, signed ─▶ relayed address
+//	                                                           │
+//	┌──────────────┐   half of its lifetime is over,    ┌──────▼─────┐
+//	│ Refresh      │◀─ nothing was sent for 25 s, or ───│            │   437, 441, expired,
+//	│ (438: again, │   nothing heard for 0.5 s          │   stands   │─▶ or silence: lost
+//	│ fresh nonce) │─▶ in which we sent ───────────────▶│            │
+//	└──────────────┘                                    └────────────┘
 //
 // What is to be done when is decided by a machine without I/O and clock. It has a
 // goroutine, which sleeps until something is due. Answers to requests come to whoever

@@ -19,6 +19,7 @@ import (
 	"campagnol/internal/testenv"
 	"campagnol/punch"
 	"campagnol/punch/udp"
+	"campagnol/rdv/relay"
 
 	"github.com/pion/logging"
 	"github.com/pion/turn/v5"
@@ -157,6 +158,21 @@ func over(t *testing.T, tcp bool, server netip.AddrPort) func(string) Config {
 		}
 		return cfg
 	}
+}
+
+// TestSockets: with a rendezvous server's relay, over the kernel's sockets.
+func TestSockets(t *testing.T) {
+	conn := listen(t, "127.0.0.1:0")
+	secret := relay.NewSecret()
+	startRelay(t, conn, relay.Config{
+		Secret: secret, May: netip.Addr.IsLoopback,
+		Listen: func(at netip.AddrPort) (punch.Conn, error) { return udp.Listen(udp.Config{Addr: at, Batch: 2}) },
+		Own:    func() []netip.Addr { return []netip.Addr{conn.LocalAddr().Addr()} },
+	})
+	converse(t, func(from string) Config {
+		user, password := secret.Issue(time.Now(), alice)
+		return Config{Server: conn.LocalAddr(), Conn: listen(t, from), User: user, Password: password}
+	})
 }
 
 // TestPion: with pion's server, over UDP and TCP.
