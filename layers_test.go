@@ -47,6 +47,7 @@ var layers = map[string][]string{
 	"punch/natcheck": {"punch", "punch/nat", "punch/stun"},
 	"punch/simnet":   {"punch", "punch/nat", "rdv/wire"},
 	"punch/path":     {"punch"},
+	"punch/stream":   {"punch"},
 
 	"tunnel/packet":     {},
 	"tunnel/device":     {"tunnel/packet", "tunnel/segment"},
@@ -66,11 +67,11 @@ var layers = map[string][]string{
 
 	"punch/portmap": {},
 
-	"rdv/relay": {"punch"},
+	"rdv/relay": {"punch", "punch/stream"},
 
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
-	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "punch/stun", "rdv/channel", "rdv/relay", "rdv/wire", "tunnel/handshake", "tunnel/record"},
+	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "punch/stream", "punch/stun", "rdv/channel", "rdv/relay", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"client":             {"punch", "punch/hard", "punch/nat", "punch/natcheck", "punch/path", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/pmtu", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab/clock":    {},
@@ -86,7 +87,7 @@ var layers = map[string][]string{
 		"pki", "pki/bulletin", "pki/ca", "pki/enroll", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/hard", "punch/local", "punch/nat", "punch/natcheck", "punch/portmap", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/record", "tunnel/segment",
 	},
 	"rdv/campagnol_rdv": {
-		"conf", "internal/cli", "internal/filewatch", "internal/logging", "internal/service", "internal/version", "pki", "pki/ca", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/udp", "rdv", "rdv/channel", "rdv/relay", "tunnel/handshake",
+		"conf", "internal/cli", "internal/filewatch", "internal/logging", "internal/service", "internal/version", "pki", "pki/ca", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/stream", "punch/udp", "rdv", "rdv/channel", "rdv/relay", "tunnel/handshake",
 	},
 }
 
