@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"campagnol/punch"
+	"campagnol/punch/stream"
 	"campagnol/rdv/channel"
 )
 
@@ -43,7 +44,7 @@ func (r *Registry) askOver(m *Member, req *channel.Message, out []Out) []Out {
 	}
 	c := m.as(asked.vpn)
 	if asked.member == nil && (c.endpoint == 0 || !c.vpn.Is4()) {
-		return m.refuse(req, channel.Denied, "this client has no channel, and cannot be told where you are without IPv4", out)
+		return m.refuse(req, channel.Denied, m.untold(), out)
 	}
 	r.openSession(c, asked)
 	answer := &channel.Message{
@@ -97,7 +98,8 @@ func (c *client) names() []netip.Addr {
 	return list
 }
 
-// endpointsFor returns where other can reach c, best first.
+// endpointsFor returns where other can reach c, best first. It is nowhere, as far as we
+// see, if c comes by a connection: its candidates may say more.
 func (c *client) endpointsFor(other *client) []netip.AddrPort {
 	var list []netip.AddrPort
 	if together(c, other) {
@@ -107,7 +109,10 @@ func (c *client) endpointsFor(other *client) []netip.AddrPort {
 			list = append(list, c.local.addrPort())
 		}
 	}
-	return append(list, c.addrPort())
+	if at := c.addrPort(); !stream.IsStream(at) {
+		list = append(list, at)
+	}
+	return list
 }
 
 // finish forgets that m and the client with address v were introduced, by whichever

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"campagnol/pki"
+	"campagnol/punch/stream"
 	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 )
@@ -24,8 +25,8 @@ type Identity struct {
 
 // A Member is a client with a channel. It belongs to the [Registry].
 type Member struct {
-	at     netip.AddrPort
-	server netip.Addr // address of this host that it uses, with socket
+	at     netip.AddrPort // where it comes from; as package punch/stream has it, if that is a connection
+	server netip.Addr     // address of this host that it uses, with socket
 	id     Identity
 	held   []*client        // its registrations
 	locals []netip.AddrPort // where it can be reached in its own network
@@ -277,7 +278,7 @@ func (r *Registry) welcome(m *Member, req *channel.Message, out []Out) []Out {
 	m.noticed = r.push.generation
 	return m.answer(req, &channel.Message{
 		Type:      channel.Registered,
-		Endpoints: []netip.AddrPort{m.at},
+		Endpoints: []netip.AddrPort{stream.Real(m.at)},
 		Lease:     uint32(deadAfter / time.Second),
 		Software:  r.cfg.Software,
 		Objects:   r.push.catalog.all(),

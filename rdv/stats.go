@@ -51,6 +51,7 @@ type Drops struct {
 	Forged        uint64 // records of a channel that are not its client's
 	Replayed      uint64 // records of a channel that came before
 	Clear         uint64 // messages in clear from an endpoint with a channel
+	ClearStream   uint64 // messages in clear over TCP: nobody registers so
 	Denied        uint64 // HELLOs that the mode refuses
 	Unheard       uint64 // INTRODUCEs and NOTICEs that were never answered
 	Greedy        uint64 // FETCHes beyond a client's share
@@ -75,7 +76,7 @@ type stats struct {
 	greedy, deferred, unanswered        atomic.Uint64
 	notices, chunks, applied, answered  atomic.Uint64
 	lists, grants                       atomic.Uint64
-	limitedRelaying                     atomic.Uint64 // receive
+	limitedRelaying, clearStream        atomic.Uint64 // receive
 	objectsTaken, objectsRefused        atomic.Uint64 // clerk
 	objectsLost                         atomic.Uint64 // control
 	stunStats                                         // receive, serveOther
@@ -144,6 +145,7 @@ func (s *Server) Stats() Stats {
 			Forged:        s.stats.forged.Load(),
 			Replayed:      s.stats.replayed.Load(),
 			Clear:         s.stats.clear.Load(),
+			ClearStream:   s.stats.clearStream.Load(),
 			Denied:        s.stats.denied.Load(),
 			Unheard:       s.stats.unheard.Load(),
 			Greedy:        s.stats.greedy.Load(),

@@ -29,6 +29,9 @@ func NewTrust(id *pki.Identity, policy *pki.Policy) *Trust {
 	return &Trust{certificate: id.TLS(), policy: policy}
 }
 
+// Certificate returns the server's certificate, which is not to be changed.
+func (t *Trust) Certificate() *tls.Certificate { return &t.certificate }
+
 // errRendezvous says that a client shows the certificate of a server.
 var errRendezvous = errors.New("its certificate is one for a rendezvous server, which is no client")
 

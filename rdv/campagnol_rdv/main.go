@@ -30,6 +30,7 @@ type options struct {
 	auth    authOptions
 	stun    stunOptions
 	relay   relayOptions
+	stream  streamOptions
 	service service.Service
 }
 
@@ -54,6 +55,7 @@ func newCommand() *cobra.Command {
 	o.auth.flags(f)
 	o.stun.flags(f)
 	o.relay.flags(f)
+	o.stream.flags(f)
 	o.service.Flags(f)
 	return cmd
 }
@@ -77,6 +79,9 @@ func (o *options) run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := o.relay.check(o.auth.chosen); err != nil {
+		return err
+	}
+	if err := o.stream.check(o.auth.chosen, 1+len(o.MorePorts)); err != nil {
 		return err
 	}
 	s := &o.service

@@ -57,6 +57,10 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		closeAll(conns)
 		return nil, err
 	}
+	if cfg.Streams, err = o.stream.open(o.auth.certificateNow, s.Log); err != nil {
+		closeAll(conns)
+		return nil, err
+	}
 	if err := o.relay.open(&cfg, s); err != nil {
 		return nil, err
 	}
