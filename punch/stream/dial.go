@@ -71,6 +71,7 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	cfg.Addr = unmapped(cfg.Addr)
 	raw, conn, err := cfg.connect(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("stream: %s: %w", cfg.where(), err)
@@ -168,7 +169,7 @@ func (c *Conn) Send(ds []punch.Datagram) error {
 	now := time.Now()
 	for i := range ds {
 		err := errOther
-		if ds[i].Addr == c.cfg.Addr {
+		if ds[i].Addr == c.cfg.Addr || unmapped(ds[i].Addr) == c.cfg.Addr {
 			err = c.pipe.send(now, &ds[i])
 		}
 		if first == nil {

@@ -180,18 +180,22 @@ func explain(err error) error {
 	return err
 }
 
+// unmapped returns an address of IPv4 as such.
+func unmapped(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
 // addrPort returns an address in the form of netip; the zero AddrPort if it is none.
 func addrPort(a net.Addr) netip.AddrPort {
 	if a == nil {
 		return netip.AddrPort{}
 	}
 	if t, ok := a.(*net.TCPAddr); ok {
-		x := t.AddrPort()
-		return netip.AddrPortFrom(x.Addr().Unmap(), x.Port())
+		return unmapped(t.AddrPort())
 	}
 	x, err := netip.ParseAddrPort(a.String())
 	if err != nil {
 		return netip.AddrPort{}
 	}
-	return netip.AddrPortFrom(x.Addr().Unmap(), x.Port())
+	return unmapped(x)
 }
