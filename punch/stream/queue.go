@@ -18,8 +18,10 @@ const (
 	maxData    = 256 << 10
 	maxControl = 64 << 10
 
-	// keptBuffer is the size of the buffer that an idle queue keeps.
+	// keptBuffer and keptFrames are what an idle queue keeps. What takes more has it from
+	// spares as long as something waits.
 	keptBuffer = 4 << 10
+	keptFrames = 128
 
 	// purgeInterval is how often a full queue is looked through for what is too old.
 	purgeInterval = 20 * time.Millisecond
@@ -85,6 +87,7 @@ func (q *queue) put(now time.Time, d *punch.Datagram) (err error) {
 			q.counts.full.Add(1)
 			continue
 		}
+		q.growLocked(len(payload) + channelHead + 3)
 		before := len(q.buf)
 		var ok bool
 		if q.buf, ok = appendFrame(q.buf, payload); !ok {
@@ -130,10 +133,34 @@ func (q *queue) take(now time.Time, out []byte, limit int) []byte {
 	}
 	q.buf = q.buf[:copy(q.buf, q.buf[at:])]
 	q.frames = q.frames[:copy(q.frames, q.frames[taken:])]
-	if len(q.frames) == 0 && cap(q.buf) > keptBuffer {
-		q.buf, q.frames = nil, nil
+	if len(q.frames) == 0 {
+		q.releaseLocked()
 	}
 	return out
+}
+
+// spares are large buffers of queues that are empty.
+var spares = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &b }}
+
+// growLocked makes room for n bytes, if that takes a large buffer.
+func (q *queue) growLocked(n int) {
+	if len(q.buf)+n <= keptBuffer || cap(q.buf) > keptBuffer {
+		return
+	}
+	large := *spares.Get().(*[]byte)
+	q.buf = append(large[:0], q.buf...)
+}
+
+// releaseLocked gives back what an empty queue does not keep.
+func (q *queue) releaseLocked() {
+	if cap(q.buf) > keptBuffer {
+		large := q.buf
+		spares.Put(&large)
+		q.buf = nil
+	}
+	if cap(q.frames) > keptFrames {
+		q.frames = nil
+	}
 }
 
 // purgeLocked drops all that is too old.

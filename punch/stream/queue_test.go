@@ -13,6 +13,7 @@ type bin struct {
 	*queue
 	t   *testing.T
 	now time.Time
+	out []byte
 }
 
 func newBin(t *testing.T) *bin {
@@ -38,8 +39,9 @@ func (b *bin) wants(limit int, want ...[]byte) {
 }
 
 var (
-	data    = channelOf(0x4000, 100, 1)
-	control = []byte{20, 254, 253, 0}
+	data       = channelOf(0x4000, 100, 1)
+	control    = []byte{20, 254, 253, 0}
+	channelBig = channelOf(0x4000, 1200, 1)
 )
 
 // TestQueueStale: data is of no use after 200 ms, all else after two seconds; the order
@@ -128,7 +130,18 @@ func TestQueueMemory(t *testing.T) {
 	}
 	for len(b.take(b.now, nil, writeSize)) > 0 {
 	}
-	if cap(b.buf) > keptBuffer {
-		t.Errorf("an empty queue has %d bytes", cap(b.buf))
+	if cap(b.buf) > keptBuffer || cap(b.frames) > keptFrames {
+		t.Errorf("an empty queue has %d bytes, and room for %d frames", cap(b.buf), cap(b.frames))
+	}
+	b.add(data)
+	b.wants(1<<20, data)
+	allocated := testing.AllocsPerRun(100, func() {
+		for range 20 { // more than it keeps
+			b.put(b.now, &punch.Datagram{Data: channelBig})
+		}
+		b.out = b.take(b.now, b.out[:0], 1<<20)
+	})
+	if allocated > 2 && !raceEnabled { // the detector makes pools forget
+		t.Errorf("%v allocations", allocated)
 	}
 }

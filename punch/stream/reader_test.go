@@ -158,11 +158,11 @@ func TestReaderNonsense(t *testing.T) {
 // TestReaderBounds: a promise of much costs nothing, a batch is bounded, and the buffer
 // grows to what comes and no further.
 func TestReaderBounds(t *testing.T) {
-	r, s := reading([]byte{0x7F, 0xFF, 0xFF, 0xFF}, []byte{1})
+	r, _ := reading([]byte{0x7F, 0xFF, 0xFF, 0xFF}, []byte{1})
 	if _, err := readAll(r); err != io.EOF || len(r.buf) != firstBuffer {
 		t.Errorf("a promise of 64 KiB: a buffer of %d, %v", len(r.buf), err)
 	}
-	r, s = reading(framed(t, bytes.Repeat([]byte{20}, maxPayload), []byte{21}))
+	r, s := reading(framed(t, bytes.Repeat([]byte{20}, maxPayload), []byte{21}))
 	all, err := readAll(r)
 	if err != io.EOF || len(all) != 2 || len(all[0]) != maxPayload || len(r.buf) > maxBuffer || s.most > maxBuffer {
 		t.Errorf("the longest: %d datagrams, a buffer of %d, %v", len(all), len(r.buf), err)
