@@ -11,7 +11,8 @@ import (
 // that needs a certificate works there; registration in clear does not: it is for where
 // datagrams can be sent to. Whom the server introduces to whom it names no such address,
 // since nobody else can send anything there: two clients meet then where their candidates
-// say, or at a relay.
+// say, or at a relay. It is told by the address, since that is what all of the server
+// knows a client by.
 
 // unknownStream answers a PING over a connection whose client has no channel, or none any
 // more: it knocks again then. Nobody can forge where a connection comes from, but one
