@@ -256,12 +256,12 @@ func TestMemory(t *testing.T) {
 	server, client := serverTLS(t)
 	s := echoing(t, listenTCP(t), ListenConfig{TLS: server})
 	var clients []*Conn
-	measure := func() uint64 {
+	measure := func() int64 {
 		runtime.GC()
 		runtime.GC()
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		return m.HeapAlloc + m.StackInuse
+		return int64(m.HeapAlloc + m.StackInuse)
 	}
 	before := measure()
 	for range conns {
