@@ -49,6 +49,7 @@ func (c *Client) Moved(ctx context.Context, why string) error {
 		c.log.Info("This host's way to the network may have changed; looking at all paths", "reason", why)
 		for _, r := range c.servers.rdvs {
 			if r.on {
+				r.fall.moved(now)
 				c.perform(now, r, r.server.moved(now, nil))
 				r.reg.moved(now)
 			}

@@ -34,7 +34,7 @@ type chanOut struct {
 	msg     channel.Message // of actPeer, actReject, actIntroduce and actServe
 	vpn     netip.Addr      // likewise: who it is about
 	err     error           // of actRefused and actDown; of actAnswer: there is no answer
-	link    *link           // of actUp; the machine may have lost it already; of actServe
+	link    *link           // of actUp; the machine may have lost it already; of actServe; of actSend: nil is the gate
 	fresh   bool            // of actUp: no link stood before
 	object  channel.Object  // of actObject, whose content data is
 	id      uint32          // of the request that actAnswer and actServe are about

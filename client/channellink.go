@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"campagnol/punch"
 	"campagnol/rdv/channel"
 	"campagnol/tunnel/record"
 
@@ -30,6 +31,7 @@ type link struct {
 	suite  record.Suite
 	chain  [][]byte // the RDV's certificates
 	server ServerIdentity
+	conn   punch.Conn // the stream that it goes over; nil: UDP
 
 	since    time.Time      // registered
 	endpoint netip.AddrPort // where the RDV sees us
@@ -83,7 +85,7 @@ func (l *link) sealRecord(payload []byte, typ record.ContentType) []byte {
 // say appends a message on l to out.
 func (l *link) say(msg *channel.Message, out []chanOut) []chanOut {
 	if b := l.sealed(msg); b != nil {
-		out = append(out, chanOut{act: actSend, data: b})
+		out = append(out, chanOut{act: actSend, link: l, data: b})
 	}
 	return out
 }
@@ -91,7 +93,7 @@ func (l *link) say(msg *channel.Message, out []chanOut) []chanOut {
 // closeNotify appends the end of the session to out (RFC 5246 section 7.2.1).
 func (l *link) closeNotify(out []chanOut) []chanOut {
 	if b := l.sealRecord([]byte{byte(alert.Warning), byte(alert.CloseNotify)}, record.Alert); b != nil {
-		out = append(out, chanOut{act: actSend, data: b})
+		out = append(out, chanOut{act: actSend, link: l, data: b})
 	}
 	return out
 }

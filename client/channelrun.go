@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"campagnol/punch"
 	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 	"campagnol/tunnel"
@@ -80,10 +81,9 @@ func (r *rendezvous) tellChannel(t wire.Type, vpn netip.Addr) {
 	}
 }
 
-// handleChannel takes a datagram from an RDV's address that is one of the gate or
-// has records.
-func (c *Client) handleChannel(now time.Time, from netip.AddrPort, b []byte) {
-	r := c.serverAt(from)
+// handleChannel takes a datagram from an address of an RDV, nil if that is not on, that
+// is one of the gate or has records. It came over a stream or, if conn is nil, by UDP.
+func (c *Client) handleChannel(now time.Time, r *rendezvous, conn punch.Conn, from netip.AddrPort, b []byte) {
 	switch {
 	case r == nil:
 		c.drops.Add(tunnel.DropNoPeer)
@@ -94,10 +94,10 @@ func (c *Client) handleChannel(now time.Time, from netip.AddrPort, b []byte) {
 			return
 		}
 		c.log.Debug("<< gate", "type", gateNames[g.Type], "from", from)
-		c.checker.heardGate(g, from, r.server.state == chanKnocking)
-		c.perform(now, r, r.handleGate(now, from, g))
+		c.checker.heardGate(g, from, r.server.state == chanKnocking && conn == nil && r.server.by == nil)
+		c.perform(now, r, r.handleGate(now, conn, from, g))
 	default:
-		out, d := r.receive(now, from, b)
+		out, d := r.receive(now, conn, from, b)
 		c.drops.Add(d)
 		c.perform(now, r, out)
 	}
@@ -146,6 +146,7 @@ func (c *Client) performOwn(now time.Time, r *rendezvous, o *chanOut) {
 		c.answerAsking(now, r, o.id, o.data, o.err)
 	default:
 		c.reportChannel(now, r, o)
+		c.noteChannel(now, r, o)
 	}
 }
 
@@ -210,7 +211,7 @@ func (c *Client) handleShaken(now time.Time, e shakeEnd) {
 	}
 	c.perform(now, r, r.server.handshaken(now, l, nil, nil))
 	for _, rec := range e.run.hs.Early() {
-		out, d := r.receive(now, r.at, rec)
+		out, d := r.receive(now, e.run.by, r.at, rec)
 		c.drops.Add(d)
 		c.perform(now, r, out)
 	}
@@ -230,11 +231,12 @@ func (c *Client) reportChannel(now time.Time, r *rendezvous, o *chanOut) {
 		l := o.link
 		r.said = nil
 		c.restartRoster(now, r)
-		c.registeredAt(now, r, l.endpoint)
+		c.registeredAt(now, r, l)
 		if remember := c.set.RememberServer; remember != nil {
 			id, name := l.server, r.name
 			c.wg.Go(func() { remember(name, id) })
 		}
+		c.reportTransport(r, l)
 		if !o.fresh {
 			c.log.Debug("The channel to the RDV server is a new one", "server", server)
 			return

@@ -57,6 +57,8 @@ type Client struct {
 	finished chan handshakeEnd
 	shaken   chan shakeEnd
 	checked  chan checkEnd
+	opened   chan openEnd
+	streamed chan event // of streams: a datagram, or, without data, that it has ended
 	calls    chan func(now time.Time)
 	paths    chan punch.PathError // of extra sockets
 	storing  chan struct{}        // has room for one: who has put it there may call the ObjectStore
@@ -81,6 +83,7 @@ type control struct {
 	offers   map[string][]punch.Candidate // of ours, by who has found them
 	nat      nat.Behaviour                // between us and the Internet
 	checker  natChecker                   // of what nat says
+	blocked  bool                         // UDP is: RDVs answer by streams only
 	said     said                         // what was logged, and is not to be logged again
 	peers    map[netip.Addr]*peer         // by the VPN address that they are known by
 	claims   claims                       // by what their certificates say
@@ -157,6 +160,8 @@ func New(cfg Config) (*Client, error) {
 		finished: make(chan handshakeEnd),
 		shaken:   make(chan shakeEnd),
 		checked:  make(chan checkEnd),
+		opened:   make(chan openEnd),
+		streamed: make(chan event),
 		calls:    make(chan func(time.Time)),
 		paths:    make(chan punch.PathError, queuePaths),
 		storing:  make(chan struct{}, 1),
@@ -229,7 +234,11 @@ func (c *Client) loop() {
 		case e := <-c.fromRDV:
 			c.handleRDV(time.Now(), e.addr, e.msg)
 		case e := <-c.channel:
-			c.handleChannel(time.Now(), e.addr, e.data)
+			c.handleChannel(time.Now(), c.serverAt(e.addr), nil, e.addr, e.data)
+		case e := <-c.opened:
+			c.handleOpened(time.Now(), e)
+		case e := <-c.streamed:
+			c.handleStreamed(time.Now(), e)
 		case e := <-c.shaken:
 			c.handleShaken(time.Now(), e)
 		case e := <-c.punches:
@@ -276,7 +285,7 @@ func (c *Client) advance(now time.Time) {
 // timeout returns when advance has something to do next.
 func (c *Client) timeout(now time.Time) time.Time {
 	next := now.Add(time.Hour) // while a handshake runs there may be nothing else
-	for _, t := range [...]time.Time{c.serversTimeout(), c.due.next(), c.eth.timeout(), c.checker.timeout(c.registered())} {
+	for _, t := range [...]time.Time{c.serversTimeout(), c.due.next(), c.eth.timeout(), c.checker.timeout(c.registered() && !c.blocked)} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}

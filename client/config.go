@@ -46,6 +46,13 @@ type Config struct {
 	// chooses ports. It must not wait.
 	OpenSocket func() (punch.Conn, error)
 
+	// OpenStream opens a connection to an RDV by TCP or TLS, at one of its addresses and
+	// Server.TLSPort, for when UDP gets no answer; nil: none is. Datagrams of the Conn
+	// come from at, and go there; Send does not wait for the RDV, and Receive fails
+	// when the connection has ended. ctx bounds the opening only. It is called in a
+	// goroutine of its own.
+	OpenStream func(ctx context.Context, s Server, at netip.AddrPort) (punch.Conn, error)
+
 	// Routed reports whether the host has a way to an address, for all that it
 	// knows itself. It must not wait. nil: to every one that Conn serves.
 	Routed func(netip.Addr) bool

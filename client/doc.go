@@ -8,7 +8,8 @@
 //	fromNet   reads the socket; opens records and writes packets to the device
 //	fromDev   reads the device; seals packets and sends them
 //
-// and one more for each handshake, with a peer or the RDV, while it lasts. A client with several sockets and
+// and one more for each handshake, with a peer or the RDV, while it lasts, and for each
+// stream to an RDV. A client with several sockets and
 // queues of the device has the latter two as often. fromNet and fromDev take each
 // packet from its reading to its sending. They see peers through an immutable
 // table that control publishes, take no lock that another holds for long, and
@@ -70,6 +71,12 @@
 // machines side by side, of which the second leads: it tells the first when to begin
 // and when to be quiet. Introductions come by the one that is registered, and are
 // the same from there on.
+//
+// Where UDP gets no answer, the channel goes over a stream, a connection by TCP or TLS
+// (fallback): which way the next channel is tried, and which way each goes that stands,
+// is the rendezvous's affair, and what the machines say is the same. A stream has a
+// goroutine that reads it from when it is open, and belongs to its rendezvous. It is no
+// path to anybody else: where it comes from, peers find nobody.
 //
 // Over the channel comes what all members should have, too (fetcher): it is handed to
 // an ObjectStore, in a goroutine, and is nothing to the client itself. Requests to the

@@ -236,8 +236,14 @@ func (c *Client) seekAgain(now time.Time) {
 }
 
 // registeredAt takes where an RDV sees us, over a new channel. If that is elsewhere than
-// before, so we are for all peers, also for those that nothing is sent to now.
-func (c *Client) registeredAt(now time.Time, r *rendezvous, at netip.AddrPort) {
+// before, so we are for all peers, also for those that nothing is sent to now. Where a
+// stream comes from, peers find nobody.
+func (c *Client) registeredAt(now time.Time, r *rendezvous, l *link) {
+	at := l.endpoint
+	if l.conn != nil {
+		c.seekAgain(now)
+		return
+	}
 	if r.seenAt.IsValid() && at.IsValid() && at != r.seenAt {
 		c.log.Debug("The RDV server sees us elsewhere than before", "server", r.at, "addr", at, "before", r.seenAt)
 		c.doubtPaths(now)

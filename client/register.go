@@ -210,8 +210,9 @@ func (c *Client) handleRDV(now time.Time, from netip.AddrPort, m wire.Message) {
 		return
 	}
 	c.log.Debug("<< "+m.Type.String(), "from", from)
+	r.heardBy(now, nil)
 	if m.Type == wire.Pong || m.Type == wire.Reconnect {
-		c.perform(now, r, r.handleClear(now, from, m.Type))
+		c.perform(now, r, r.handleClear(now, nil, from, m.Type))
 	} else if r.reg.held() {
 		c.drops.Add(tunnel.DropClear)
 		return

@@ -34,7 +34,7 @@ type serverList struct {
 
 // newRendezvous returns the RDV of settings, which is not on.
 func (c *Client) newRendezvous(now time.Time, s Server) *rendezvous {
-	r := &rendezvous{name: s.Name, owner: &owner{ctx: c.ctx, wg: c.wg, send: c.send}}
+	r := &rendezvous{name: s.Name, owner: &owner{ctx: c.ctx, wg: c.wg, send: c.sendBy}}
 	r.owner.shake = func() shakeConfig {
 		return shakeConfig{
 			conn: c.cfg.Conn, certificate: c.set.Certificate, verify: c.set.VerifyServer,
@@ -42,6 +42,7 @@ func (c *Client) newRendezvous(now time.Time, s Server) *rendezvous {
 		}
 	}
 	r.setWays(s.Addrs)
+	r.given = s
 	c.reset(now, r, false)
 	return r
 }
@@ -49,6 +50,7 @@ func (c *Client) newRendezvous(now time.Time, s Server) *rendezvous {
 // reset makes an RDV one at which we are not registered: if it is on, that begins.
 func (c *Client) reset(now time.Time, r *rendezvous, on bool) {
 	r.abandon()
+	c.endFallback(r)
 	r.on, r.reg, r.server = on, newRegistration(now, r.at, c.hello(), c.cfg.Jitter), new(serverChannel)
 	if on {
 		r.server = newServerChannel(now, c.channelConfig(r))
@@ -70,6 +72,7 @@ func (c *Client) enlist(now time.Time, keep []*rendezvous) {
 			continue
 		}
 		keep[i].setWays(s.Addrs)
+		c.give(now, keep[i], s)
 		c.servers.rdvs = append(c.servers.rdvs, keep[i])
 	}
 	for _, p := range c.peers {
@@ -153,8 +156,10 @@ func (c *Client) advanceServers(now time.Time) {
 			r.reg.start(now) // the RDV may answer on another
 		}
 		r.advanceRace(now)
+		c.advanceFallback(now, r)
 		r.noteAnswers(now)
 	}
+	c.judgeUDP(now)
 	c.arrange(now)
 }
 
@@ -165,6 +170,9 @@ func (c *Client) serversTimeout() time.Time {
 		if t := r.timeout(); r.on && !t.IsZero() {
 			l.wake(t)
 		}
+		if t := c.fallbackTimeout(r); r.on && !t.IsZero() {
+			l.wake(t)
+		}
 	}
 	return l.next
 }
@@ -173,6 +181,7 @@ func (c *Client) serversTimeout() time.Time {
 func (c *Client) sayInClear(now time.Time, r *rendezvous, outs []punch.Out) {
 	for _, o := range outs {
 		if o.Msg.Type != wire.Hello {
+			r.fall.ask(now)
 			c.sendMessage(r.at, o.Msg)
 			continue
 		}

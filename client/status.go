@@ -37,12 +37,13 @@ type RDVStatus struct {
 
 	Auth          Auth      // of the Settings
 	Authenticated bool      // over the authenticated channel, not in clear
+	Stream        bool      // and that is over a stream, since UDP gets no answer
 	Since         time.Time // registered; zero: we are not
 
 	// Of the channel; zero without one.
 	Server   ServerIdentity
 	Cipher   string
-	Endpoint netip.AddrPort // where the RDV sees us
+	Endpoint netip.AddrPort // where the RDV sees us; zero: by a stream, where nobody finds us
 
 	// Refusal is why there was no channel when it was tried last, made for
 	// people; empty if there was one, or the RDV seems to have none.
@@ -168,7 +169,10 @@ func (r *rendezvous) status(auth Auth) RDVStatus {
 	}
 	if l := r.server.link; l != nil {
 		s.Authenticated, s.Since = true, l.since
-		s.Server, s.Cipher, s.Endpoint = l.server, l.suite.String(), l.endpoint
+		s.Server, s.Cipher = l.server, l.suite.String()
+		if s.Stream = l.conn != nil; !s.Stream {
+			s.Endpoint = l.endpoint
+		}
 	} else if r.reg.registered() {
 		s.Since = r.reg.since
 	}
