@@ -243,6 +243,13 @@ func rdvDocument(cfg *conf.Client, r client.RDVStatus) control.RDV {
 		}
 	}
 	switch {
+	case !r.Registered:
+	case r.Stream:
+		d.Transport = control.TransportTLS
+	default:
+		d.Transport = control.TransportUDP
+	}
+	switch {
 	case r.Authenticated:
 		d.Registration = control.RegisteredAuthenticated
 		d.Certificate, d.CertificateExpires = r.Server.Name, r.Server.Expires.UTC()

@@ -277,7 +277,8 @@ const introducedUs = "it has introduced the two hosts"
 func (v *view) rdvsAbout(e *client.Explanation) (ds []control.ExplainedRDV) {
 	for _, r := range e.RDVs {
 		known := rdvDocument(v.cfg, r)
-		d := control.ExplainedRDV{Host: known.Host, Address: known.Address, Registered: known.Registered, Spare: known.Spare, Refusal: known.Refusal}
+		d := control.ExplainedRDV{Host: known.Host, Address: known.Address, Registered: known.Registered, Spare: known.Spare,
+			Transport: known.Transport, Refusal: known.Refusal}
 		for _, w := range e.Words {
 			if w.Server == r.Name {
 				d.Said, d.SaidAt = cmp.Or(w.Why, introducedUs), w.Time.UTC()

@@ -125,6 +125,8 @@ func explainRDV(e *control.Explanation, r *control.ExplainedRDV) string {
 	switch {
 	case r.Spare:
 		text += ": a spare"
+	case r.Registered && r.Transport == control.TransportTLS:
+		text += ": registered over TLS, since UDP gets no answer"
 	case r.Registered:
 		text += ": registered"
 	default:

@@ -220,7 +220,7 @@ func behaviour(n control.NAT) nat.Behaviour {
 func (d *explanation) natText() string {
 	own, peer := behaviour(d.OwnNAT), behaviour(d.PeerNAT)
 	switch outlook := nat.Meet(own, peer); {
-	case d.Path.Kind == "lan" || !peer.Known && (!own.Known || !d.introduced()):
+	case d.Path.Kind == "lan" || !peer.Known && !own.Blocked && (!own.Known || !d.introduced()):
 		return ""
 	case d.hasPath() && (outlook == nat.Direct || outlook == nat.Uncertain):
 		return ""

@@ -167,6 +167,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 		Log:       n.log,
 
 		OpenSocket: p.openSocket,
+		OpenStream: n.streamOpener(),
 		Routed:     udp.Routed,
 		PathErrors: p.conn.Errors(),
 	})
@@ -181,7 +182,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 // settings returns what a configuration says of what can change.
 func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 	return client.Settings{
-		Servers:     p.where.servers,
+		Servers:     withStreams(cfg, p.where.servers),
 		STUNServers: p.where.stun,
 		LocalAddr:   p.where.published(cfg, p.port),
 		Configured:  configured(cfg, p.port),

@@ -122,7 +122,7 @@ func statusRDV(b *strings.Builder, s *control.Status, r *control.RDV, width int)
 	case !r.Registered:
 		fmt.Fprintf(b, "NOT registered at the RDV server %s\n", server)
 	case r.Registration == control.RegisteredAuthenticated:
-		fmt.Fprintf(b, "registered at the RDV server %s\n", server)
+		fmt.Fprintf(b, "registered at the RDV server %s%s\n", server, either(r.Transport == control.TransportTLS, " over TLS (UDP gets no answer)", ""))
 		wrap(b, fmt.Sprintf("authenticated for %s: certificate %q, which expires %s", age(s.Time.Sub(r.Since)),
 			printable(r.Certificate), r.CertificateExpires.Format(time.DateOnly)), "  ", "    ", width)
 	case r.Registration == control.RegisteredInClear && r.Auth != "" && r.Auth != "no":

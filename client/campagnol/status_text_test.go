@@ -144,6 +144,8 @@ func TestStatusTextRDV(t *testing.T) {
 		Host: "203.0.113.10", Address: at, Registered: true, Auth: "auto", Registration: control.RegisteredAuthenticated,
 		Since: noon.Add(-time.Hour), Certificate: "rdv\x1b[2J", CertificateExpires: time.Date(2027, 5, 1, 3, 4, 5, 0, time.UTC),
 	}
+	streamed := authentic
+	streamed.Transport = control.TransportTLS
 	renewing := authentic
 	renewing.Refusal, renewing.RefusedAt = "no answer", noon.Add(-5*time.Second)
 	for _, c := range []struct {
@@ -152,6 +154,8 @@ func TestStatusTextRDV(t *testing.T) {
 		want string
 	}{
 		{"authenticated", authentic, "registered at the RDV server 203.0.113.10:57888\n" +
+			`  authenticated for 1h0m: certificate "rdv?[2J", which expires 2027-05-01` + "\n"},
+		{"over a stream", streamed, "registered at the RDV server 203.0.113.10:57888 over TLS (UDP gets no answer)\n" +
 			`  authenticated for 1h0m: certificate "rdv?[2J", which expires 2027-05-01` + "\n"},
 		{"authenticated, and the next channel fails", renewing, "registered at the RDV server 203.0.113.10:57888\n" +
 			`  authenticated for 1h0m: certificate "rdv?[2J", which expires 2027-05-01` + "\n" +

@@ -68,6 +68,7 @@ type RDV struct {
 	Spare              bool           `json:"spare,omitempty"`
 	Auth               string         `json:"auth"`
 	Registration       string         `json:"registration,omitempty"`
+	Transport          string         `json:"transport,omitempty"`
 	Since              time.Time      `json:"since,omitzero"`
 	Certificate        string         `json:"certificate,omitempty"`
 	CertificateExpires time.Time      `json:"certificate_expires,omitzero"`
@@ -81,6 +82,12 @@ type RDV struct {
 const (
 	RegisteredInClear       = "clear"
 	RegisteredAuthenticated = "authenticated"
+)
+
+// How the RDV is spoken with.
+const (
+	TransportUDP = "udp"
+	TransportTLS = "tls" // since UDP gets no answer
 )
 
 // A Certificate is one on which the client depends: its own, or an authority's.

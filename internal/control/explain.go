@@ -143,6 +143,7 @@ type ExplainedRDV struct {
 	Address    netip.AddrPort `json:"address"`
 	Registered bool           `json:"registered"`
 	Spare      bool           `json:"spare"`
+	Transport  string         `json:"transport,omitempty"`
 	Refusal    string         `json:"refusal,omitempty"`
 	Said       string         `json:"said,omitempty"`
 	SaidAt     time.Time      `json:"said_at,omitzero"`
