@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"campagnol/punch"
-	"campagnol/tunnel/handshake"
 )
 
 // When a client turns to a stream, and back to UDP.
@@ -72,7 +71,7 @@ type fallback struct {
 
 	since  time.Time // since when UDP is asked in vain; zero: it has answered
 	again  time.Time // when to say PING again meanwhile; zero: not at all
-	broken bool      // what is said by UDP is answered, and no channel comes of it
+	broken time.Time // when a round by UDP has failed, answers or not; zero: none has since a channel stood
 
 	opening *opening   // nil: none is being opened
 	conn    punch.Conn // that is open; nil: none
@@ -130,8 +129,8 @@ func (f *fallback) due(linked bool) time.Time {
 	case !f.since.IsZero():
 		t = f.since.Add(startPatience)
 	}
-	if f.broken && !linked && t.IsZero() {
-		t = f.next
+	if t.IsZero() && !linked {
+		t = f.broken
 	}
 	if t.IsZero() {
 		return t
@@ -145,7 +144,7 @@ func (f *fallback) putOff(now time.Time) {
 	f.tries++
 }
 
-// sayProbe takes that a probe is said, and appends when the next is.
+// sayProbe takes that a probe is said.
 func (f *fallback) sayProbe(now time.Time) {
 	if f.awaited { // the last had no answer
 		f.answers = 0
@@ -166,7 +165,7 @@ func (f *fallback) vain(now time.Time) {
 
 // moved takes that we may be in another network now, of which nothing is known.
 func (f *fallback) moved(now time.Time) {
-	f.since, f.again, f.broken = time.Time{}, time.Time{}, false
+	f.since, f.again, f.broken = time.Time{}, time.Time{}, time.Time{}
 	f.next, f.tries, f.rest = now, 0, 0
 	if f.conn != nil {
 		f.doubt = now.Add(movedPatience)
@@ -186,16 +185,12 @@ func (f *fallback) dead(now, heard time.Time) bool {
 	return !now.Before(f.doubt)
 }
 
-// wayFailed reports whether a round without a channel may be the fault of the way, and
-// not of what the RDV says: it drops datagrams, or large ones, or those of DTLS. That the
-// RDV has no channel anybody can say in its name.
+// wayFailed reports whether a round without a channel may be the fault of the way, which
+// drops datagrams, or large ones, or those of DTLS; or of somebody on it, who speaks in
+// the RDV's name. Only what came over a channel is certainly the RDV's word.
 func wayFailed(err error) bool {
-	for _, e := range [...]error{errNoKnock, errNoAdmit, errNoJoin, errNoChannel, handshake.ErrTimeout} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	var refused *RefusedError
+	return !errors.As(err, &refused) && !errors.Is(err, errClosed)
 }
 
 // heardBy notes that something has come from the RDV: over a stream or, if conn is nil,

@@ -334,14 +334,14 @@ func (c *Client) noteChannel(now time.Time, r *rendezvous, o *chanOut) {
 	f := &r.fall
 	switch {
 	case o.act == actUp && o.link.conn == nil:
-		f.broken, f.rest, f.tries, f.next = false, 0, 0, time.Time{}
+		f.broken, f.rest, f.tries, f.next = time.Time{}, 0, 0, time.Time{}
 	case o.act != actRefused || r.server.by != nil:
 	case r.overStream(): // UDP has answered, but there is no channel
 		r.server.by = f.conn
 		r.server.settle()
 		f.vain(now)
 	case wayFailed(o.err) && !r.server.stands():
-		f.broken = true
+		f.broken = now
 	}
 }
 
