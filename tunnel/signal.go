@@ -25,7 +25,8 @@ const FrameProtocolName = "campagnol-frames/1"
 // of bits, of which those that are not known are ignored. Groups is what the peer's
 // hosts want to hear of multicast, see package tunnel/l2/mcast. A fragment is a part of
 // a frame, see package tunnel/l2. Challenges and responses are about paths, see
-// [Session.SealChallenge].
+// [Session.SealChallenge]; relay and relayed carry datagrams of others, see
+// [Session.RelayHead].
 const (
 	signalMark     = 0
 	signalProbe    = 1
@@ -37,8 +38,13 @@ const (
 	signalChallenge = 6
 	signalResponse  = 7
 
+	signalRelay   = 8
+	signalRelayed = 9
+
 	featureECN       = 1 << 0 // it reads the ECN field of datagrams
 	featureFragments = 1 << 1 // it puts frames together again
+	featureRelays    = 1 << 2 // it passes on datagrams for others
+	featureRelayed   = 1 << 3 // it understands what a relay passes on to it
 
 	// maxEcho bounds the content that is echoed, in bytes.
 	maxEcho = 64
@@ -95,6 +101,8 @@ func (s *Session) IsOurs() bool { return s.ours }
 type Abilities struct {
 	ECN       bool // it reads the ECN field of datagrams, and can be sent any
 	Fragments bool // it puts frames together again that are sent in parts
+	Relays    bool // it passes on datagrams for others
+	Relayed   bool // it understands datagrams that a relay passes on to it
 }
 
 // Probe appends to out a datagram that makes a peer of ours answer, and tells it
@@ -107,25 +115,30 @@ func (s *Session) Probe(ours Abilities, out [][]byte) [][]byte {
 	if ours.Fragments {
 		features |= featureFragments
 	}
+	if ours.Relays {
+		features |= featureRelays
+	}
+	if ours.Relayed {
+		features |= featureRelayed
+	}
 	return s.appendSignal(out, signalProbe, []byte{features})
 }
 
 // PeerECN reports whether the peer reads the ECN field of datagrams: whether
 // packets may be sent with their own (RFC 6040 section 4.1, normal mode). It is
 // for the data path.
-func (s *Session) PeerECN() bool { return s.peerECN.Load() }
+func (s *Session) PeerECN() bool { return s.peerAbilities.Load()&featureECN != 0 }
 
-// handleSignal answers a signal.
-func (s *Session) handleSignal(payload []byte, out [][]byte) [][]byte {
+// handleSignal takes a probe, and answers it, or the echo of ours.
+func (s *Session) handleSignal(payload []byte, out [][]byte) ([][]byte, Event) {
 	typ, content, ok := s.signal(payload)
 	if !ok || typ != signalProbe || len(content) > maxEcho {
-		return out
+		return out, Event{Echo: ok && typ == signalEcho}
 	}
 	if len(content) > 0 {
-		s.peerECN.Store(content[0]&featureECN != 0)
-		s.peerFragments.Store(content[0]&featureFragments != 0)
+		s.peerAbilities.Store(uint32(content[0]))
 	}
-	return s.appendSignal(out, signalEcho, content)
+	return s.appendSignal(out, signalEcho, content), Event{Probe: true}
 }
 
 func (s *Session) appendSignal(out [][]byte, typ byte, content []byte) [][]byte {
@@ -139,7 +152,7 @@ func (s *Session) appendSignal(out [][]byte, typ byte, content []byte) [][]byte 
 
 // PeerFragments reports whether the peer puts frames together again that are sent in
 // parts. It is for the data path.
-func (s *Session) PeerFragments() bool { return s.peerFragments.Load() }
+func (s *Session) PeerFragments() bool { return s.peerAbilities.Load()&featureFragments != 0 }
 
 // FragmentHead appends to b what a part of a frame travels behind, as what [Session.Seal]
 // seals.
