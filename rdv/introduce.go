@@ -51,6 +51,7 @@ func (r *Registry) askOver(m *Member, req *channel.Message, out []Out) []Out {
 		VPN:       asked.names(),
 		Endpoints: asked.endpointsFor(c),
 		Authentic: asked.member != nil,
+		Via:       r.viaFor(c, asked),
 	}
 	asked.describe(c, answer)
 	out = m.answer(req, answer, out)
@@ -154,7 +155,7 @@ func (r *Registry) introduce(c, asked *client, at []punch.Candidate, out []Out) 
 		Endpoints: c.endpointsFor(asked),
 		Authentic: c.member != nil,
 	}}
-	i.msg.Candidates = at
+	i.msg.Candidates, i.msg.Via = at, r.viaFor(c, asked)
 	c.describe(asked, i.msg)
 	if c.member == nil {
 		i.sent = len(introWaits) - 1

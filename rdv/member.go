@@ -82,6 +82,10 @@ func (r *Registry) inherit(m, old *Member) {
 	old.held, old.intros = nil, nil
 	r.memberBy.remove(old)
 	r.leaveDesk(old)
+	if slices.Contains(r.relays.members, old) {
+		r.setRelays(old, false)
+		r.setRelays(m, true)
+	}
 	m.fetched = old.fetched
 	for _, c := range m.held {
 		c.member = m
@@ -120,6 +124,7 @@ func (r *Registry) drop(m *Member, why string) {
 	delete(r.members, m.spot())
 	r.memberBy.remove(m)
 	r.leaveDesk(m)
+	r.setRelays(m, false)
 	for len(m.held) > 0 {
 		r.remove(m.held[len(m.held)-1])
 	}
@@ -269,6 +274,7 @@ func (r *Registry) register(m *Member, req *channel.Message, out []Out) []Out {
 	}
 	m.publish(req.Endpoints)
 	m.keep(req)
+	r.setRelays(m, req.Relays)
 	return r.welcome(m, req, out)
 }
 
