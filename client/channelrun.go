@@ -22,7 +22,7 @@ func (c *Client) channelConfig(r *rendezvous) channelConfig {
 		elsewhere: func(now time.Time, o channel.Object) bool { return c.fetching(now, o, r) },
 		register: channel.Message{
 			Type: channel.Register, VPN: c.own(), Software: c.set.Software,
-			NAT: c.nat, Candidates: c.candidates(), Scopes: c.set.Scopes,
+			NAT: c.nat, Candidates: c.candidates(), Scopes: c.set.Scopes, Relays: c.set.RelayFor,
 		},
 	}
 	if c.set.Objects != nil {

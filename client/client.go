@@ -33,6 +33,7 @@ const (
 	queueNotes   = 256 // what there is to tell about frames
 	queueGroups  = 256 // frames about multicast groups
 	queuePaths   = 16  // errors of extra sockets
+	queueRelays  = 32  // datagrams between peers for whom we may relay
 )
 
 // A Client is one node of the VPN. Run starts and stops it; the other methods
@@ -54,6 +55,7 @@ type Client struct {
 	packets  chan event
 	notes    chan event
 	groups   chan event
+	relays   chan event
 	finished chan handshakeEnd
 	shaken   chan shakeEnd
 	checked  chan checkEnd
@@ -63,6 +65,8 @@ type Client struct {
 	done     chan struct{}        // closed when Run returns
 
 	tap atomic.Pointer[stunTap] // of the check that runs; nil: none does
+
+	sealers sync.Pool // of *outbound, for sockets through peers
 
 	control // owned by the control goroutine
 }
@@ -97,6 +101,7 @@ type control struct {
 	batch    []punch.Datagram // scratch
 	closing  []punch.Conn     // once the outbox is empty
 	hard     hardDesk
+	relay    relayDesk
 	tmp      record.Scratch
 	messages []punch.Out // scratch
 
@@ -154,6 +159,7 @@ func New(cfg Config) (*Client, error) {
 		packets:  make(chan event, queuePackets),
 		notes:    make(chan event, queueNotes),
 		groups:   make(chan event, queueGroups),
+		relays:   make(chan event, queueRelays),
 		finished: make(chan handshakeEnd),
 		shaken:   make(chan shakeEnd),
 		checked:  make(chan checkEnd),
@@ -163,6 +169,7 @@ func New(cfg Config) (*Client, error) {
 		done:     make(chan struct{}),
 	}
 	c.set = cfg.Settings.withDefaults()
+	c.sealers.New = func() any { return newOutbound(c, cfg.Conn) }
 	c.table.Store(c.newTable())
 	c.peers = map[netip.Addr]*peer{}
 	c.claims = newClaims()
@@ -244,6 +251,8 @@ func (c *Client) loop() {
 			c.handleNote(time.Now(), e.note, e.data)
 		case e := <-c.groups:
 			c.handleGroups(time.Now(), e.data)
+		case e := <-c.relays:
+			c.handleRelay(time.Now(), e)
 		case e := <-c.cfg.PathErrors:
 			c.handlePathError(time.Now(), e)
 		case e := <-c.paths:

@@ -147,6 +147,16 @@ type Settings struct {
 
 	Multicast bool // multicast goes over every open tunnel, as broadcast does
 
+	// RelayFor makes this host relay between its peers: it passes on what those send
+	// each other that find no direct path. RelayRate is how much of it, for all together,
+	// in bytes a second; 0: 12,500,000. One sender may use half of it.
+	RelayFor  bool
+	RelayRate int64
+
+	// MayRelay decides whether we may relay between two peers, by the certificates that
+	// Verify has accepted; nil: between all. It is called on one goroutine.
+	MayRelay func(a, b Shown) bool
+
 	// HardNAT is what looking for a way through a hard NAT may cost, ours or that of a
 	// peer; the zero Budget: none is looked for.
 	HardNAT hard.Budget
@@ -160,6 +170,7 @@ func (s Settings) withDefaults() Settings {
 	s.KeepAlive = cmp.Or(s.KeepAlive, defaultKeepAlive)
 	s.RekeyTime = cmp.Or(s.RekeyTime, defaultRekeyTime)
 	s.RekeyRecords = cmp.Or(s.RekeyRecords, defaultRekeyRecords)
+	s.RelayRate = cmp.Or(s.RelayRate, defaultRelayRate)
 	s.Servers = withNames(s.Servers)
 	return s
 }

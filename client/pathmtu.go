@@ -60,6 +60,10 @@ func (c *Client) searchMTU(now time.Time, p *peer) {
 	if !p.addr.Addr().Is4() {
 		cfg.Min, cfg.Max = minIPv6, cfg.Max+packet.IPv6HeaderLen-packet.IPv4HeaderLen
 	}
+	if t, ok := p.conn.(*throughPeer); ok {
+		cfg.Max = max(cfg.Min, packet.IPv4HeaderLen+udpHeaderLen+c.roomThrough(t, p))
+		cfg.Base = min(cfg.Base, cfg.Max)
+	}
 	p.mtu = pmtu.New(now, cfg)
 	c.heedMTU(p)
 }
@@ -115,10 +119,16 @@ func (c *Client) heedPathError(now time.Time, p *peer, e punch.PathError) {
 
 // pathLimit returns how much payload a datagram to p may have; 0: any.
 func (c *Client) pathLimit(p *peer) int {
-	if p.mtu.Wide() {
-		return 0
+	limit := 0
+	if !p.mtu.Wide() {
+		limit = c.limitOf(p.session, p.addr, p.mtu.Limit())
 	}
-	return c.limitOf(p.session, p.addr, p.mtu.Limit())
+	if t, ok := p.conn.(*throughPeer); ok {
+		if room := c.roomThrough(t, p); limit == 0 || limit > room {
+			limit = room // the session with the relay takes some of its path
+		}
+	}
+	return limit
 }
 
 // heedMTU makes the data path heed what p's path carries, and says so, with attrs, when
@@ -135,6 +145,7 @@ func (c *Client) heedMTU(p *peer, attrs ...any) {
 	next := *p.way
 	next.limit = limit
 	c.publish(c.setWay(c.table.Load(), p, &next))
+	c.heedThrough(p)
 }
 
 // tooBig reports whether a packet does not fit r's path.

@@ -45,6 +45,11 @@ type peer struct {
 	claims []netip.Prefix // what id stands for
 	under  netip.Addr     // of addr, as claims knows it
 
+	relays  []netip.Addr // who relays between it and us, as the RDV says
+	asRelay bool         // we look for it only because it relays
+	through *throughPeer // the socket through it; nil: it does not relay
+	telling telling      // of what we can do
+
 	named   []punch.Candidate // by the last introduction
 	places  []netip.AddrPort  // where paths says that it may be
 	sources []netip.AddrPort  // that the table knows
@@ -74,6 +79,7 @@ type try struct {
 	claim   time.Time // when to say hello in the peer's place: both of us have a session; zero: no such time
 	hold    time.Time // until when we do not say hello, since the session may live; zero: at once
 	until   time.Time // the latest end
+	relays  time.Time // when to open sessions with relays to the peer; zero: no such time
 	running []*running
 	cause   error            // of the last handshake that failed
 	watched []netip.AddrPort // candidates that the table and ends know
@@ -147,6 +153,7 @@ func (c *Client) peerTimeout(p *peer) time.Time {
 		consider(t.hello)
 		consider(t.hold)
 		consider(t.claim)
+		consider(t.relays)
 		if t.attempt != nil {
 			consider(t.attempt.Timeout())
 			consider(t.hard.timeout())
@@ -168,6 +175,7 @@ func (c *Client) peerTimeout(p *peer) time.Time {
 		}
 		consider(c.rekeyAt(p))
 		consider(p.mtu.Timeout())
+		consider(p.telling.next)
 	}
 	if p.old != nil {
 		consider(p.oldUntil)
@@ -209,6 +217,7 @@ func (c *Client) advancePeer(now time.Time, p *peer) {
 	}
 	if p.session != nil {
 		c.advanceMTU(now, p)
+		c.advanceTelling(now, p)
 		c.advanceSession(now, p)
 	}
 	if p.try != nil {
@@ -251,6 +260,7 @@ func (c *Client) advanceTry(now time.Time, p *peer) {
 		}
 		return
 	}
+	c.advanceRelays(now, p)
 	c.messages = t.attempt.Advance(now, c.messages[:0])
 	c.postTo(p, c.messages)
 	c.advanceHard(now, p)

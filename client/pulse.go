@@ -93,7 +93,10 @@ func later(a, b time.Time) time.Time {
 
 // abilities are what we tell peers about ourselves.
 func (c *Client) abilities() tunnel.Abilities {
-	return tunnel.Abilities{ECN: c.cfg.ECN, Fragments: c.cfg.Ethernet != nil && c.cfg.Ethernet.Fragment}
+	return tunnel.Abilities{
+		ECN: c.cfg.ECN, Fragments: c.cfg.Ethernet != nil && c.cfg.Ethernet.Fragment,
+		Relays: c.set.RelayFor, Relayed: true,
+	}
 }
 
 // probe asks p whether it is there.

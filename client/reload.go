@@ -73,6 +73,9 @@ func (c *Client) apply(now time.Time, s Settings) {
 		if replaced {
 			p.rekey.shown = now
 		}
+		if old.RelayFor != c.set.RelayFor {
+			c.tellAbilities(now, p)
+		}
 		if p.session != nil && c.isServer(p.addr) {
 			c.closeSession(now, p) // that is an RDV's place now
 		}
@@ -110,7 +113,7 @@ func (c *Client) change(now time.Time, s Settings) {
 			}
 		}
 	}
-	next = c.settleOwn(next, old)
+	next = c.relayAnew(c.settleOwn(next, old))
 	if !c.set.AcceptRoutes {
 		next = c.forgetAsleep(next, netip.Addr{})
 	}

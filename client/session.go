@@ -19,6 +19,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	s := tunnel.NewSession(now, p.vpn, result)
 	if p.session != nil {
 		c.replace(now, p)
+		c.publish(c.closeThrough(c.endRelaying(c.table.Load(), p.vpn), p)) // it may be another host
 	}
 	c.setFilter(s)
 	c.log.Info("New DTLS connection opened with peer", "peer", p.vpn, "addr", r.addr,
@@ -44,9 +45,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	tab := c.moveTo(c.claim(c.table.Load(), p, id), p, r.addr.Addr())
 	c.sendStaged(now, tab, p) // before the data path can overtake them
 	c.refuseOthers(now, p)
-	if c.abilities() != (tunnel.Abilities{}) && s.IsOurs() {
-		c.probe(now, p) // it tells the peer so
-	}
+	c.tellAbilities(now, p)
 	c.flush()
 
 	// One change for the data path: in between, it would drop what comes.
@@ -93,7 +92,8 @@ func (c *Client) closeSession(now time.Time, p *peer) {
 func (c *Client) dropSession(p *peer) {
 	c.stopRekey(p)
 	c.unplug(p)
-	tab := c.moveTo(c.claim(c.table.Load(), p, Identity{}), p, netip.Addr{})
+	tab := c.closeThrough(c.endRelaying(c.table.Load(), p.vpn), p)
+	tab = c.moveTo(c.claim(tab, p, Identity{}), p, netip.Addr{})
 	c.publish(c.withoutSession(tab, p, p.session))
 	p.way, p.paths, p.places = nil, nil, nil
 	p.session.Filter().Close()
@@ -176,6 +176,13 @@ func (c *Client) handleInner(now time.Time, e event) {
 	out, ev := e.session.Handle(now, e.typ, e.data, nil)
 	for _, b := range out {
 		c.sendRecordBy(now, conn, addr, b)
+	}
+	if ev.Probe {
+		c.keepThrough(now, p)
+	}
+	if ev.Echo {
+		p.telling = telling{}
+		c.settle(p)
 	}
 	if ev.Path != nil {
 		c.handlePath(now, p, endpoint{e.addr, e.conn}, e.session, ev.Path)

@@ -1,0 +1,44 @@
+package client
+
+import (
+	"sync/atomic"
+	"time"
+
+	"campagnol/tunnel"
+)
+
+// meterBurst is how much may be relayed at once: what the rate allows in this time.
+const meterBurst = tunnel.Stamp(250 * time.Millisecond)
+
+// minMeterBurst is the least that may be relayed at once, in bytes, however low the rate.
+const minMeterBurst = 8 * etherMTU
+
+// A meter bounds a rate of bytes. It is a token bucket of one number, the moment at which
+// it would be full again, so that the goroutines of the data path share it without a lock.
+type meter struct {
+	cost  float64 // of a byte, in nanoseconds
+	burst tunnel.Stamp
+	full  atomic.Int64 // Stamp
+}
+
+// newMeter returns a full meter for a rate in bytes a second.
+func newMeter(rate int64) *meter {
+	m := &meter{cost: float64(time.Second) / float64(max(1, rate))}
+	m.burst = max(meterBurst, tunnel.Stamp(m.cost*minMeterBurst))
+	return m
+}
+
+// take takes n bytes if they are there.
+func (m *meter) take(now tunnel.Stamp, n int) bool {
+	cost := int64(m.cost * float64(n))
+	for {
+		full := m.full.Load()
+		next := max(full, int64(now)) + cost
+		if next-int64(now) > int64(m.burst) {
+			return false
+		}
+		if m.full.CompareAndSwap(full, next) {
+			return true
+		}
+	}
+}
