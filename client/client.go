@@ -97,6 +97,7 @@ type control struct {
 	batch    []punch.Datagram // scratch
 	closing  []punch.Conn     // once the outbox is empty
 	hard     hardDesk
+	shared   map[punch.Conn]bool // sockets that several peers may be reached by, and that no session closes
 	tmp      record.Scratch
 	messages []punch.Out // scratch
 
@@ -117,6 +118,9 @@ type event struct {
 	stray   bool               // a newer record of session came from addr, which is not one of its sources
 	note    l2.Note            // about a frame, which is data if it waits for a tunnel
 }
+
+// at returns where an event came from.
+func (e *event) at() punch.Endpoint { return punch.Endpoint{Addr: e.addr, Conn: e.conn} }
 
 // New returns a Client. It returns an error if the configuration lacks
 // something.
@@ -233,9 +237,9 @@ func (c *Client) loop() {
 		case e := <-c.shaken:
 			c.handleShaken(time.Now(), e)
 		case e := <-c.punches:
-			c.handlePunch(time.Now(), e.addr, e.conn, e.msg)
+			c.handlePunch(time.Now(), e.at(), e.msg)
 		case e := <-c.records:
-			c.handleRecords(time.Now(), e.addr, e.conn, e.data)
+			c.handleRecords(time.Now(), e.at(), e.data)
 		case e := <-c.inner:
 			c.handleInner(time.Now(), e)
 		case e := <-c.packets:
@@ -284,12 +288,14 @@ func (c *Client) timeout(now time.Time) time.Time {
 	return next
 }
 
-func (c *Client) sendMessage(to netip.AddrPort, m wire.Message) { c.sendMessageBy(nil, to, m) }
+func (c *Client) sendMessage(to netip.AddrPort, m wire.Message) {
+	c.sendMessageTo(punch.Endpoint{Addr: to}, m)
+}
 
-// sendMessageBy is sendMessage by an extra socket, unless conn is nil.
-func (c *Client) sendMessageBy(conn punch.Conn, to netip.AddrPort, m wire.Message) {
-	c.logMessage(to, m)
-	c.sendBy(conn, to, m.Append(nil))
+// sendMessageTo is sendMessage to where a peer is.
+func (c *Client) sendMessageTo(at punch.Endpoint, m wire.Message) {
+	c.logMessage(at.Addr, m)
+	c.sendTo(at, m.Append(nil))
 }
 
 // logMessage logs that a message is sent.

@@ -73,7 +73,7 @@ func (c *Client) apply(now time.Time, s Settings) {
 		if replaced {
 			p.rekey.shown = now
 		}
-		if p.session != nil && c.isServer(p.addr) {
+		if p.session != nil && c.isServer(p.at.Addr) {
 			c.closeSession(now, p) // that is an RDV's place now
 		}
 		c.settle(p)
@@ -104,8 +104,8 @@ func (c *Client) change(now time.Time, s Settings) {
 		c.shape(now)
 		for _, p := range c.peers {
 			if p.session != nil {
-				r := c.newRoute(now, p.session, p.addr)
-				r.conn, r.limit = p.conn, c.pathLimit(p)
+				r := c.newRoute(now, p.session, p.at)
+				r.limit = c.pathLimit(p)
 				next = c.setWay(next, p, r)
 			}
 		}
