@@ -102,6 +102,8 @@ type control struct {
 	closing  []punch.Conn     // once the outbox is empty
 	hard     hardDesk
 	relay    relayDesk
+	shared   map[punch.Conn]bool // sockets that several peers may be reached by, and that no session closes
+	lost     []punch.Conn        // of these, such as are gone, which those peers are to be told
 	tmp      record.Scratch
 	messages []punch.Out // scratch
 
@@ -122,6 +124,9 @@ type event struct {
 	stray   bool               // a newer record of session came from addr, which is not one of its sources
 	note    l2.Note            // about a frame, which is data if it waits for a tunnel
 }
+
+// at returns where an event came from.
+func (e *event) at() punch.Endpoint { return punch.Endpoint{Addr: e.addr, Conn: e.conn} }
 
 // New returns a Client. It returns an error if the configuration lacks
 // something.
@@ -240,9 +245,9 @@ func (c *Client) loop() {
 		case e := <-c.shaken:
 			c.handleShaken(time.Now(), e)
 		case e := <-c.punches:
-			c.handlePunch(time.Now(), e.addr, e.conn, e.msg)
+			c.handlePunch(time.Now(), e.at(), e.msg)
 		case e := <-c.records:
-			c.handleRecords(time.Now(), e.addr, e.conn, e.data)
+			c.handleRecords(time.Now(), e.at(), e.data)
 		case e := <-c.inner:
 			c.handleInner(time.Now(), e)
 		case e := <-c.packets:
@@ -280,6 +285,7 @@ func (c *Client) advance(now time.Time) {
 	for p := c.due.pop(now); p != nil; p = c.due.pop(now) {
 		c.advancePeer(now, p)
 	}
+	c.lostThrough(now)
 }
 
 // timeout returns when advance has something to do next.
@@ -293,12 +299,14 @@ func (c *Client) timeout(now time.Time) time.Time {
 	return next
 }
 
-func (c *Client) sendMessage(to netip.AddrPort, m wire.Message) { c.sendMessageBy(nil, to, m) }
+func (c *Client) sendMessage(to netip.AddrPort, m wire.Message) {
+	c.sendMessageTo(punch.Endpoint{Addr: to}, m)
+}
 
-// sendMessageBy is sendMessage by an extra socket, unless conn is nil.
-func (c *Client) sendMessageBy(conn punch.Conn, to netip.AddrPort, m wire.Message) {
-	c.logMessage(to, m)
-	c.sendBy(conn, to, m.Append(nil))
+// sendMessageTo is sendMessage to where a peer is.
+func (c *Client) sendMessageTo(at punch.Endpoint, m wire.Message) {
+	c.logMessage(at.Addr, m)
+	c.sendTo(at, m.Append(nil))
 }
 
 // logMessage logs that a message is sent.

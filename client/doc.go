@@ -41,12 +41,17 @@
 //
 // # Paths
 //
-// A path is a socket of ours and an address of the peer. The socket is the primary one,
-// which the RDV knows, too; or, behind a NAT that takes another port for each
-// destination, the one of hundreds by which the peer was found (hardDesk, hardTry). Such
-// a socket has a goroutine like fromNet from when it is opened, belongs to the try and
-// then to the session, and is closed with it. Where a socket is an argument or a field,
-// nil stands for the primary one.
+// A path is a punch.Endpoint: an address of the peer as one of our sockets sees it. The
+// socket is the primary one, which the RDV knows, too, and for which nil stands; or,
+// behind a NAT that takes another port for each destination, the one of hundreds by which
+// the peer was found (hardDesk, hardTry). Such a socket has a goroutine like fromNet from
+// when it is opened, belongs to the try and then to the session (peer.extras), and is
+// closed when no path of the session leads by it any more. A socket whose datagrams a
+// relay passes on leads to several peers, and no session closes it (control.shared).
+//
+// To the table an address is the same by whichever socket, since a record says by its
+// connection ID whose it is. To control they are different endpoints: a peer has the same
+// address on a direct path and through a relay of ours.
 //
 // # Who a peer is
 //

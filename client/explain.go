@@ -159,8 +159,8 @@ func (c *Client) explainPeer(now time.Time, e *Explanation, p *peer) {
 	e.Status = &s
 	if p.session != nil {
 		e.Name, e.Chain = p.id.Name, p.session.Certificates()
-		if p.conn != nil {
-			e.Socket, e.Extra = p.conn.LocalAddr(), true
+		if conn := p.at.Conn; conn != nil {
+			e.Socket, e.Extra = conn.LocalAddr(), !p.at.Relayed()
 		}
 	}
 	if p.paths != nil {

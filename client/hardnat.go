@@ -170,7 +170,7 @@ func (c *Client) sendProbe(p *peer, o hard.Out) {
 		conn = h.conns[o.Socket]
 	}
 	c.hard.ration.Cost.Probes++
-	c.sendBy(conn, o.To, p.try.attempt.Probe().Append(nil))
+	c.sendTo(punch.Endpoint{Addr: o.To, Conn: conn}, p.try.attempt.Probe().Append(nil))
 }
 
 // openExtra opens another socket, and listens to it.
@@ -220,30 +220,43 @@ func (c *Client) handPathError(e punch.PathError) {
 	}
 }
 
-// heardBy takes note by which socket a punch of p has come, and reports whether it counts:
+// heardBy takes note of where a punch of p has come from, and reports whether it counts:
 // the first of the extra sockets that hears anything is the only one that does.
-func (c *Client) heardBy(p *peer, from netip.AddrPort, conn punch.Conn) bool {
+func (c *Client) heardBy(p *peer, at punch.Endpoint) bool {
 	h := &p.try.hard
 	switch {
-	case conn == nil:
+	case at.Conn == nil || c.shared[at.Conn]:
 		return true
-	case conn == p.conn:
-		return from == p.addr
-	case from != h.target || !slices.Contains(h.conns, conn):
+	case slices.Contains(p.extras, at.Conn):
+		return at == p.at
+	case !h.leadsTo(at):
 		return false
 	case h.conn == nil:
 		if !p.try.sought() {
 			return false // there is a better way
 		}
-		h.conn = conn
+		h.conn = at.Conn
 		h.attempt.Stop()
 		for _, r := range slices.Clone(p.try.running) {
-			if !r.server && !r.silent.IsZero() && r.addr == from {
+			if !r.server && !r.silent.IsZero() && r.at.Addr == at.Addr {
 				c.remove(p, r) // it speaks where nobody hears it
 			}
 		}
 	}
-	return conn == h.conn
+	return at.Conn == h.conn
+}
+
+// leadsTo reports whether an endpoint is where the peer is, by one of the extra sockets.
+func (h *hardTry) leadsTo(at punch.Endpoint) bool {
+	return at.Conn != nil && at.Addr == h.target && slices.Contains(h.conns, at.Conn)
+}
+
+// preferHard makes where a punch came from the path, if that is what the extra sockets
+// are for: that the primary one hears the peer, too, is no way out.
+func (c *Client) preferHard(now time.Time, t *try, at punch.Endpoint) {
+	if _, path := t.attempt.State(); t.hard.conn != nil && at.Conn == t.hard.conn && path.Conn == nil && path.Addr == at.Addr {
+		t.attempt.Prefer(now, at)
+	}
 }
 
 // sought reports whether a way through a hard NAT is still to be found. That the peer is
@@ -253,48 +266,67 @@ func (t *try) sought() bool {
 	state, path := t.attempt.State()
 	h := &t.hard
 	return state == punch.Punching ||
-		state == punch.Open && h.plan.Role == hard.Open && h.conn == nil && path == h.target && !t.attempt.PeerHasHeard()
+		state == punch.Open && h.plan.Role == hard.Open && h.conn == nil && path == punch.Endpoint{Addr: h.target} && !t.attempt.PeerHasHeard()
 }
 
-// chooseHard settles that what is said with p from now on is said by conn: records have
-// come by it. It reports whether it can be. Until then, the peer may have heard another
-// of our sockets first, and speak to that.
-func (c *Client) chooseHard(p *peer, conn punch.Conn) bool {
+// chooseHard settles that what is said with p from now on is said from the socket of at:
+// records have come by it. It reports whether it can be. Until then, the peer may have
+// heard another of our sockets first, and speak to that.
+func (c *Client) chooseHard(now time.Time, p *peer, at punch.Endpoint) bool {
 	h := &p.try.hard
 	switch {
-	case conn == nil || conn == p.conn:
+	case at.Conn == nil || c.shared[at.Conn] || slices.Contains(p.extras, at.Conn):
 		return true
-	case !slices.Contains(h.conns, conn):
+	case !slices.Contains(h.conns, at.Conn):
 		return false
 	}
-	h.conn = conn
+	if h.conn != at.Conn {
+		p.try.attempt.Lost(now, h.conn)
+	}
+	h.conn = at.Conn
 	h.attempt.Stop()
-	c.closeExtras(h, conn)
+	c.closeExtras(h, at.Conn)
 	return true
 }
 
 // holds reports whether conn is a socket by which p may speak to us: not one that has
 // been closed since something came by it.
 func (c *Client) holds(p *peer, conn punch.Conn) bool {
-	return conn == nil || conn == p.conn || conn == p.oldConn || p.try != nil && slices.Contains(p.try.hard.conns, conn)
+	return conn == nil || c.shared[conn] || slices.Contains(p.extras, conn) || p.try != nil && slices.Contains(p.try.hard.conns, conn)
 }
 
-// by returns the extra socket by which p, whom we try to reach, is spoken to at addr;
-// nil: the primary one.
-func (c *Client) by(p *peer, addr netip.AddrPort) punch.Conn {
-	switch h := &p.try.hard; {
-	case h.conn != nil && addr == h.target:
-		return h.conn
-	case addr == p.addr:
-		return p.conn
+// keepExtra makes a socket of a try one of p's session.
+func (c *Client) keepExtra(p *peer, conn punch.Conn) {
+	if conn != nil && !c.shared[conn] && !slices.Contains(p.extras, conn) {
+		p.extras = append(p.extras, conn)
 	}
-	return nil
 }
 
-// postTo is post for what p's attempt says.
-func (c *Client) postTo(p *peer, ms []punch.Out) {
+// closeUnused closes those of p's extra sockets by which there is no path any more.
+func (c *Client) closeUnused(p *peer) {
+	if len(p.extras) == 0 {
+		return
+	}
+	used := slices.Clone(p.places)
+	if p.session != nil {
+		used = append(used, p.at)
+	}
+	if p.old != nil {
+		used = append(used, p.oldAt)
+	}
+	p.extras = slices.DeleteFunc(p.extras, func(conn punch.Conn) bool {
+		if slices.ContainsFunc(used, func(at punch.Endpoint) bool { return at.Conn == conn }) {
+			return false
+		}
+		c.closeLater(conn)
+		return true
+	})
+}
+
+// post sends what an attempt says.
+func (c *Client) post(ms []punch.Out) {
 	for _, m := range ms {
-		c.sendMessageBy(c.by(p, m.To), m.To, m.Msg)
+		c.sendMessageTo(m.To, m.Msg)
 	}
 }
 
@@ -305,15 +337,16 @@ func (c *Client) hardSucceeded(p *peer) {
 		return
 	}
 	c.hard.ration.Succeeded(p.vpn, h.target.Addr())
-	guessed := h.plan.Role == hard.Guess && p.addr.Addr() == h.target.Addr() && p.addr.Port() != h.target.Port()
-	if guessed || h.plan.Role == hard.Open && p.addr == h.target {
+	at := p.at.Addr
+	guessed := h.plan.Role == hard.Guess && at.Addr() == h.target.Addr() && at.Port() != h.target.Port()
+	if guessed || h.plan.Role == hard.Open && at == h.target {
 		c.hard.ration.Cost.Successes++
 	}
 }
 
 // endHard ends what p's try does about a hard NAT. A socket that a session uses stays.
 func (c *Client) endHard(p *peer) {
-	c.closeExtras(&p.try.hard, p.conn, p.oldConn)
+	c.closeExtras(&p.try.hard, p.extras...)
 	c.releaseHard(p)
 }
 

@@ -91,7 +91,7 @@ func (c *Client) sendPacket(now time.Time, r *route, pkt []byte) {
 		return
 	}
 	if r.pass(now, packet.NotECT, rec) {
-		c.sendBy(r.conn, r.addr, rec)
+		c.sendTo(punch.Endpoint{Addr: r.addr, Conn: r.conn}, rec)
 	}
 }
 
@@ -108,7 +108,7 @@ func (c *Client) handleAnswer(now time.Time, vpn netip.Addr, at []punch.Candidat
 	p.named = at
 	switch a := p.try.attempt; {
 	case a == nil:
-		c.beginPunching(now, p, at...)
+		c.beginPunching(now, p, nil, at...)
 	case !knowsAll(a, at): // asked twice, and the peer is elsewhere now
 		a.Try(now, at...)
 		c.stepTry(now, p)
@@ -118,7 +118,7 @@ func (c *Client) handleAnswer(now time.Time, vpn netip.Addr, at []punch.Candidat
 
 // knowsAll reports whether all of at are candidates of an attempt.
 func knowsAll(a *punch.Attempt, at []punch.Candidate) bool {
-	return !slices.ContainsFunc(at, func(n punch.Candidate) bool { return !a.Knows(n.Addr) })
+	return !slices.ContainsFunc(at, func(n punch.Candidate) bool { return !a.Knows(punch.Endpoint{Addr: n.Addr}) })
 }
 
 // handleForward: the RDV tells who asked for us. at are those of its candidates that
@@ -141,9 +141,9 @@ func (c *Client) handleForward(now time.Time, vpn netip.Addr, at []punch.Candida
 	switch {
 	case p.try == nil: // new, or an established peer that was restarted
 		p.try = &try{began: now}
-		c.beginPunching(now, p, at...)
+		c.beginPunching(now, p, nil, at...)
 	case p.try.attempt == nil: // we asked, and so did it
-		c.beginPunching(now, p, at...)
+		c.beginPunching(now, p, nil, at...)
 		p.try.attempt.Cross()
 	default:
 		if p.try.asked {
@@ -190,9 +190,9 @@ func (c *Client) handleReject(now time.Time, vpn netip.Addr, why string) {
 	c.settle(p)
 }
 
-// beginPunching makes p's try leave NEW. at are where the peer may be, the likeliest
-// first; there is one at least.
-func (c *Client) beginPunching(now time.Time, p *peer, at ...punch.Candidate) {
+// beginPunching makes p's try leave NEW. at are where the peer may be, by a socket
+// of ours, the likeliest first; there is one at least.
+func (c *Client) beginPunching(now time.Time, p *peer, conn punch.Conn, at ...punch.Candidate) {
 	t := p.try
 	t.ask = time.Time{}
 	if t.asked {
@@ -200,22 +200,23 @@ func (c *Client) beginPunching(now time.Time, p *peer, at ...punch.Candidate) {
 	}
 	t.until = now.Add(tryLife)
 	t.attempt = punch.NewAttempt(now, punch.Config{Self: c.cfg.VPNAddr, Peer: p.vpn, Asked: t.asked})
-	t.attempt.Try(now, at...)
+	t.attempt.TryBy(now, conn, at...)
 	first := at[0].Addr
 	c.log.Debug("Punching {ip} {port}", "ip", first.Addr(), "port", first.Port(), "peer", p.vpn)
 	c.messages = t.attempt.Advance(now, c.messages[:0])
-	c.postTo(p, c.messages)
+	c.post(c.messages)
 	c.stepTry(now, p)
 }
 
 // handlePunch takes a punch that names a peer whom we look for.
-func (c *Client) handlePunch(now time.Time, from netip.AddrPort, conn punch.Conn, m wire.Message) {
+func (c *Client) handlePunch(now time.Time, from punch.Endpoint, m wire.Message) {
 	p := c.peers[m.IP1]
-	if p == nil || p.try == nil || p.try.attempt == nil || !c.usable(from) || !c.heardBy(p, from, conn) {
+	if p == nil || p.try == nil || p.try.attempt == nil || !c.usable(from.Addr) || !p.mayBeAt(from) || !c.heardBy(p, from) {
 		return
 	}
 	c.messages = p.try.attempt.Handle(now, from, m, c.messages[:0])
-	c.postTo(p, c.messages)
+	c.preferHard(now, p.try, from)
+	c.post(c.messages)
 	c.stepTry(now, p)
 	c.settle(p)
 }

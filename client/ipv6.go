@@ -225,7 +225,7 @@ func (o *outbound) multicast6(t *table, info *packet.Info, pkt []byte) {
 
 // reportIPv6Path says that a path carries less than IPv6 needs.
 func (c *Client) reportIPv6Path(p *peer, mtu int) {
-	if size := payloadLimit(p.addr, mtu) - p.session.Overhead(); p.session.IPv6() && size < segment.MinIPv6 {
+	if size := payloadLimit(p.at.Addr, mtu) - p.session.Overhead(); p.session.IPv6() && size < segment.MinIPv6 {
 		c.log.Warn("The path to the peer carries less than IPv6 needs: larger packets of IPv6 are dropped", "peer", p.vpn, "bytes", size)
 	}
 }

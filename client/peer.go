@@ -30,8 +30,8 @@ type peer struct {
 	vpn     netip.Addr
 	try     *try              // at a new session; nil: none
 	session *tunnel.Session   // nil: none
-	addr    netip.AddrPort    // of the session's path
-	conn    punch.Conn        // likewise, which is then ours to close; nil: the primary socket
+	at      punch.Endpoint    // of the session's path
+	extras  []punch.Conn      // extra sockets through a hard NAT that its paths use: ours to close
 	server  bool              // we were the DTLS server of the session
 	mtu     *pmtu.Search      // of the path; nil: no session
 	kept    time.Time         // the last keep-alive
@@ -43,7 +43,7 @@ type peer struct {
 
 	id     Identity       // by the session's certificate
 	claims []netip.Prefix // what id stands for
-	under  netip.Addr     // of addr, as claims knows it
+	under  netip.Addr     // of at, as claims knows it
 
 	relays  []netip.Addr // who relays between it and us, as the RDV says
 	asRelay bool         // we look for it only because it relays
@@ -51,13 +51,12 @@ type peer struct {
 	telling telling      // of what we can do
 
 	named   []punch.Candidate // by the last introduction
-	places  []netip.AddrPort  // where paths says that it may be
+	places  []punch.Endpoint  // where paths says that it may be
 	sources []netip.AddrPort  // that the table knows
 	answers bucket            // to its challenges
 
 	old      *tunnel.Session // replaced by session
-	oldAddr  netip.AddrPort
-	oldConn  punch.Conn // may be conn
+	oldAt    punch.Endpoint
 	oldUntil time.Time
 
 	challenged time.Time // the last ClientHello to an established session
@@ -236,7 +235,7 @@ func (c *Client) advanceSession(now time.Time, p *peer) {
 	}
 	if !now.Before(c.keepAliveAt(p)) {
 		p.kept = now
-		c.sendMessageBy(p.conn, p.addr, wire.Message{Type: wire.KeepAlive})
+		c.sendMessageTo(p.at, wire.Message{Type: wire.KeepAlive})
 	}
 	c.advanceRekey(now, p)
 	if p.session != nil {
@@ -262,7 +261,7 @@ func (c *Client) advanceTry(now time.Time, p *peer) {
 	}
 	c.advanceRelays(now, p)
 	c.messages = t.attempt.Advance(now, c.messages[:0])
-	c.postTo(p, c.messages)
+	c.post(c.messages)
 	c.advanceHard(now, p)
 	if t.asked && !now.Before(t.ask) && !t.ask.IsZero() {
 		// No punch so far: the RDV's word to the peer may have been lost.
@@ -294,7 +293,7 @@ func (c *Client) stepTry(now time.Time, p *peer) {
 	if state != punch.Open || t.attempt.Role() != punch.Server || len(t.running) > 0 {
 		t.hello = time.Time{}
 	} else if t.hello.IsZero() {
-		c.log.Debug("Path open to peer", "peer", p.vpn, "addr", path)
+		c.log.Debug("Path open to peer", "peer", p.vpn, "addr", path.Addr)
 		t.hello = now.Add(helloLife)
 	}
 	switch {
@@ -303,8 +302,8 @@ func (c *Client) stepTry(now time.Time, p *peer) {
 	case !t.hello.IsZero() && !now.Before(t.hello):
 		c.failTry(now, p, "the peer does not begin the handshake")
 	case state == punch.Open && t.attempt.Role() == punch.Client && !t.speaking() && t.hold.IsZero() && c.maySpeak(now, t):
-		c.log.Debug("Path open to peer", "peer", p.vpn, "addr", path)
-		c.startHandshake(now, p, endpoint{path, c.by(p, path)}, false, nil)
+		c.log.Debug("Path open to peer", "peer", p.vpn, "addr", path.Addr)
+		c.startHandshake(now, p, path, false, nil)
 	}
 }
 
@@ -339,7 +338,7 @@ func (c *Client) watch(p *peer) {
 	if !tab.isPunching(p.vpn) {
 		tab = tab.withPunching(p.vpn, true)
 	}
-	candidates := t.attempt.Candidates()
+	candidates := addrsOf(t.attempt.Candidates())
 	for _, addr := range t.watched {
 		if !slices.Contains(candidates, addr) {
 			tab = c.unwatch(tab, p, addr)
@@ -364,6 +363,17 @@ func (c *Client) watch(p *peer) {
 	if tab != before {
 		c.publish(tab)
 	}
+}
+
+// addrsOf returns the addresses of endpoints, each once: by which socket something comes
+// from there makes no difference to the table.
+func addrsOf(list []punch.Endpoint) (addrs []netip.AddrPort) {
+	for _, at := range list {
+		if !slices.Contains(addrs, at.Addr) {
+			addrs = append(addrs, at.Addr)
+		}
+	}
+	return addrs
 }
 
 // failTry ends p's try without a session.

@@ -111,7 +111,7 @@ func (c *Client) miss(now time.Time, p *peer) {
 	pl := &p.pulse
 	if pl.missing.IsZero() || now.Sub(pl.missed) > reviveRest {
 		pl.missing, pl.next = now, now
-		c.log.Info("Peer no longer answers; trying to reach it anew", "peer", p.vpn, "addr", p.addr)
+		c.log.Info("Peer no longer answers; trying to reach it anew", "peer", p.vpn, "addr", p.at.Addr)
 	}
 	pl.missed = now
 	if p.session.IsOurs() && now.Sub(pl.missing) > deadTime {

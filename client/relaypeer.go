@@ -261,7 +261,7 @@ func (c *Client) sealTo(now time.Time, r *route, payload []byte) tunnel.Drop {
 	}
 	rec, d := r.session.SealRelay(c.clock.Stamp(now), nil, payload, &c.tmp)
 	if d == tunnel.Kept {
-		c.sendRecordBy(now, r.conn, r.addr, rec)
+		c.sendRecordTo(now, punch.Endpoint{Addr: r.addr, Conn: r.conn}, rec)
 	}
 	return d
 }

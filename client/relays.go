@@ -51,7 +51,7 @@ func (c *Client) standing(p *peer) []punch.Endpoint {
 	var list []punch.Endpoint
 	for _, a := range p.relays {
 		q := c.claims.holderOf(a)
-		if q != nil && q != p && q.through != nil && !isThrough(q.conn) && len(list) < maxThrough {
+		if q != nil && q != p && q.through != nil && !isThrough(q.at.Conn) && len(list) < maxThrough {
 			list = append(list, punch.Endpoint{Addr: throughAddr(p.vpn), Conn: q.through})
 		}
 	}
@@ -109,6 +109,31 @@ func (c *Client) offerThrough(now time.Time, relay *peer) {
 	}
 }
 
-// offerRelays makes p be looked for at further endpoints.
+// offerRelays makes p be looked for at further endpoints: punched to, as long as there is
+// no session, and challenged in the one that there is.
 func (c *Client) offerRelays(now time.Time, p *peer, list []punch.Endpoint) {
+	if len(list) == 0 {
+		return
+	}
+	for _, at := range list {
+		named := punch.Candidate{Addr: at.Addr, Kind: punch.Relayed}
+		if t := p.try; t != nil && t.attempt != nil && !t.attempt.Knows(at) {
+			t.attempt.TryBy(now, at.Conn, named)
+		}
+		if p.paths != nil {
+			p.paths.IntroduceBy(now, at.Conn, []punch.Candidate{named})
+		}
+	}
+	c.stepTry(now, p)
+	if p.paths != nil {
+		c.advancePaths(now, p)
+	}
+}
+
+// keepOffering offers a session that has just begun the relays that there are to its peer,
+// so that one is known when the path goes dark.
+func (c *Client) keepOffering(now time.Time, p *peer) {
+	if p.paths != nil {
+		c.offerRelays(now, p, c.standing(p))
+	}
 }

@@ -76,7 +76,7 @@ func (c *Client) apply(now time.Time, s Settings) {
 		if old.RelayFor != c.set.RelayFor {
 			c.tellAbilities(now, p)
 		}
-		if p.session != nil && c.isServer(p.addr) {
+		if p.session != nil && c.isServer(p.at.Addr) {
 			c.closeSession(now, p) // that is an RDV's place now
 		}
 		c.settle(p)
@@ -107,8 +107,8 @@ func (c *Client) change(now time.Time, s Settings) {
 		c.shape(now)
 		for _, p := range c.peers {
 			if p.session != nil {
-				r := c.newRoute(now, p.session, p.addr)
-				r.conn, r.limit = p.conn, c.pathLimit(p)
+				r := c.newRoute(now, p.session, p.at)
+				r.limit = c.pathLimit(p)
 				next = c.setWay(next, p, r)
 			}
 		}

@@ -189,7 +189,7 @@ func (c *Client) describe(ps *PeerStatus, p *peer) {
 	if k := p.paths; k != nil {
 		ps.Path, ps.Found, ps.RTT, ps.Moves = k.View().Class().String(), k.Kind().String(), k.View().RTT, k.Moves()
 	}
-	ps.Addr, ps.Server, ps.Since = p.addr, p.server, p.session.Since()
+	ps.Addr, ps.Server, ps.Since = p.at.Addr, p.server, p.session.Since()
 	ps.Keys, ps.Rekeys, ps.RekeyFailures = p.session.Opened(), p.session.Renewals(), p.rekey.failures
 	ps.Cipher, ps.Protocol = p.session.Suite().String(), p.session.Protocol()
 	ps.LastIn, ps.LastOut = c.clock.Time(p.session.LastIn()), c.clock.Time(p.session.LastOut())

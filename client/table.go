@@ -56,8 +56,8 @@ type route struct {
 }
 
 // newRoute returns the way over a session.
-func (c *Client) newRoute(now time.Time, s *tunnel.Session, addr netip.AddrPort) *route {
-	return &route{session: s, addr: addr, limit: c.limitOf(s, addr, 0), shaper: c.shaper, lane: c.shaper.lane(now)}
+func (c *Client) newRoute(now time.Time, s *tunnel.Session, at punch.Endpoint) *route {
+	return &route{session: s, addr: at.Addr, conn: at.Conn, limit: c.limitOf(s, at.Addr, 0), shaper: c.shaper, lane: c.shaper.lane(now)}
 }
 
 // pass reports whether a datagram may be sent now; if not, the shaper has it.

@@ -151,7 +151,7 @@ func (c *Client) heedThrough(relay *peer) {
 		return
 	}
 	for _, p := range c.peers {
-		if p.session != nil && p.conn == punch.Conn(relay.through) {
+		if p.session != nil && p.at.Conn == punch.Conn(relay.through) {
 			c.heedMTU(p)
 		}
 	}
@@ -181,6 +181,10 @@ func (c *Client) keepThrough(now time.Time, p *peer) {
 		next := *c.table.Load()
 		next.through = next.through.with(addrPart(p.vpn), p.vpn, p.through)
 		c.publish(&next)
+		if c.shared == nil {
+			c.shared = map[punch.Conn]bool{}
+		}
+		c.shared[p.through] = true
 		c.log.Debug("Peer relays for others", "peer", p.vpn)
 		c.offerThrough(now, p)
 	case !relays && p.through != nil:
@@ -194,8 +198,49 @@ func (c *Client) closeThrough(tab *table, p *peer) *table {
 		return tab
 	}
 	p.through.Close()
+	delete(c.shared, p.through)
+	c.lost = append(c.lost, p.through)
 	p.through = nil
 	next := *tab
 	next.through = next.through.without(addrPart(p.vpn), p.vpn)
 	return &next
+}
+
+// lostThrough tells those who were reached through peers that those are gone.
+func (c *Client) lostThrough(now time.Time) {
+	for len(c.lost) > 0 { // what follows may end other sessions
+		conn := c.lost[0]
+		c.lost = c.lost[1:]
+		for _, p := range c.peersInOrder() {
+			if t := p.try; t != nil && t.attempt != nil {
+				t.attempt.Lost(now, conn)
+				c.stepTry(now, p)
+			}
+			if p.paths != nil {
+				p.paths.Lost(now, conn)
+				c.advancePaths(now, p)
+			}
+			c.settle(p)
+		}
+	}
+}
+
+// mayBeAt reports whether what has come from an endpoint may be p's, and what is p's may
+// go there: who is reached through a peer has an address that nobody has elsewhere.
+func (p *peer) mayBeAt(at punch.Endpoint) bool {
+	return isThrough(at.Conn) == (at.Addr == throughAddr(p.vpn))
+}
+
+// eligibleFor is eligible for where p is, by whichever socket.
+func (c *Client) eligibleFor(p *peer, at punch.Endpoint) bool {
+	return p.mayBeAt(at) && (isThrough(at.Conn) || c.eligible(at.Addr))
+}
+
+// below returns which address below the tunnels leads to an endpoint; the zero Addr: none
+// does, a peer's session leads there.
+func below(at punch.Endpoint) netip.Addr {
+	if isThrough(at.Conn) {
+		return netip.Addr{}
+	}
+	return at.Addr.Addr()
 }

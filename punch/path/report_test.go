@@ -2,7 +2,6 @@ package path
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +24,7 @@ func reported(p *play) string {
 
 // TestReport: each address has a line that says why it is not the path, the path first.
 func TestReport(t *testing.T) {
-	far := netip.MustParseAddrPort("192.168.1.3:5000")
+	far := at("192.168.1.3:5000")
 	p := newPlay(t, other, third, far)
 	p.rtt[other] = 19 * ms
 	p.sends, p.hears = true, true
@@ -90,7 +89,7 @@ func TestReportDoesNothing(t *testing.T) {
 
 // TestReportScope: what is said of a place comes with it.
 func TestReportScope(t *testing.T) {
-	k := New(start, func() uint64 { return 1 }, wan, []punch.Candidate{{Addr: lan, Kind: punch.Configured, Scope: "office"}})
+	k := New(start, func() uint64 { return 1 }, wan, []punch.Candidate{{Addr: lan.Addr, Kind: punch.Configured, Scope: "office"}})
 	r := k.Report(start)
 	if len(r) != 2 || r[1].Scope != "office" || r[1].Kind != punch.Configured || r[1].Class() != LAN {
 		t.Errorf("got %+v", r)
