@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"campagnol/punch"
@@ -147,6 +148,26 @@ type Settings struct {
 
 	Multicast bool // multicast goes over every open tunnel, as broadcast does
 
+	// RelayFor says that other members may use us as their relay, and RelayRate how
+	// many bytes per second we relay for all of them together; 0: no limit.
+	RelayFor  bool
+	RelayRate int64
+
+	// RelayOnly lets peers be reached through relays alone, RelayNever without them
+	// alone; not both.
+	RelayOnly, RelayNever bool
+
+	// TURN are relays to use beside those of the RDVs, the ones to be preferred first.
+	TURN []TURNServer
+
+	// Proxy is the HTTP proxy through which RDVs and relays are reached over TCP and
+	// TLS, with user and password if it has them; nil: none. It must not be changed.
+	Proxy *url.URL
+
+	// FallbackPort is the TCP port at which RDVs are reached over TLS where UDP does
+	// not get through; 0: they are not.
+	FallbackPort uint16
+
 	// HardNAT is what looking for a way through a hard NAT may cost, ours or that of a
 	// peer; the zero Budget: none is looked for.
 	HardNAT hard.Budget
@@ -166,6 +187,9 @@ func (s Settings) withDefaults() Settings {
 
 // check reports what s lacks.
 func (s *Settings) check() error {
+	if s.RelayOnly && s.RelayNever {
+		return errors.New("client: relays alone, and no relays")
+	}
 	if !usableServers(s.Servers) || s.Verify == nil || s.Auth != AuthNo && s.VerifyServer == nil {
 		return errors.New("client: incomplete settings")
 	}
