@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"campagnol/punch"
@@ -147,15 +148,29 @@ type Settings struct {
 
 	Multicast bool // multicast goes over every open tunnel, as broadcast does
 
-	// RelayFor makes this host relay between its peers: it passes on what those send
-	// each other that find no direct path. RelayRate is how much of it, for all together,
-	// in bytes a second; 0: 12,500,000. One sender may use half of it.
+	// RelayFor says that other members may use us as their relay, and RelayRate how
+	// many bytes per second we relay for all of them together; 0: no limit.
 	RelayFor  bool
 	RelayRate int64
 
 	// MayRelay decides whether we may relay between two peers, by the certificates that
 	// Verify has accepted; nil: between all. It is called on one goroutine.
 	MayRelay func(a, b Shown) bool
+
+	// RelayOnly lets peers be reached through relays alone, RelayNever without them
+	// alone; not both.
+	RelayOnly, RelayNever bool
+
+	// TURN are relays to use beside those of the RDVs, the ones to be preferred first.
+	TURN []TURNServer
+
+	// Proxy is the HTTP proxy through which RDVs and relays are reached over TCP and
+	// TLS, with user and password if it has them; nil: none. It must not be changed.
+	Proxy *url.URL
+
+	// FallbackPort is the TCP port at which RDVs are reached over TLS where UDP does
+	// not get through; 0: they are not.
+	FallbackPort uint16
 
 	// HardNAT is what looking for a way through a hard NAT may cost, ours or that of a
 	// peer; the zero Budget: none is looked for.
@@ -170,13 +185,15 @@ func (s Settings) withDefaults() Settings {
 	s.KeepAlive = cmp.Or(s.KeepAlive, defaultKeepAlive)
 	s.RekeyTime = cmp.Or(s.RekeyTime, defaultRekeyTime)
 	s.RekeyRecords = cmp.Or(s.RekeyRecords, defaultRekeyRecords)
-	s.RelayRate = cmp.Or(s.RelayRate, defaultRelayRate)
 	s.Servers = withNames(s.Servers)
 	return s
 }
 
 // check reports what s lacks.
 func (s *Settings) check() error {
+	if s.RelayOnly && s.RelayNever {
+		return errors.New("client: relays alone, and no relays")
+	}
 	if !usableServers(s.Servers) || s.Verify == nil || s.Auth != AuthNo && s.VerifyServer == nil {
 		return errors.New("client: incomplete settings")
 	}

@@ -182,7 +182,7 @@ func (c *Client) movePath(now time.Time, p *peer, at punch.Endpoint) {
 	}
 	way := *p.way // with its place behind the rate limits
 	way.addr, way.conn = at.Addr, at.Conn
-	tab := c.moveTo(c.table.Load(), p, below(at))
+	tab := c.moveTo(c.table.Load(), p, addrBelow(at))
 	c.publish(c.spread(c.setWay(tab, p, &way), p))
 	c.searchMTU(now, p)
 }

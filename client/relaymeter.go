@@ -21,9 +21,12 @@ type meter struct {
 	full  atomic.Int64 // Stamp
 }
 
-// newMeter returns a full meter for a rate in bytes a second.
+// newMeter returns a full meter for a rate in bytes a second; 0 is no limit.
 func newMeter(rate int64) *meter {
-	m := &meter{cost: float64(time.Second) / float64(max(1, rate))}
+	if rate <= 0 {
+		return &meter{burst: meterBurst}
+	}
+	m := &meter{cost: float64(time.Second) / float64(rate)}
 	m.burst = max(meterBurst, tunnel.Stamp(m.cost*minMeterBurst))
 	return m
 }

@@ -30,9 +30,6 @@ import (
 //   - is between two for whom MayRelay lets us, which control finds out once
 
 const (
-	// defaultRelayRate is for all peers together, in bytes a second.
-	defaultRelayRate = 12_500_000
-
 	// relayShare is which part of the rate one sender may use.
 	relayShare = 2
 
@@ -283,7 +280,7 @@ func (c *Client) newPair(k relayKey, use *relayUse) *relayPair {
 	pair := &relayPair{relayKey: k, all: d.all, use: use, allowed: true}
 	for i, v := range [...]netip.Addr{k.a, k.b} {
 		if d.meters[v] == nil {
-			d.meters[v] = newMeter(c.set.RelayRate / relayShare)
+			d.meters[v] = newMeter((c.set.RelayRate + relayShare - 1) / relayShare)
 		}
 		pair.meters[i] = d.meters[v]
 	}

@@ -26,7 +26,7 @@ const (
 // as the RDV names them.
 func (c *Client) nameRelays(now time.Time, vpn netip.Addr, list []netip.Addr) {
 	p := c.peers[vpn]
-	if p == nil {
+	if p == nil || c.set.RelayNever {
 		return
 	}
 	var relays []netip.Addr

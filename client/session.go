@@ -43,7 +43,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	c.searchMTU(now, p)
 	c.hardSucceeded(p)
 	c.plug(now, p)
-	tab := c.moveTo(c.claim(c.table.Load(), p, id), p, below(r.at))
+	tab := c.moveTo(c.claim(c.table.Load(), p, id), p, addrBelow(r.at))
 	c.sendStaged(now, tab, p) // before the data path can overtake them
 	c.refuseOthers(now, p)
 	c.tellAbilities(now, p)

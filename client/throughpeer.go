@@ -175,7 +175,7 @@ func (in *inbound) fromRelay(s *tunnel.Session, sig *tunnel.RelaySignal) {
 // keepThrough makes a socket through p, if p says by now that it relays, and returns it;
 // nil: p does not.
 func (c *Client) keepThrough(now time.Time, p *peer) {
-	switch relays := p.session != nil && p.session.PeerRelays(); {
+	switch relays := p.session != nil && p.session.PeerRelays() && !c.set.RelayNever; {
 	case relays && p.through == nil:
 		p.through = &throughPeer{c: c, relay: p.vpn, name: p.id.Name, done: make(chan struct{})}
 		next := *c.table.Load()
@@ -236,9 +236,9 @@ func (c *Client) eligibleFor(p *peer, at punch.Endpoint) bool {
 	return p.mayBeAt(at) && (isThrough(at.Conn) || c.eligible(at.Addr))
 }
 
-// below returns which address below the tunnels leads to an endpoint; the zero Addr: none
+// addrBelow returns which address below the tunnels leads to an endpoint; the zero Addr: none
 // does, a peer's session leads there.
-func below(at punch.Endpoint) netip.Addr {
+func addrBelow(at punch.Endpoint) netip.Addr {
 	if isThrough(at.Conn) {
 		return netip.Addr{}
 	}

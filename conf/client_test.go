@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -106,6 +107,8 @@ func TestDefaults(t *testing.T) {
 		Ethernet:       Ethernet{FullMesh: true, MaxMACs: 256, StormRate: 1000, MaxGroups: 1024, Unregistered: "routers"},
 		UseLocalAddr:   true,
 		PortMapping:    true,
+		RelayMaxRate:   12_500_000,
+		FallbackPort:   443,
 		VPNIP:          netip.MustParseAddr("10.9.0.3"),
 		Network:        netip.MustParsePrefix("10.9.0.0/24"),
 		NetworkText:    "10.9.0.0/24",
@@ -152,6 +155,14 @@ tun_device = vpn7
 tap_id = tap0902
 port_mapping = no
 mode = tap
+relay = yes
+relay = turn:turn.example.org alice pa%ss
+relay = "turns:[2001:db8::7]:443?transport=tcp bob #1"
+relay_only = yes
+relay_never = no
+relay_max_rate = 12.5
+http_proxy = http://carol:s%40t@proxy.example.org:3128
+fallback_port = 0
 [ETHERNET]
 mesh = demand
 hardware_address = 02:00:00:00:00:09
@@ -231,7 +242,16 @@ func TestEverything(t *testing.T) {
 		OverrideLocalAddr: netip.MustParseAddrPort("198.51.100.7:5555"),
 		ExternalAddrs: []External{{netip.MustParseAddrPort("10.1.2.3:4444"), "office"},
 			{netip.MustParseAddrPort("[2001:db8::5]:0"), ""}},
-		Scopes:    []string{"office", "lab"},
+		Scopes:   []string{"office", "lab"},
+		RelayFor: true,
+		TURN: []TURN{
+			{Server: Server{"turn.example.org", 3478}, User: "alice", Password: "pa%ss"},
+			{Server: Server{"2001:db8::7", 443}, TCP: true, TLS: true, User: "bob", Password: "#1"},
+		},
+		RelayOnly:    true,
+		RelayMaxRate: 12_500,
+		HTTPProxy:    &url.URL{Scheme: "http", User: url.UserPassword("carol", "s@t"), Host: "proxy.example.org:3128"},
+
 		TunDevice: "vpn7",
 		TapID:     "tap0902",
 		Mode:      ModeTAP,
@@ -242,7 +262,7 @@ func TestEverything(t *testing.T) {
 		NetworkText:       "10.9.0.0/20",
 		VPNIP6:            netip.MustParseAddr("fd09::1"),
 		Network6:          netip.MustParsePrefix("fd09::/64"),
-		VPNIP6Pos:         Pos{Line: 38, Column: 11},
+		VPNIP6Pos:         Pos{Line: 46, Column: 11},
 		AcceptRoutes:      true,
 		Certificate:       "/etc/campagnol/c.pem",
 		Key:               "/etc/campagnol/k.pem",

@@ -88,13 +88,6 @@ func (p *parts) close() {
 	p.dev.Close()
 }
 
-// warn says which STUN servers cannot be found.
-func (a *addresses) warn(warn func(msg, hint string)) {
-	for _, err := range a.unknown {
-		warn(err.Error(), "it is not asked; peers are reached without it, perhaps later")
-	}
-}
-
 // errReplaced ends the Run of parts for which others take over.
 var errReplaced = errors.New("the configuration has changed")
 
@@ -202,6 +195,14 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 		MTU:         cfg.TunMTU,
 		Multicast:   cfg.Multicast,
 		HardNAT:     hardBudget(cfg),
+
+		RelayFor:     cfg.RelayFor,
+		RelayRate:    int64(cfg.RelayMaxRate),
+		RelayOnly:    cfg.RelayOnly,
+		RelayNever:   cfg.RelayNever,
+		TURN:         p.where.turn,
+		Proxy:        cfg.HTTPProxy,
+		FallbackPort: cfg.FallbackPort,
 
 		AcceptRoutes: cfg.AcceptRoutes,
 		HostAddrs:    hostAddrs(cfg.VPNIP, cfg.VPNIP6),
