@@ -76,6 +76,7 @@ func (c *Client) apply(now time.Time, s Settings) {
 		if old.RelayFor != c.set.RelayFor {
 			c.tellAbilities(now, p)
 		}
+		c.keepThrough(now, p)
 		if p.session != nil && c.isServer(p.at.Addr) {
 			c.closeSession(now, p) // that is an RDV's place now
 		}

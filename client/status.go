@@ -25,6 +25,7 @@ type Status struct {
 	Ethernet   *EthernetStatus   // nil: IP packets are carried
 	HardNAT    hard.Cost         // of looking for ways through hard NATs
 	NAT        nat.Behaviour     // between us and the Internet
+	Relayed    *RelayStatus      // for others; nil: we are no relay
 }
 
 // An RDVStatus says how a Client is registered at an RDV.
@@ -114,6 +115,7 @@ func (c *Client) status() Status {
 		Ethernet:   c.ethernetStatus(),
 		HardNAT:    c.hard.ration.Cost,
 		NAT:        c.nat,
+		Relayed:    c.relayStatus(),
 	}
 	for _, r := range c.servers.rdvs {
 		s.RDVs = append(s.RDVs, r.status(c.set.Auth))
