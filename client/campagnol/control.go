@@ -191,6 +191,7 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 		Ethernet:     ethernetDocument(s.Ethernet),
 		HardNAT:      control.HardNAT(s.HardNAT),
 		NAT:          natDocument(s.NAT),
+		Relaying:     relayingDocument(s.Relayed),
 		Policy:       v.trust.policyDocument(v.cfg),
 		Bulletin:     v.trust.bulletinDocument(),
 		PortMapping:  v.mapping.document(),

@@ -198,6 +198,7 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 
 		RelayFor:     cfg.RelayFor,
 		RelayRate:    int64(cfg.RelayMaxRate),
+		MayRelay:     t.mayRelay(),
 		RelayOnly:    cfg.RelayOnly,
 		RelayNever:   cfg.RelayNever,
 		TURN:         p.where.turn,

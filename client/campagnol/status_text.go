@@ -72,6 +72,7 @@ func statusHead(b *strings.Builder, s *control.Status, width int) {
 	statusEthernet(b, s, width)
 	statusNAT(b, s, width)
 	statusHardNAT(b, s, width)
+	statusRelaying(b, s, width)
 	statusBulletin(b, s, width)
 	var missing []string
 	for _, m := range []struct {

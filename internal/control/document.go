@@ -45,6 +45,7 @@ type Status struct {
 	OCSP         OCSP          `json:"ocsp,omitzero"`     // zero: no responder is asked
 	Ethernet     Ethernet      `json:"ethernet,omitzero"` // zero: IP packets are carried
 	HardNAT      HardNAT       `json:"hard_nat,omitzero"` // zero: no way was looked for
+	Relaying     Relaying      `json:"relaying,omitzero"` // zero: this host relays for nobody
 	NAT          NAT           `json:"nat,omitzero"`      // zero: it was not examined
 	Policy       Policy        `json:"policy"`
 	Bulletin     Bulletin      `json:"bulletin,omitzero"` // zero: there is none
