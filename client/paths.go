@@ -195,6 +195,7 @@ func (c *Client) seek(now time.Time, p *peer) {
 	if c.asks.take(now, askRate, askBurst) {
 		c.tell(wire.Ask, p.vpn)
 	}
+	c.offerRelays(now, p, c.throughPeers(now, p))
 }
 
 // doubtServer sees whether the RDVs know us by the address that we have.

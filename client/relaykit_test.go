@@ -8,6 +8,8 @@ import (
 
 	"campagnol/punch/simnet"
 	"campagnol/rdv"
+	"campagnol/rdv/wire"
+	"campagnol/tunnel"
 )
 
 // A relayPlay is alice and bob, between whom nothing passes as long as it is cut, and
@@ -87,4 +89,29 @@ func (n *node) path(other *node, want string) {
 	if got := n.peerOf(other).Path; got != want {
 		n.t.Errorf("%v reaches %v by a path of kind %q, want %q", n.vpn, other.vpn, got, want)
 	}
+}
+
+// sendRelay makes a client send what a relay is asked to pass on to an addressee. It must
+// run on its control goroutine.
+func sendRelay(c *Client, relay, addressee netip.Addr, datagram []byte) {
+	p := c.peers[relay]
+	b, d := p.session.SealRelay(1, nil, append(p.session.RelayHead(nil, addressee), datagram...), &c.tmp)
+	if d == tunnel.Kept {
+		c.sendTo(p.at, b)
+	}
+}
+
+// sendRelayed makes a client say that a sender's datagram is for a peer.
+func sendRelayed(c *Client, peer, sender netip.Addr, datagram []byte) {
+	p := c.peers[peer]
+	b, d := p.session.SealRelay(1, nil, append(p.session.RelayedHead(nil, sender), datagram...), &c.tmp)
+	if d == tunnel.Kept {
+		c.sendTo(p.at, b)
+	}
+}
+
+// punchOf returns a punch of the node with a VPN address.
+func punchOf(vpn netip.Addr) []byte {
+	m := wire.NewPunch(vpn, wire.Mark{})
+	return m.Append(nil)
 }

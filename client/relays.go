@@ -42,7 +42,11 @@ func (c *Client) nameRelays(now time.Time, vpn netip.Addr, list []netip.Addr) {
 	if t := p.try; t != nil && t.relays.IsZero() {
 		t.relays = now.Add(relayPatience)
 	}
-	c.offerRelays(now, p, c.standing(p))
+	at := c.standing(p)
+	if p.paths != nil && p.paths.Dark() {
+		at = c.throughPeers(now, p)
+	}
+	c.offerRelays(now, p, at)
 	c.settle(p)
 }
 
@@ -110,11 +114,9 @@ func (c *Client) offerThrough(now time.Time, relay *peer) {
 }
 
 // offerRelays makes p be looked for at further endpoints: punched to, as long as there is
-// no session, and challenged in the one that there is.
+// no session, and challenged in the one that there is. That is due at once, for the caller
+// to settle.
 func (c *Client) offerRelays(now time.Time, p *peer, list []punch.Endpoint) {
-	if len(list) == 0 {
-		return
-	}
 	for _, at := range list {
 		named := punch.Candidate{Addr: at.Addr, Kind: punch.Relayed}
 		if t := p.try; t != nil && t.attempt != nil && !t.attempt.Knows(at) {
@@ -123,10 +125,6 @@ func (c *Client) offerRelays(now time.Time, p *peer, list []punch.Endpoint) {
 		if p.paths != nil {
 			p.paths.IntroduceBy(now, at.Conn, []punch.Candidate{named})
 		}
-	}
-	c.stepTry(now, p)
-	if p.paths != nil {
-		c.advancePaths(now, p)
 	}
 }
 
