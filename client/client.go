@@ -325,6 +325,7 @@ func (c *Client) goodbye(now time.Time) {
 		}
 		c.settle(p)
 	}
+	c.unshareAll()
 	c.flush()
 }
 

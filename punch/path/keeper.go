@@ -238,15 +238,20 @@ func (k *Keeper) Endpoints() []punch.Endpoint {
 	return list
 }
 
+// Forget forgets the endpoints that a socket leads to, which is not the primary one. The
+// path stays.
+func (k *Keeper) Forget(conn punch.Conn) {
+	if conn != nil {
+		k.list = slices.DeleteFunc(k.list, func(c candidate) bool { return c.conn == conn && c.at() != k.path })
+	}
+}
+
 // Lost tells that a socket, which is not the primary one, is gone, and with it all
 // endpoints that it leads to. If the path is one of them, it is dark at once, until
 // another one answers.
 func (k *Keeper) Lost(now time.Time, conn punch.Conn) {
-	if conn == nil {
-		return
-	}
-	k.list = slices.DeleteFunc(k.list, func(c candidate) bool { return c.conn == conn && c.at() != k.path })
-	if k.path.Conn == conn {
+	k.Forget(conn)
+	if conn != nil && k.path.Conn == conn {
 		k.current().gone = true
 		k.suspect(now, true)
 		k.doubt = now.Add(-k.patience())
