@@ -336,6 +336,7 @@ func (c *Client) goodbye(now time.Time) {
 		}
 		c.settle(p)
 	}
+	c.unshareAll()
 	c.flush()
 }
 

@@ -166,11 +166,14 @@ func (c *Client) explainPeer(now time.Time, e *Explanation, p *peer) {
 	if p.paths != nil {
 		e.Paths, e.Dark = p.paths.Report(now), p.paths.Dark()
 	}
+	if p.search != nil {
+		e.Guessing = p.search.guesses()
+	}
 	if t := p.try; t != nil && t.attempt != nil {
 		tried := t.tried(p.vpn)
 		tried.Running = true
 		e.Tried = &tried
-		e.Guessing = t.hard.attempt != nil && !t.hard.over
+		e.Guessing = e.Guessing || t.guesses()
 	} else if tried, ok := c.tried.find(p.vpn); ok {
 		e.Tried = &tried
 	}

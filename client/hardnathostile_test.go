@@ -182,7 +182,7 @@ func TestHardNATStrangers(t *testing.T) {
 				{"the peer to the first again", h.target, first, true},
 				{"anybody to the primary one", stranger, nil, true},
 			} {
-				if got := c.heardBy(p, punch.Endpoint{Addr: x.from, Conn: x.conn}); got != x.want {
+				if got := c.heardBy(p, &p.try.quest, punch.Endpoint{Addr: x.from, Conn: x.conn}); got != x.want {
 					v.t.Errorf("%s: counts %v, want %v", x.name, got, x.want)
 				}
 			}

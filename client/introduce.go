@@ -99,7 +99,7 @@ func (c *Client) sendPacket(now time.Time, r *route, pkt []byte) {
 // candidates that we try.
 func (c *Client) handleAnswer(now time.Time, vpn netip.Addr, at []punch.Candidate) {
 	p := c.peers[vpn]
-	if p != nil && p.paths != nil && p.paths.Dark() && len(at) > 0 {
+	if p != nil && p.paths != nil && (p.paths.Dark() || p.relayed()) && len(at) > 0 {
 		c.introduced(now, p, at) // beside the session, which lives on if it answers there
 	}
 	if p == nil || p.try == nil || !p.try.asked || len(at) == 0 {
@@ -211,13 +211,19 @@ func (c *Client) beginPunching(now time.Time, p *peer, conn punch.Conn, at ...pu
 // handlePunch takes a punch that names a peer whom we look for.
 func (c *Client) handlePunch(now time.Time, from punch.Endpoint, m wire.Message) {
 	p := c.peers[m.IP1]
-	if p == nil || p.try == nil || p.try.attempt == nil || !c.usable(from.Addr) || !p.mayBeAt(from) || !c.heardBy(p, from) {
+	if p == nil || !c.usable(from.Addr) || !p.mayBeAt(from) {
 		return
 	}
-	c.messages = p.try.attempt.Handle(now, from, m, c.messages[:0])
-	c.preferHard(now, p.try, from)
-	c.post(c.messages)
-	c.stepTry(now, p)
+	tried := p.try != nil && p.try.attempt != nil && c.heardBy(p, &p.try.quest, from)
+	if tried {
+		c.messages = p.try.attempt.Handle(now, from, m, c.messages[:0])
+		c.preferHard(now, p.try, from)
+		c.post(c.messages)
+		c.stepTry(now, p)
+	}
+	if p.search != nil {
+		c.heardInSearch(now, p, from, m, !tried)
+	}
 	c.settle(p)
 }
 

@@ -62,13 +62,18 @@ func (c *Client) introduced(now time.Time, p *peer, list []punch.Candidate) {
 		t.hold = now.Add(liveChance)
 	}
 	p.paths.Introduce(now, list)
+	c.introduceByShared(now, p, list)
+	if p.relayed() {
+		c.beginSearch(now, p)
+		c.lookLater(now, p)
+	}
 	c.advancePaths(now, p)
 }
 
 // strayed takes that a record of p's session, which is authentic and newer than those
 // before, has come from an address that is no source of it.
 func (c *Client) strayed(now time.Time, p *peer, s *tunnel.Session, from punch.Endpoint) {
-	if p.paths == nil || !c.isPathOf(p, s) || !c.eligibleFor(p, from) {
+	if p.paths == nil || !c.isPathOf(p, s) || !c.eligibleFor(p, from) || !c.holds(p, from.Conn) {
 		return
 	}
 	p.paths.Stray(now, from)
@@ -155,6 +160,7 @@ func (c *Client) advancePaths(now time.Time, p *peer) {
 	if !p.paths.Dark() && !p.pulse.missing.IsZero() {
 		p.pulse = pulse{}
 	}
+	c.followRelay(now, p)
 	if places := p.paths.Endpoints(); !slices.Equal(places, p.places) {
 		p.places = places
 		c.publish(c.spread(c.table.Load(), p))
@@ -170,6 +176,7 @@ func (c *Client) movePath(now time.Time, p *peer, at punch.Endpoint) {
 		return
 	}
 	p.at, p.kept = at, now
+	c.keepExtra(p, at.Conn)
 	if p.old != nil && p.session.Continues(p.old) {
 		p.oldAt = at
 	}

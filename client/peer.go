@@ -36,6 +36,8 @@ type peer struct {
 	mtu     *pmtu.Search      // of the path; nil: no session
 	kept    time.Time         // the last keep-alive
 	paths   *punchpath.Keeper // of the session; nil: none, or it is an original's
+	search  *search           // for a direct path; nil: none
+	look    look              // for a direct path
 	pulse   pulse             // of the session
 	rekey   rekey             // of the session
 	way     *route            // of packets for it; nil: no session
@@ -68,9 +70,9 @@ type peer struct {
 
 // A try is one way from NEW to ESTABLISHED.
 type try struct {
-	asked   bool           // we asked the RDV
-	also    []netip.Addr   // IPv6 addresses that lead here, says the RDV
-	attempt *punch.Attempt // nil while NEW
+	quest
+	asked   bool         // we asked the RDV
+	also    []netip.Addr // IPv6 addresses that lead here, says the RDV
 	began   time.Time
 	ask     time.Time // when to ask again; zero: no longer
 	poll    poll      // what RDVs have said while NEW
@@ -82,7 +84,6 @@ type try struct {
 	running []*running
 	cause   error            // of the last handshake that failed
 	watched []netip.AddrPort // candidates that the table and ends know
-	hard    hardTry
 }
 
 // state returns the original's name for where the peer stands.
@@ -169,6 +170,10 @@ func (c *Client) peerTimeout(p *peer) time.Time {
 		consider(c.keepAliveAt(p))
 		if p.paths != nil {
 			consider(p.paths.Timeout())
+			consider(p.look.at)
+			if p.search != nil {
+				consider(p.search.timeout())
+			}
 		} else {
 			consider(p.pulse.at)
 		}
@@ -241,6 +246,9 @@ func (c *Client) advanceSession(now time.Time, p *peer) {
 	if p.session != nil {
 		c.feelPulse(now, p)
 	}
+	if p.session != nil {
+		c.advanceSearch(now, p)
+	}
 }
 
 // advanceTry does what is due for a try: it asks and punches again, changes the
@@ -262,7 +270,7 @@ func (c *Client) advanceTry(now time.Time, p *peer) {
 	c.advanceRelays(now, p)
 	c.messages = t.attempt.Advance(now, c.messages[:0])
 	c.post(c.messages)
-	c.advanceHard(now, p)
+	c.advanceHard(now, p, &t.quest)
 	if t.asked && !now.Before(t.ask) && !t.ask.IsZero() {
 		// No punch so far: the RDV's word to the peer may have been lost.
 		t.ask = time.Time{}
@@ -410,7 +418,7 @@ func (c *Client) endTry(tab *table, p *peer) *table {
 	c.tried.note(p.vpn, t)
 	c.endHard(p)
 	p.try = nil
-	tab = tab.withPunching(p.vpn, false)
+	tab = tab.withPunching(p.vpn, p.search != nil)
 	for _, addr := range t.watched {
 		tab = c.unwatch(tab, p, addr)
 	}

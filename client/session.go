@@ -41,7 +41,8 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	c.dossiers.of(p.vpn).name = id.Name
 	p.way = c.newRoute(now, s, r.at)
 	c.searchMTU(now, p)
-	c.hardSucceeded(p)
+	c.hardSucceeded(p, &p.try.quest)
+	c.inheritSearch(now, p)
 	c.plug(now, p)
 	tab := c.moveTo(c.claim(c.table.Load(), p, id), p, addrBelow(r.at))
 	c.sendStaged(now, tab, p) // before the data path can overtake them
@@ -65,6 +66,8 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 // for a while.
 func (c *Client) replace(now time.Time, p *peer) {
 	c.stopRekey(p)
+	c.endSearch(p)
+	p.look = look{}
 	if p.old != nil {
 		c.retireOld(p)
 	}
@@ -92,6 +95,8 @@ func (c *Client) closeSession(now time.Time, p *peer) {
 // dropSession ends p's session.
 func (c *Client) dropSession(p *peer) {
 	c.stopRekey(p)
+	c.endSearch(p)
+	p.look = look{}
 	c.unplug(p)
 	tab := c.closeThrough(c.endRelaying(c.table.Load(), p.vpn), p)
 	tab = c.moveTo(c.claim(tab, p, Identity{}), p, netip.Addr{})

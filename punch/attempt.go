@@ -145,6 +145,13 @@ func (a *Attempt) Claim() { a.cfg.Asked = true }
 // State returns where the attempt stands and, once it is Open, the path.
 func (a *Attempt) State() (State, Endpoint) { return a.state, a.path }
 
+// Relayed reports whether the path leads through a relay, as far as is known: at our end
+// or at the peer's.
+func (a *Attempt) Relayed() bool {
+	c := a.find(a.path)
+	return c != nil && (c.kind == Relayed || c.at.Relayed())
+}
+
 // PeerIsOurs reports whether the peer on the path has marked its punches, as
 // this program does and the original does not.
 func (a *Attempt) PeerIsOurs() bool {

@@ -51,6 +51,7 @@ type candidate struct {
 	punch.Candidate
 	conn     punch.Conn    // nil: the primary socket
 	named    bool          // by the last introduction
+	hint     bool          // there is nothing but a punch that says so
 	gone     bool          // its socket is; it is the path only until there is another one
 	rtt      time.Duration // smoothed; 0: it has never answered
 	answers  int           // in all
@@ -59,6 +60,8 @@ type candidate struct {
 	seen     time.Time     // as the source of an authentic record, last
 	tries    int           // challenges that were sent since there was a reason to hope
 	next     time.Time     // challenge; zero: none is planned
+	bar      time.Time     // until then, the session does not move there
+	barTime  time.Duration // of the last time
 	out      [pending]challenge
 	sent     int       // challenges in all, the next one's place in out
 	last     time.Time // of them
@@ -103,12 +106,12 @@ func (c *candidate) measure(d time.Duration) {
 func (c *candidate) hope(now time.Time) { c.tries, c.next = 0, now }
 
 // plan sets when c is challenged again after a challenge.
-func (c *candidate) plan(now time.Time) {
+func (k *Keeper) plan(now time.Time, c *candidate) {
 	c.tries++
 	if c.tries < fastTries {
 		c.next = now.Add(firstWait << (c.tries - 1))
 	} else {
-		c.next = now.Add(min(slowWait<<min(c.tries-fastTries, 8), slowMax))
+		c.next = now.Add(k.slow(now, c))
 	}
 }
 
@@ -174,13 +177,13 @@ func (k *Keeper) name(now time.Time, conn punch.Conn, list []punch.Candidate) {
 // reflexive returns the candidate for the source of an authentic record. If it is new
 // and there are too many, the one makes room that has been of no use for longest.
 func (k *Keeper) reflexive(now time.Time, at punch.Endpoint) *candidate {
-	if c := k.find(at); c != nil {
+	if c := k.find(at); c != nil && !c.hint {
 		return c
 	}
 	oldest, count := -1, 0
 	for i := range k.list {
 		c := &k.list[i]
-		if c.named || c.at() == k.path {
+		if c.named || c.hint || c.at() == k.path {
 			continue
 		}
 		count++
@@ -190,6 +193,10 @@ func (k *Keeper) reflexive(now time.Time, at punch.Endpoint) *candidate {
 	}
 	if count >= maxReflexive {
 		k.list = slices.Delete(k.list, oldest, oldest+1)
+	}
+	if c := k.find(at); c != nil {
+		c.hint = false // it is more than that
+		return c
 	}
 	k.list = append(k.list, candidate{Candidate: punch.Candidate{Addr: at.Addr, Kind: punch.Reflexive}, conn: at.Conn, next: now})
 	return &k.list[len(k.list)-1]

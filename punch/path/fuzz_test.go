@@ -18,6 +18,8 @@ func FuzzKeeper(f *testing.F) {
 			return
 		}
 		addrs := []punch.Endpoint{wan, other, third, lan, {}, at("192.0.2.1:0"), at("192.0.2.1:9")}
+		extra, relay := &plainConn{}, &relayConn{name: "relay"}
+		addrs = append(addrs, punch.Endpoint{Addr: wan.Addr, Conn: relay}, punch.Endpoint{Addr: other.Addr, Conn: relay}, punch.Endpoint{Addr: wan.Addr, Conn: extra})
 		var drawn uint64
 		k := New(start, func() uint64 { drawn++; return drawn }, wan, nil)
 		proven := map[punch.Endpoint]bool{wan: true}
@@ -55,6 +57,14 @@ func FuzzKeeper(f *testing.F) {
 				}
 			case 10:
 				k.AskAgain(now)
+			case 11:
+				if addr.Addr.IsValid() {
+					k.Hint(now, addr)
+				}
+			case 12:
+				k.IntroduceBy(now, addr.Conn, named(addr, addrs[i%len(addrs)]))
+			case 13:
+				k.Lost(now, addr.Conn)
 			default:
 				now = now.Add(time.Duration(b) * ms)
 			}
@@ -68,10 +78,11 @@ func FuzzKeeper(f *testing.F) {
 					}
 				}
 			}
-			if n := len(k.Endpoints()); n > maxNamed+maxReflexive+2 || !slices.Contains(k.Endpoints(), k.Path()) {
+			if n := len(k.Endpoints()); n > maxNamed+maxByOther+maxReflexive+maxHinted+2 || !slices.Contains(k.Endpoints(), k.Path()) {
 				t.Fatalf("%d addresses, with the path %v: %v", n, k.Path(), k.Endpoints())
 			}
 			k.View()
+			k.Report(now)
 		}
 		for range 10_000 {
 			at := k.Timeout()

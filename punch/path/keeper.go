@@ -58,9 +58,11 @@ type Out struct {
 type Keeper struct {
 	number func() uint64
 
-	path  punch.Endpoint
-	list  []candidate // the path among them
-	moves int
+	path    punch.Endpoint
+	list    []candidate // the path among them
+	moves   int
+	arrived time.Time // when the path became it; zero: at the beginning
+	relayed time.Time // since when it has led through a relay; zero: it does not
 
 	// What the data path has seen.
 	sent     time.Time // a packet for the peer
@@ -95,6 +97,7 @@ func New(now time.Time, number func() uint64, at punch.Endpoint, list []punch.Ca
 	k.list = []candidate{{Candidate: punch.Candidate{Addr: at.Addr, Kind: punch.Reflexive}, conn: at.Conn}}
 	k.name(now, nil, list)
 	k.current().next = now // to measure it
+	k.noteRelay(now)
 	k.pace = now.Add(calmPace)
 	return k
 }
@@ -108,6 +111,7 @@ func (k *Keeper) Introduce(now time.Time, list []punch.Candidate) { k.IntroduceB
 // with theirs.
 func (k *Keeper) IntroduceBy(now time.Time, conn punch.Conn, list []punch.Candidate) {
 	k.name(now, conn, list)
+	k.noteRelay(now)
 	k.pace = now
 	k.fill(now)
 	if !k.doubt.IsZero() && k.budget >= 1 {
@@ -195,13 +199,17 @@ func (k *Keeper) Responded(now time.Time, number uint64) bool {
 	if c.at() == k.path {
 		k.proved = now
 		k.sure()
+	} else if !k.doubt.IsZero() {
+		k.strict = true // that something is heard says nothing of the path
 	}
 	// One more measurement, where the first one promises something.
 	if c.answers == 1 && c.at() != k.path {
 		c.tries, c.next = 1, now.Add(firstWait)
 	} else if c.tries < fastTries {
 		c.tries = fastTries
-		c.next = now.Add(slowWait)
+		c.next = now.Add(k.slow(now, c))
+	} else if c.warm(now) {
+		c.next = now.Add(warmWait)
 	}
 	return true
 }
@@ -230,15 +238,20 @@ func (k *Keeper) Endpoints() []punch.Endpoint {
 	return list
 }
 
+// Forget forgets the endpoints that a socket leads to, which is not the primary one. The
+// path stays.
+func (k *Keeper) Forget(conn punch.Conn) {
+	if conn != nil {
+		k.list = slices.DeleteFunc(k.list, func(c candidate) bool { return c.conn == conn && c.at() != k.path })
+	}
+}
+
 // Lost tells that a socket, which is not the primary one, is gone, and with it all
 // endpoints that it leads to. If the path is one of them, it is dark at once, until
 // another one answers.
 func (k *Keeper) Lost(now time.Time, conn punch.Conn) {
-	if conn == nil {
-		return
-	}
-	k.list = slices.DeleteFunc(k.list, func(c candidate) bool { return c.conn == conn && c.at() != k.path })
-	if k.path.Conn == conn {
+	k.Forget(conn)
+	if conn != nil && k.path.Conn == conn {
 		k.current().gone = true
 		k.suspect(now, true)
 		k.doubt = now.Add(-k.patience())

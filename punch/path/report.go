@@ -55,6 +55,8 @@ func (k *Keeper) why(now time.Time, c *candidate) string {
 		return "does not answer any more"
 	case own.Class() > cur.Class():
 		return "is a longer way"
+	case c.barred(now):
+		return "has broken soon after the session had moved there"
 	case c.answers < 2:
 		return "has answered only once"
 	case !Worth(cur, own):
