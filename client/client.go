@@ -66,7 +66,7 @@ type Client struct {
 
 	tap atomic.Pointer[stunTap] // of the check that runs; nil: none does
 
-	sealers sync.Pool // of *outbound, for sockets through peers
+	sealers chan *outbound // spare ones, for sockets through peers
 
 	control // owned by the control goroutine
 }
@@ -165,6 +165,7 @@ func New(cfg Config) (*Client, error) {
 		notes:    make(chan event, queueNotes),
 		groups:   make(chan event, queueGroups),
 		relays:   make(chan event, queueRelays),
+		sealers:  make(chan *outbound, spareSealers),
 		finished: make(chan handshakeEnd),
 		shaken:   make(chan shakeEnd),
 		checked:  make(chan checkEnd),
@@ -174,7 +175,6 @@ func New(cfg Config) (*Client, error) {
 		done:     make(chan struct{}),
 	}
 	c.set = cfg.Settings.withDefaults()
-	c.sealers.New = func() any { return newOutbound(c, cfg.Conn) }
 	c.table.Store(c.newTable())
 	c.peers = map[netip.Addr]*peer{}
 	c.claims = newClaims()

@@ -59,8 +59,8 @@ func (t *throughPeer) Send(ds []punch.Datagram) error {
 		return errNoRelay
 	}
 	now := time.Now()
-	o := t.c.sealers.Get().(*outbound)
-	defer t.c.sealers.Put(o)
+	o := t.c.sealer()
+	defer t.c.spare(o)
 	o.when, o.now = now, t.c.clock.Stamp(now)
 	o.wake(r)
 	var err error
@@ -71,6 +71,28 @@ func (t *throughPeer) Send(ds []punch.Datagram) error {
 	}
 	o.flush()
 	return err
+}
+
+// spareSealers is how many goroutines may send through peers at a time without each
+// needing memory of its own.
+const spareSealers = 4
+
+// sealer returns what seals a batch for a socket through a peer, for one goroutine.
+func (c *Client) sealer() *outbound {
+	select {
+	case o := <-c.sealers:
+		return o
+	default:
+		return newOutbound(c, c.cfg.Conn)
+	}
+}
+
+// spare takes it back.
+func (c *Client) spare(o *outbound) {
+	select {
+	case c.sealers <- o:
+	default:
+	}
 }
 
 // seal adds a datagram to the batch of o.
