@@ -53,6 +53,16 @@
 // connection ID whose it is. To control they are different endpoints: a peer has the same
 // address on a direct path and through a relay of ours.
 //
+// # Relaying
+//
+// A peer may pass on what we and another peer send each other, inside its sessions with
+// both (relaypeer.go is its side). Who does is named by the RDV (relays.go); a peer says
+// itself that it does, too, by a probe, and with that comes a socket through it
+// (throughPeer): its Send seals what leaves into the session with the relay, and the data
+// path takes what the relay has passed on to us as if it had come by that socket. So it
+// leads to peers as any other socket does, by an address that is made of their VPN address
+// and is nobody's elsewhere.
+//
 // # Who a peer is
 //
 // A peer is known by the VPN address for which it was asked or has asked, until its

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -217,5 +218,45 @@ func TestPeerRelayNoThirdHop(t *testing.T) {
 		if n := r.drops(r.bob, r.alice); n != 1 || r.bob.status().Relayed.Packets != 0 {
 			r.t.Errorf("bob has dropped %d of alice's, and relayed %d, want 1 and 0", n, r.bob.status().Relayed.Packets)
 		}
+	})
+}
+
+// TestPeerRelayExpelled: who loses its session with the relay is relayed no longer, and
+// the relay forgets what it knew of it.
+func TestPeerRelayExpelled(t *testing.T) {
+	relayed(t, func(r *relayPlay) {
+		r.alice.ping(r.bob, 5*time.Second)
+		set := r.carol.client.set
+		verify := set.Verify
+		set.Verify = func(now time.Time, vpn netip.Addr, chain [][]byte, server bool) error {
+			if vpn == r.bob.vpn {
+				return errors.New("revoked")
+			}
+			return verify(now, vpn, chain, server)
+		}
+		if err := r.carol.client.Apply(r.t.Context(), set); err != nil {
+			r.t.Fatal(err)
+		}
+		pass(100 * time.Millisecond)
+		before := r.carol.status().Relayed
+		if len(before.Pairs) != 0 || before.Packets == 0 {
+			r.t.Errorf("after bob was revoked: %+v", before)
+		}
+		for i := range 50 {
+			r.alice.send(r.bob.vpn, fmt.Sprint("still there? ", i))
+			r.bob.send(r.alice.vpn, fmt.Sprint("still here ", i))
+			pass(100 * time.Millisecond)
+		}
+		if got := append(r.bob.texts(), r.alice.texts()...); len(got) > 0 {
+			r.t.Errorf("relayed: %q", got)
+		}
+		if after := r.carol.status().Relayed; after.Packets != before.Packets {
+			r.t.Errorf("%d more datagrams relayed", after.Packets-before.Packets)
+		}
+		r.inControl(r.carol, func(c *Client, now time.Time) {
+			if len(c.relay.pairs) > 0 || len(c.relay.meters) > 1 {
+				r.t.Errorf("carol remembers %d pairs and %d senders", len(c.relay.pairs), len(c.relay.meters))
+			}
+		})
 	})
 }
