@@ -65,6 +65,7 @@ func (c *Client) introduced(now time.Time, p *peer, list []punch.Candidate) {
 	c.introduceByShared(now, p, list)
 	if p.relayed() {
 		c.beginSearch(now, p)
+		p.look.note(now)
 		c.lookLater(now, p)
 	}
 	c.advancePaths(now, p)
@@ -145,8 +146,8 @@ func (c *Client) advancePaths(now time.Time, p *peer) {
 			}
 		case punchpath.Move:
 			c.movePath(now, p, o.At)
-			c.log.Info("The path to the peer has changed", "peer", p.vpn, "addr", p.at.Addr, "before", before,
-				"reason", o.Why, "rtt", p.paths.View().RTT.Round(time.Microsecond))
+			c.log.Info("The path to the peer has changed", append([]any{"peer", p.vpn, "addr", p.at.Addr, "before", before,
+				"reason", o.Why, "rtt", p.paths.View().RTT.Round(time.Microsecond)}, p.relayAttr()...)...)
 		case punchpath.Ask:
 			c.seek(now, p)
 		case punchpath.Revive:

@@ -1,333 +1,344 @@
 package client
 
 import (
-	"bytes"
-	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"campagnol/punch"
-	"campagnol/tunnel"
-	"campagnol/tunnel/record"
+	"campagnol/punch/hard"
+	"campagnol/punch/simnet"
+	"campagnol/rdv/wire"
 )
 
-// newRelayPath returns the data path of a relay with n peers, of whom all pairs may be
-// relayed, without limits.
-func newRelayPath(t testing.TB, n int) *path {
-	t.Helper()
-	p := newPath(t, 0)
-	p.tab.relays = true
-	all := newMeter(0)
-	for i := range n {
-		vpn, addr := peerAt(i)
-		result := loop(t)
-		result.Protocol = tunnel.ProtocolName
-		s := tunnel.NewSession(began, vpn, result)
-		s.Handle(began, record.ApplicationData, []byte{0, 1, 0xff}, nil) // it can do everything
-		p.tab = p.tab.withRoute(vpn, &route{session: s, addr: addr})
-		p.tab = p.tab.withSource(addr, &source{sessions: []*tunnel.Session{s}})
-		for j := range i {
-			other, _ := peerAt(j)
-			k := relayKeyOf(vpn, other)
-			p.tab = p.tab.withPair(k, &relayPair{relayKey: k, allowed: true, meters: [2]*meter{all, all}, all: all, use: new(relayUse)})
-		}
+// A testRelay is a socket of a node at another place of the Internet, as one is whose
+// datagrams a relay passes on.
+type testRelay struct{ *simnet.Conn }
+
+func (testRelay) Relay() string { return "the relay" }
+
+// relay gives a node a relay, which the RDV names to peers.
+func (v *vpn) relay(n *node, at string) testRelay {
+	v.t.Helper()
+	r := testRelay{v.net.Internet().Listen(at)}
+	n.onControl(func(now time.Time) { n.client.share(r) })
+	n.offers(punch.Candidate{Addr: netip.MustParseAddrPort(at), Kind: punch.Relayed})
+	return r
+}
+
+// onControl has the control goroutine of n do something.
+func (n *node) onControl(f func(now time.Time)) {
+	n.t.Helper()
+	if err := n.client.do(n.t.Context(), f); err != nil {
+		n.t.Fatal(err)
 	}
-	p.in.c.publish(p.tab)
+}
+
+// wantsClass lets a flow pass until the paths of both ends are of a class.
+func (f *flow) wantsClass(class string, within time.Duration) time.Duration {
+	f.v.t.Helper()
+	start := time.Now()
+	for time.Since(start) <= within {
+		if f.ends[0].peer(f.ends[1]).Path == class && f.ends[1].peer(f.ends[0]).Path == class {
+			return time.Since(start)
+		}
+		f.step()
+	}
+	f.v.t.Fatalf("the paths are %s and %s after %v, want %s",
+		f.ends[0].peer(f.ends[1]).Path, f.ends[1].peer(f.ends[0]).Path, within, class)
+	return 0
+}
+
+// wantsAll checks that nothing that was said is missing. The flow pauses.
+func (f *flow) wantsAll(when string) {
+	f.v.t.Helper()
+	speaks := f.speaks
+	f.speaks = [2]bool{}
+	f.flowFor(200 * time.Millisecond)
+	f.speaks = speaks
+	if got := len(f.seen[0]) + len(f.seen[1]); got != f.n {
+		f.v.t.Errorf("%s: %d of %d packets have arrived", when, got, f.n)
+	}
+}
+
+// A relayedPair is two nodes of which the first has a relay.
+type relayedPair struct {
+	*flow
+	alice, bob *node
+	relay      testRelay
+	cut        bool // nothing passes between them directly
+}
+
+// newRelayedPair opens a session that is relayed, since nothing passes directly, between
+// two nodes that could meet else.
+func newRelayedPair(v *vpn) *relayedPair {
+	v.t.Helper()
+	r := newRoamers(v, false)
+	p := &relayedPair{alice: r.alice, bob: r.bob, cut: true, relay: v.relay(r.alice, "198.51.100.50:7000")}
+	v.net.Drop(func(q simnet.Packet) bool {
+		ours := q.From == p.alice.conn || q.From == p.bob.conn
+		return p.cut && ours && q.Dst != v.server && q.Dst != p.relay.LocalAddr()
+	})
+	p.flow = newFlow(v, r.alice, r.bob, 0)
+	p.wantsClass("relay", 0)
 	return p
 }
 
-// asks returns records in which a peer asks that each of some datagrams is passed on to
-// another.
-func (p *path) asks(from, to int, datagrams ...[]byte) (ds []punch.Datagram) {
-	vpn, addr := peerAt(from)
-	other, _ := peerAt(to)
-	r, _ := p.tab.route(vpn)
-	for _, b := range datagrams {
-		rec, d := r.session.SealRelay(1, nil, append(r.session.RelayHead(nil, other), b...), new(record.Scratch))
-		if d != tunnel.Kept {
-			panic(d)
+// TestRelayedThenDirect: a session that began through a relay goes on directly as soon as
+// it can, falls back within a second when that ends, and returns, without losing a packet
+// when it moves of its own will, and without doubling any.
+func TestRelayedThenDirect(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		p := newRelayedPair(v)
+		p.wantsAll("through the relay")
+		p.cut = false
+		if took := p.wantsClass("wan", 10*time.Second); took > 6*time.Second {
+			t.Errorf("direct after %v", took)
 		}
-		ds = append(ds, punch.Datagram{Addr: addr, Data: rec})
-	}
-	return ds
-}
-
-// TestRelayPath: what is relayed comes out as it went in, in order, with who has sent it,
-// and what has one size travels together.
-func TestRelayPath(t *testing.T) {
-	p := newRelayPath(t, 3)
-	var want [][]byte
-	for i := range 40 {
-		want = append(want, noise(1000+i%2*(i/20)))
-	}
-	for i := range want {
-		want[i] = append(want[i][:13], append([]byte(fmt.Sprint(i%10)), want[i][14:]...)...)
-	}
-	p.in.batch(began.Add(time.Second), p.tab, p.asks(0, 1, want...))
-	sender, _ := peerAt(0)
-	_, addr := peerAt(1)
-	to := p.session(1)
-	var got [][]byte
-	for _, d := range p.conn.sent {
-		if d.Addr != addr {
-			t.Errorf("sent to %v, want %v", d.Addr, addr)
-		}
-		d.Segments(func(rec []byte) bool {
-			h, rec, _, err := record.Split(bytes.Clone(rec))
-			if err != nil {
-				t.Fatal(err)
+		p.flowFor(time.Second)
+		p.wantsAll("after the move")
+		for _, n := range []*node{p.alice, p.bob} {
+			if n.logged("The path to the peer has changed") != 1 {
+				t.Errorf("%v has moved more than once", n.vpn)
 			}
-			payload, _, drop := to.Receive(2, h, rec, new(record.Scratch))
-			sig, ok := to.Relay(2, payload)
-			if drop != tunnel.Kept || !ok || !sig.Relayed || sig.Other != sender {
-				t.Fatalf("%v, %+v", drop, sig)
-			}
-			got = append(got, bytes.Clone(sig.Datagram))
-			return true
-		})
-	}
-	if !slices.EqualFunc(got, want, bytes.Equal) {
-		t.Errorf("%d datagrams come out, want the %d that went in", len(got), len(want))
-	}
-	if n := len(p.conn.sent); n > 12 {
-		t.Errorf("they travel in %d, want those of one size together", n)
-	}
-	pair, _ := p.tab.pair(relayKeyOf(sender, to.Peer()))
-	if n := pair.use.packets.Load(); n != uint64(len(want)) || pair.use.bytes.Load() < 40_000 || pair.use.drops.Load() != 0 {
-		t.Errorf("counted %d packets, %d bytes, %d drops", n, pair.use.bytes.Load(), pair.use.drops.Load())
-	}
-}
-
-// TestRelayPathUnknown: of a pair that is new, control hears once for each datagram, as
-// far as it keeps up, and nothing is sent.
-func TestRelayPathUnknown(t *testing.T) {
-	p := newRelayPath(t, 2)
-	a, _ := peerAt(0)
-	b, _ := peerAt(1)
-	p.tab = p.tab.withPair(relayKeyOf(a, b), nil)
-	for range queueRelays + 10 {
-		p.in.batch(began.Add(time.Second), p.tab, p.asks(0, 1, noise(100)))
-	}
-	if len(p.conn.sent) != 0 || len(p.in.c.relays) != queueRelays {
-		t.Errorf("%d datagrams sent, %d events, want none and %d", len(p.conn.sent), len(p.in.c.relays), queueRelays)
-	}
-	if n := p.in.c.drops.Get(tunnel.DropQueue); n != 10 {
-		t.Errorf("%d drops, want 10", n)
-	}
-	e := <-p.in.c.relays
-	if e.session.Peer() != a || e.dst != b || !bytes.Equal(e.data, noise(100)) {
-		t.Errorf("event about %v for %v", e.session.Peer(), e.dst)
-	}
-}
-
-// TestRelayPathFair: one that floods gets half of what there is, and leaves the other half
-// to others.
-func TestRelayPathFair(t *testing.T) {
-	p := newRelayPath(t, 4)
-	const rate = 1_000_000
-	all := newMeter(rate)
-	senders := map[netip.Addr]*meter{}
-	pairs := map[relayKey]*relayPair{}
-	for _, k := range []struct{ a, b int }{{0, 1}, {2, 3}, {0, 3}} {
-		a, _ := peerAt(k.a)
-		b, _ := peerAt(k.b)
-		key := relayKeyOf(a, b)
-		pair := &relayPair{relayKey: key, allowed: true, all: all, use: new(relayUse)}
-		for i, v := range []netip.Addr{key.a, key.b} {
-			if senders[v] == nil {
-				senders[v] = newMeter(rate / relayShare)
-			}
-			pair.meters[i] = senders[v]
+			n.onControl(func(time.Time) {
+				for _, q := range n.client.peers {
+					if q.search != nil || q.look != (look{}) {
+						t.Errorf("%v still looks for a direct path", n.vpn)
+					}
+				}
+			})
 		}
-		pairs[key] = pair
-		p.tab = p.tab.withPair(key, pair)
-	}
-	const seconds = 5
-	for tick := range seconds * 100 { // of 10 ms
-		var ds []punch.Datagram
-		for range 20 { // floods two others
-			ds = append(ds, p.asks(0, 1, noise(1000))...)
-			ds = append(ds, p.asks(0, 3, noise(1000))...)
+
+		p.flowFor(30 * time.Second)
+		p.reset()
+		p.cut = true
+		p.flowFor(45 * time.Second)
+		p.wantGap(time.Second)
+		p.wantsClass("relay", 0)
+		p.cut = false
+		if took := p.wantsClass("wan", 20*time.Second); took > 10*time.Second {
+			t.Errorf("direct again after %v", took)
 		}
-		ds = append(ds, p.asks(2, 3, noise(1000), noise(1000), noise(1000), noise(1000))...) // 400 kB/s
-		p.in.batch(began.Add(time.Second+time.Duration(tick)*10*time.Millisecond), p.tab, ds)
-		p.conn.sent = nil
-	}
-	bytesOf := func(a, b int) int {
-		x, _ := peerAt(a)
-		y, _ := peerAt(b)
-		return int(pairs[relayKeyOf(x, y)].use.bytes.Load())
-	}
-	flood, honest := bytesOf(0, 1)+bytesOf(0, 3), bytesOf(2, 3)
-	if most := rate/2*seconds + rate/8; flood > most || flood < most*8/10 {
-		t.Errorf("who floods gets %d bytes, want %d", flood, most)
-	}
-	if want := 400_000 * seconds; honest < want*99/100 {
-		t.Errorf("another one gets %d bytes, want %d", honest, want)
-	}
-	if n := p.in.c.drops.Get(tunnel.DropRate); n == 0 {
-		t.Error("no drops are counted")
-	}
+		p.wantSame()
+	})
 }
 
-// relayRound seals a batch of datagrams for a relay, and returns how to repeat it.
-func relayRound(t testing.TB, p *path, count, size int) func() {
-	r := p.session(0)
-	other, _ := peerAt(1)
-	_, addr := peerAt(0)
-	payload := append(r.RelayHead(nil, other), noise(size)...)
-	ds := make([]punch.Datagram, count)
-	bufs := make([][]byte, count)
-	for i := range bufs {
-		bufs[i] = make([]byte, 0, size+200)
-	}
-	tmp := new(record.Scratch)
-	return func() {
-		for i := range ds {
-			rec, d := r.SealRelay(1, bufs[i], payload, tmp)
-			if d != tunnel.Kept {
-				t.Fatal(d)
+// TestRelaySameAddress: the address of the peer by the primary socket and by the relay is
+// the same. Neither is taken for the other.
+func TestRelaySameAddress(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		p := newRelayedPair(v)
+		bob := p.bob.publicAddr(p.alice)
+		p.alice.onControl(func(now time.Time) {
+			c := p.alice.client
+			q := c.peers[p.bob.vpn]
+			if want := (punch.Endpoint{Addr: bob, Conn: p.relay}); q.at != want || !slices.Contains(q.places, punch.Endpoint{Addr: bob}) {
+				t.Errorf("the path is %v of %v, want %v, and the address without the relay beside it", q.at, q.places, want)
 			}
-			ds[i] = punch.Datagram{Addr: addr, Data: rec}
-		}
-		p.in.batch(began.Add(time.Second), p.tab, ds)
-		p.conn.sent = p.conn.sent[:0]
-	}
-}
-
-func TestRelayPathNoAllocs(t *testing.T) {
-	p := newRelayPath(t, 2)
-	round := relayRound(t, p, 16, 1300)
-	round()
-	if n := testing.AllocsPerRun(100, round); n > 0.5 {
-		t.Errorf("a batch of 16 allocates %.1f times, want 0", n)
-	}
-}
-
-// BenchmarkRelay passes on batches of datagrams, with the sealing of what comes in.
-func BenchmarkRelay(b *testing.B) {
-	for _, size := range []int{100, 1300} {
-		b.Run(fmt.Sprint("size=", size), func(b *testing.B) {
-			const count = 32
-			round := relayRound(b, newRelayPath(b, 2), count, size)
-			b.SetBytes(int64(count * size))
-			b.ReportAllocs()
-			for b.Loop() {
-				round()
+			if src, ok := c.table.Load().source(bob); !ok || len(src.sessions) != 1 {
+				t.Error("the address is no source of one session")
 			}
 		})
-	}
+		p.cut = false
+		p.wantsClass("wan", 10*time.Second)
+		p.alice.onControl(func(now time.Time) {
+			c := p.alice.client
+			q := c.peers[p.bob.vpn]
+			if want := (punch.Endpoint{Addr: bob}); q.at != want || q.way.conn != nil || q.way.addr != bob {
+				t.Errorf("the path is %v, the way %v by %v", q.at, q.way.addr, q.way.conn)
+			}
+			if c.ends[bob] != q {
+				t.Error("what comes from there is not taken for bob's")
+			}
+		})
+		p.reset()
+		p.flowFor(time.Second)
+		p.wantGap(200 * time.Millisecond)
+	})
 }
 
-// TestThroughPeer: what is sent through a peer goes out in its session, and not at all
-// when that is over, or the peer does not relay.
-func TestThroughPeer(t *testing.T) {
-	p := newRelayPath(t, 2)
-	c := p.in.c
-	relay, addr := peerAt(0)
-	other, _ := peerAt(1)
-	conn := &throughPeer{c: c, relay: relay, name: "hub", done: make(chan struct{})}
-	if got := conn.Relay(); got != "peer 10.1.0.0 (hub)" {
-		t.Errorf("the relay is %q", got)
-	}
-	if got := conn.LocalAddr(); got != netip.AddrPortFrom(c.cfg.VPNAddr, throughPort) {
-		t.Errorf("we are at %v", got)
-	}
-	train := append(noise(500), append(noise(500), noise(100)...)...)
-	out := []punch.Datagram{{Addr: throughAddr(other), Data: noise(300)}, {Addr: throughAddr(other), Data: train, Segment: 500}}
-	if err := conn.Send(out); err != nil {
-		t.Fatal(err)
-	}
-	var sizes []int
-	for _, d := range p.conn.sent {
-		if d.Addr != addr {
-			t.Errorf("sent to %v, want %v", d.Addr, addr)
+// TestRelayShown: the status and the log say who passes on what is sent, at both ends, as
+// long as somebody does.
+func TestRelayShown(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		p := newRelayedPair(v)
+		if got := p.alice.peer(p.bob).Relay; got != "the relay" {
+			t.Errorf("alice's path leads through %q", got)
 		}
-		d.Segments(func(rec []byte) bool {
-			h, rec, _, _ := record.Split(bytes.Clone(rec))
-			payload, _, _ := p.session(0).Receive(2, h, rec, new(record.Scratch))
-			sig, ok := p.session(0).Relay(2, payload)
-			if !ok || sig.Relayed || sig.Other != other {
-				t.Errorf("sent %+v, %v", sig, ok)
+		if got := p.bob.peer(p.alice).Relay; got != "the peer's relay at 198.51.100.50" {
+			t.Errorf("bob's path leads through %q", got)
+		}
+		p.alice.logs("New DTLS connection opened with peer", `relay="the relay"`)
+		p.bob.logs("New DTLS connection opened with peer", "198.51.100.50:7000", "relay=")
+		p.cut = false
+		p.wantsClass("wan", 10*time.Second)
+		for i, n := range p.ends {
+			if got := n.peer(p.ends[1-i]).Relay; got != "" {
+				t.Errorf("%v: a direct path leads through %q", n.vpn, got)
 			}
-			sizes = append(sizes, len(sig.Datagram))
-			return true
+			for line := range strings.Lines(n.log.String()) {
+				if strings.Contains(line, "The path to the peer has changed") && strings.Contains(line, "relay=") {
+					t.Errorf("%v: of a direct path it is logged: %s", n.vpn, line)
+				}
+			}
+		}
+		p.flowFor(20 * time.Second)
+		p.cut = true
+		p.wantsClass("relay", 2*time.Second)
+		p.alice.logs("The path to the peer has changed", `relay="the relay"`)
+	})
+}
+
+// TestRelayLost: a relay that is given up, with the session on it, costs the session
+// nothing if there is another one.
+func TestRelayLost(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		p := newRelayedPair(v)
+		first := p.relay
+		p.relay = testRelay{v.net.Internet().Listen("198.51.100.51:7000")}
+		bob := p.bob.publicAddr(p.alice)
+		p.alice.onControl(func(now time.Time) {
+			p.alice.client.share(p.relay)
+			q := p.alice.client.peers[p.bob.vpn]
+			p.alice.client.reachBy(now, q, p.relay, []punch.Candidate{{Addr: bob, Kind: punch.Observed}})
+		})
+		p.bob.onControl(func(now time.Time) {
+			p.bob.client.introduced(now, p.bob.client.peers[p.alice.vpn], []punch.Candidate{{Addr: p.relay.LocalAddr(), Kind: punch.Relayed}})
+		})
+		p.flowFor(5 * time.Second)
+		p.alice.onControl(func(now time.Time) { p.alice.client.unshare(now, first) })
+		if first.Send(nil) == nil {
+			t.Error("the relay's socket is open")
+		}
+		p.reset()
+		p.flowFor(5 * time.Second)
+		p.wantGap(700 * time.Millisecond)
+		p.wantsClass("relay", 0)
+		if at := p.alice.explained(p.bob.vpn.String()).Paths[0]; at.Conn != p.relay {
+			t.Errorf("the path is %+v", at)
+		}
+		p.wantSame()
+		p.alice.stop()
+		if p.relay.Send(nil) == nil {
+			t.Error("the relay's socket is open after the end")
+		}
+	})
+}
+
+// TestRelayToHardNAT: where a direct path needs an extra socket, the session begins
+// through the relay, and moves to that one.
+func TestRelayToHardNAT(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		hardRelays bool // the one behind the hard NAT has the relay
+	}{{"the easy one has the relay", false}, {"the hard one has the relay", true}} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(v *vpn) {
+				alice, bob := v.hardPair(cone, symmetric)
+				who := alice
+				if c.hardRelays {
+					who = bob
+				}
+				v.relay(who.node, "198.51.100.50:7000")
+				if took := alice.ping(bob.node, time.Second); took > 150*time.Millisecond {
+					t.Errorf("the first reply took %v", took)
+				}
+				if alice.peer(bob.node).Path != "relay" {
+					t.Fatalf("the session begins with %+v", alice.peer(bob.node))
+				}
+				f := newFlow(v, alice.node, bob.node, 0)
+				f.wantsClass("wan", 5*time.Second)
+				f.flowFor(2 * time.Second)
+				f.wantsAll("after the move")
+				f.wantSame()
+				bob.onlyExtra()
+				for _, h := range []*hardHome{alice, bob} {
+					if cost := h.cost(); cost != (hard.Cost{Attempts: 1, Sockets: cost.Sockets, Probes: cost.Probes, Successes: 1}) {
+						t.Errorf("%v has spent %+v", h.vpn, cost)
+					}
+				}
+				f.flowFor(time.Minute)
+				f.wantGap(200 * time.Millisecond)
+				alice.stop()
+				pass(time.Second)
+				if open, _ := bob.extras(); len(open) != 0 {
+					t.Errorf("%d extra sockets are open after the session", len(open))
+				}
+			})
 		})
 	}
-	if !slices.Equal(sizes, []int{300, 500, 500, 100}) {
-		t.Errorf("sent datagrams of %v bytes", sizes)
-	}
-	if n := testing.AllocsPerRun(100, func() { conn.Send(out); p.conn.sent = p.conn.sent[:0] }); n > 0.5 {
-		t.Errorf("Send allocates %.1f times, want 0", n)
-	}
-
-	r, _ := p.tab.route(relay)
-	small := *r
-	small.limit = 400
-	c.publish(p.tab.withRoute(relay, &small))
-	p.conn.sent = nil
-	if err := conn.Send(out); err != errTooLong || len(p.conn.sent) == 0 {
-		t.Errorf("by a path for 400 bytes: %v, %d sent, want %v, and what fits", err, len(p.conn.sent), errTooLong)
-	}
-	p.conn.sent = nil
-	r.session.Handle(began, record.ApplicationData, []byte{0, 1, 0}, nil)
-	c.publish(p.tab)
-	if err := conn.Send(out); err != errNoRelay {
-		t.Errorf("through one that relays no longer: %v, want %v", err, errNoRelay)
-	}
-	c.publish(p.tab.withRoute(relay, nil))
-	if err := conn.Send(out); err == nil {
-		t.Error("no error without a session")
-	}
-	c.publish(p.tab)
-	conn.Close()
-	conn.Close()
-	if err := conn.Send(out); err == nil || len(p.conn.sent) > 0 {
-		t.Errorf("after Close: %v, %d sent", err, len(p.conn.sent))
-	}
-	if _, err := conn.Receive(); err == nil {
-		t.Error("Receive goes on after Close")
-	}
-	select {
-	case <-conn.Done():
-	default:
-		t.Error("not done after Close")
-	}
 }
 
-// FuzzRelay has a peer send anything as what is to be relayed, or was: nobody is sent more
-// than it, and nothing is delivered.
-func FuzzRelay(f *testing.F) {
-	other, _ := peerAt(1)
-	f.Add([]byte{0, 8, 4, 10, 1, 0, 1, 25, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
-	f.Add(append([]byte{0, 9, 4, 10, 1, 0, 1}, punchOf(other)...))
-	f.Add(append([]byte{0, 9, 4, 10, 1, 0, 1, 0, 8, 4, 10, 1, 0, 1}, noise(40)...))
-	f.Fuzz(func(t *testing.T, payload []byte) {
-		if len(payload) < 2 || len(payload) > 1400 || payload[0] != 0 {
-			return
+// TestRelayForEver: between two hard NATs the session stays relayed. The RDV is asked
+// again, more and more rarely, and only while the session is used.
+func TestRelayForEver(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		alice, bob := v.hardPair(symmetric, symmetric, func(c *Config) { c.Timeout = 3 * time.Hour })
+		v.relay(alice.node, "198.51.100.50:7000")
+		sent := v.punches()
+		alice.ping(bob.node, time.Second)
+		looked := func() (n [2]int) {
+			for i, h := range []*hardHome{alice, bob} {
+				h.onControl(func(time.Time) {
+					for _, p := range h.client.peers {
+						if !p.relayed() {
+							t.Errorf("%v has no relayed session", h.vpn)
+						}
+						n[i] = p.look.count
+					}
+				})
+			}
+			return n
 		}
-		p := newRelayPath(t, 3)
-		conn := &throughPeer{c: p.in.c, done: make(chan struct{})}
-		vpn, addr := peerAt(0)
-		p.tab.through = p.tab.through.with(addrPart(vpn), vpn, conn)
-		s := p.session(0)
-		rec, d := s.SealRelay(1, nil, payload, new(record.Scratch))
-		if d != tunnel.Kept {
-			return
+		for range 40 * 6 { // 40 min of use
+			pass(10 * time.Second)
+			alice.ping(bob.node, time.Second)
 		}
-		size := len(rec)
-		p.in.batch(began.Add(time.Second), p.tab, []punch.Datagram{{Addr: addr, Data: rec}})
+		used := looked()
+		if used[0] != used[1] || used[0] < 5 || used[0] > 7 {
+			t.Errorf("the ends were introduced %d times in 40 min, want after about 1, 3, 8, 18, 28 and 38 min", used)
+		}
+		if n := sent(); n == 0 || n > 1500 {
+			t.Errorf("%d punches, want those of the beginning, and some with each introduction", n)
+		}
+		pass(time.Hour)
+		if n := looked(); n != used {
+			t.Errorf("the ends were introduced without use: %d times, and %d before", n, used)
+		}
+		if alice.peer(bob.node).Moves > 0 {
+			t.Errorf("the session has moved: %+v", alice.peer(bob.node))
+		}
+	})
+}
+
+// TestSearchForged: while a direct path is looked for, forged punches lead to nothing but
+// challenges, within bounds, and the session stays.
+func TestSearchForged(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		p := newRelayedPair(v)
+		stranger := v.net.Internet().Listen("203.0.113.66:6666")
 		sent := 0
-		for _, d := range p.conn.sent {
-			sent += len(d.Data)
+		v.net.Observe(func(q simnet.Packet, verdict simnet.Verdict) {
+			if verdict == simnet.Sent && q.From == p.alice.conn && q.Dst.Addr() == stranger.LocalAddr().Addr() {
+				sent++
+			}
+		})
+		m := wire.NewPunch(p.bob.vpn, wire.Mark{Heard: true})
+		for i := range 500 {
+			p.alice.arriveMessage(netip.AddrPortFrom(stranger.LocalAddr().Addr(), uint16(1000+i)), m)
+			p.step()
 		}
-		if sent > size {
-			t.Errorf("%d bytes sent for %d", sent, size)
+		if sent > 200 {
+			t.Errorf("%d datagrams to a stranger in 5 s", sent)
 		}
-		if p.dev.packets > 0 || p.in.conn != nil || p.in.from != addr {
-			t.Errorf("%d packets delivered, after %v by %v", p.dev.packets, p.in.from, p.in.conn)
+		p.wantsAll("under forged punches")
+		p.wantsClass("relay", 0)
+		if n := len(p.alice.explained(p.bob.vpn.String()).Paths); n > 20 {
+			t.Errorf("%d places are remembered", n)
 		}
+		p.wantSame()
 	})
 }

@@ -45,12 +45,45 @@ const serverLook = 10 * time.Second
 // A look is when the RDV is to be asked for a peer whose session leads through a relay.
 type look struct {
 	at    time.Time // zero: the session does not
-	count int       // of the times
+	last  time.Time // when it was, or the two ends were introduced
+	count int       // how often, as one end sees it like the other
+}
+
+// sameLook is how soon after the last one an introduction is the same: the answer, or that
+// to the other end.
+const sameLook = 30 * time.Second
+
+// note notes that the RDV has been asked, or has introduced the two ends.
+func (l *look) note(now time.Time) {
+	if now.Sub(l.last) >= sameLook {
+		l.count++
+	}
+	l.last = now
 }
 
 // relayed reports whether p's session leads through a relay.
 func (p *peer) relayed() bool {
 	return p.session != nil && p.paths != nil && p.paths.View().Class() == punchpath.Relay
+}
+
+// RelayOf returns who passes on what goes to a peer's endpoint that was found in a way,
+// for people; "": nobody, as far as is known.
+func RelayOf(at punch.Endpoint, found punch.CandidateKind) string {
+	switch r, ours := at.Conn.(punch.RelayConn); {
+	case ours:
+		return r.Relay()
+	case found == punch.Relayed:
+		return "the peer's relay at " + at.Addr.Addr().String()
+	}
+	return ""
+}
+
+// relayAttr returns what the log says of a path that leads through a relay.
+func (p *peer) relayAttr() []any {
+	if !p.relayed() {
+		return nil
+	}
+	return []any{"relay", RelayOf(p.at, p.paths.Kind())}
 }
 
 // followRelay begins to look for a direct path when p's session has come to lead through
@@ -64,6 +97,7 @@ func (c *Client) followRelay(now time.Time, p *peer) {
 		c.endSearch(p)
 		p.look = look{}
 	case p.look.at.IsZero():
+		p.look.last = now
 		c.lookLater(now, p)
 		c.beginSearch(now, p)
 	}
@@ -153,7 +187,7 @@ func (c *Client) advanceSearch(now time.Time, p *peer) {
 	}
 	if l := &p.look; !l.at.IsZero() && !now.Before(l.at) {
 		if now.Sub(c.lastUse(p)) < lookUse && c.asks.take(now, askRate, askBurst) {
-			l.count++
+			l.note(now)
 			c.tell(wire.Ask, p.vpn)
 		}
 		c.lookLater(now, p)

@@ -23,8 +23,6 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 		c.publish(c.closeThrough(c.endRelaying(c.table.Load(), p.vpn), p)) // it may be another host
 	}
 	c.setFilter(s)
-	c.log.Info("New DTLS connection opened with peer", "peer", p.vpn, "addr", r.at.Addr,
-		"cipher", s.Suite().String(), "took", now.Sub(p.try.began).Round(time.Microsecond))
 	p.session, p.at, p.server, p.kept = s, r.at, r.server, now
 	c.keepExtra(p, r.at.Conn)
 	p.rekey = rekey{random: c.cfg.Jitter()}
@@ -36,6 +34,8 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 		p.paths = punchpath.New(now, drawNumber, r.at, p.named)
 		p.places = p.paths.Endpoints()
 	}
+	c.log.Info("New DTLS connection opened with peer", append([]any{"peer", p.vpn, "addr", r.at.Addr,
+		"cipher", s.Suite().String(), "took", now.Sub(p.try.began).Round(time.Microsecond)}, p.relayAttr()...)...)
 	c.refused.forget(p.vpn)
 	c.failures.forget(p.vpn)
 	c.dossiers.of(p.vpn).name = id.Name

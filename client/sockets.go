@@ -82,7 +82,7 @@ func (c *Client) introduceByShared(now time.Time, p *peer, list []punch.Candidat
 	public := slices.DeleteFunc(directOf(list), func(n punch.Candidate) bool { return n.Kind != punch.Observed && punch.IsPrivate(n.Addr.Addr()) })
 	var done []punch.Conn
 	for _, at := range p.places {
-		if c.shared[at.Conn] && !slices.Contains(done, at.Conn) {
+		if c.shared[at.Conn] && !isThrough(at.Conn) && !slices.Contains(done, at.Conn) {
 			done = append(done, at.Conn)
 			p.paths.IntroduceBy(now, at.Conn, public[:min(len(public), maxByShared)])
 		}

@@ -74,6 +74,7 @@ type PeerStatus struct {
 	PathMTU  int            // in bytes; 0: not known to be small
 	Path     string         // what kind of path it is: lan, wan or relay; empty: an original's
 	Found    string         // how its address was found, as punch.CandidateKind has it; likewise
+	Relay    string         // who passes on what goes there, for people; empty: nobody, as far as is known
 	RTT      time.Duration  // of its round trip; 0: not measured
 	Moves    int            // how often the session has moved to another path
 	Server   bool           // we are the session's DTLS server
@@ -189,6 +190,7 @@ func (c *Client) describe(ps *PeerStatus, p *peer) {
 	}
 	ps.PathMTU = p.mtu.Limit()
 	if k := p.paths; k != nil {
+		ps.Relay = RelayOf(p.at, k.Kind())
 		ps.Path, ps.Found, ps.RTT, ps.Moves = k.View().Class().String(), k.Kind().String(), k.View().RTT, k.Moves()
 	}
 	ps.Addr, ps.Server, ps.Since = p.at.Addr, p.server, p.session.Since()

@@ -203,10 +203,7 @@ func (c *Client) keepThrough(now time.Time, p *peer) {
 		next := *c.table.Load()
 		next.through = next.through.with(addrPart(p.vpn), p.vpn, p.through)
 		c.publish(&next)
-		if c.shared == nil {
-			c.shared = map[punch.Conn]bool{}
-		}
-		c.shared[p.through] = true
+		c.share(p.through)
 		c.log.Debug("Peer relays for others", "peer", p.vpn)
 		c.offerThrough(now, p)
 	case !relays && p.through != nil:
@@ -220,7 +217,6 @@ func (c *Client) closeThrough(tab *table, p *peer) *table {
 		return tab
 	}
 	p.through.Close()
-	delete(c.shared, p.through)
 	c.lost = append(c.lost, p.through)
 	p.through = nil
 	next := *tab
@@ -233,17 +229,7 @@ func (c *Client) lostThrough(now time.Time) {
 	for len(c.lost) > 0 { // what follows may end other sessions
 		conn := c.lost[0]
 		c.lost = c.lost[1:]
-		for _, p := range c.peersInOrder() {
-			if t := p.try; t != nil && t.attempt != nil {
-				t.attempt.Lost(now, conn)
-				c.stepTry(now, p)
-			}
-			if p.paths != nil {
-				p.paths.Lost(now, conn)
-				c.advancePaths(now, p)
-			}
-			c.settle(p)
-		}
+		c.unshare(now, conn)
 	}
 }
 

@@ -393,27 +393,38 @@ func FuzzAttempt(f *testing.F) {
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		a := NewAttempt(start, Config{Self: high, Peer: low, Asked: len(steps)%2 == 0}, there)
 		now := start
-		for _, s := range steps {
+		conns := []Conn{nil, &fakeConn{}, &fakeRelay{}}
+		for i, s := range steps {
 			addr := netip.AddrPortFrom(there.Addr(), uint16(s>>3)+1)
+			from := Endpoint{addr, conns[int(s>>3)%len(conns)]}
 			var out []Out
 			switch s & 7 {
 			case 0, 1:
 				now = now.Add(time.Duration(s>>3) * 10 * time.Millisecond)
 				out = a.Advance(now, nil)
 			case 2:
-				out = a.Handle(now, at(addr), original(low), nil)
+				out = a.Handle(now, from, original(low), nil)
 			case 3:
-				out = a.Handle(now, at(addr), theirs(low, wire.Mark{Asked: s>>3&1 != 0, Heard: s>>4&1 != 0}), nil)
+				out = a.Handle(now, from, theirs(low, wire.Mark{Asked: s>>3&1 != 0, Heard: s>>4&1 != 0}), nil)
 			case 4:
 				a.Introduce(now, addr)
 			case 5:
-				a.Reject(now, at(addr))
+				a.Reject(now, from)
 			case 6:
-				a.Opened(now, at(addr))
+				a.Opened(now, from)
 			case 7:
-				a.Cross()
+				switch i % 4 {
+				case 0:
+					a.Cross()
+				case 1:
+					a.TryBy(now, from.Conn, Candidate{Addr: addr, Kind: Observed})
+				case 2:
+					a.Lost(now, from.Conn)
+				case 3:
+					a.Prefer(now, from)
+				}
 			}
-			if len(out) > maxCandidates+maxReflexive || len(a.Candidates()) > maxCandidates+maxReflexive {
+			if len(out) > maxCandidates+maxByOther+maxReflexive || len(a.Candidates()) > maxCandidates+maxByOther+maxReflexive {
 				t.Fatalf("%d messages, %d candidates", len(out), len(a.Candidates()))
 			}
 			state, path := a.State()

@@ -337,7 +337,7 @@ func peerDocuments(peers []client.PeerStatus) []control.Peer {
 		}
 		d.Name, d.Addresses, d.Networks = p.Name, p.Addrs, p.Networks
 		d.PathMTUBytes = p.PathMTU
-		d.PathKind, d.PathFound, d.PathMoves = p.Path, p.Found, p.Moves
+		d.PathKind, d.PathFound, d.PathMoves, d.Relay = p.Path, p.Found, p.Moves, p.Relay
 		d.PathRTTSeconds = p.RTT.Seconds()
 		d.Path, d.Cipher, d.Protocol, d.Role = p.Addr, p.Cipher, p.Protocol, "client"
 		if d.Protocol == "" {

@@ -17,6 +17,7 @@ import (
 	"campagnol/internal/version"
 	"campagnol/pki"
 	"campagnol/pki/policy"
+	"campagnol/punch"
 	"campagnol/punch/nat"
 )
 
@@ -131,7 +132,7 @@ func (v *view) explanation(now time.Time, e client.Explanation) *explanation {
 func pathDocument(e *client.Explanation) control.ExplainedPath {
 	s := e.Status
 	return control.ExplainedPath{
-		Address: s.Addr, Kind: s.Path, Found: s.Found, RTTSeconds: s.RTT.Seconds(), MTUBytes: s.PathMTU, Moves: s.Moves,
+		Address: s.Addr, Kind: s.Path, Found: s.Found, Relay: s.Relay, RTTSeconds: s.RTT.Seconds(), MTUBytes: s.PathMTU, Moves: s.Moves,
 		Since: s.Since.UTC(), LastIn: s.LastIn.UTC(), Dark: e.Dark, Local: e.Socket, Extra: e.Extra,
 		Protocol: cmp.Or(s.Protocol, originalProtocol),
 	}
@@ -143,6 +144,7 @@ func candidateDocuments(e *client.Explanation) []control.ExplainedCandidate {
 	ds := []control.ExplainedCandidate{}
 	for _, p := range e.Paths {
 		d := control.ExplainedCandidate{Address: p.Addr, Found: p.Kind.String(), Scope: p.Scope, Path: p.Path,
+			Relay:      client.RelayOf(punch.Endpoint{Addr: p.Addr, Conn: p.Conn}, p.Kind),
 			RTTSeconds: p.RTT.Seconds(), LastAnswered: p.Answered.UTC(), Outcome: p.Why}
 		switch {
 		case p.Path && e.Dark:
@@ -156,7 +158,8 @@ func candidateDocuments(e *client.Explanation) []control.ExplainedCandidate {
 		return ds
 	}
 	for _, o := range e.Tried.Outcomes {
-		d := control.ExplainedCandidate{Address: o.Addr, Found: o.Kind.String(), Scope: o.Scope, Outcome: "did not answer"}
+		d := control.ExplainedCandidate{Address: o.Addr, Found: o.Kind.String(), Scope: o.Scope,
+			Relay: client.RelayOf(punch.Endpoint{Addr: o.Addr, Conn: o.Conn}, o.Kind), Outcome: "did not answer"}
 		switch {
 		case o.Rejected:
 			d.Outcome = "answered, but no session came about"

@@ -44,6 +44,9 @@ func candidateCells(now time.Time, c control.ExplainedCandidate) []string {
 	if c.Scope != "" {
 		found += ", scope " + printable(c.Scope)
 	}
+	if c.Relay != "" {
+		found += ", through " + printable(c.Relay)
+	}
 	rtt, answered := "-", "-"
 	if c.RTTSeconds > 0 {
 		rtt = fmt.Sprintf("%.1f ms", 1000*c.RTTSeconds)

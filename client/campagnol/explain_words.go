@@ -75,6 +75,9 @@ func (d *explanation) reachedText() string {
 		where = "within one private network"
 	case "relay":
 		where = "through a relay"
+		if p.Relay != "" {
+			where += " (" + printable(p.Relay) + ")"
+		}
 	}
 	verb := "is reached"
 	if p.Dark {
@@ -116,6 +119,7 @@ var foundTexts = map[string]string{
 	"mapped":     "The address is one that the peer's gateway forwards",
 	"configured": "The address is in the peer's configuration",
 	"reflexive":  "The address is where packets of the peer come from",
+	"relayed":    "The address is the peer's at a relay",
 }
 
 // familyName returns how people call a family.

@@ -242,6 +242,9 @@ func peerCells(now time.Time, p control.Peer) []string {
 // pathWords returns what there is to say of a peer's path.
 func pathWords(p control.Peer) []string {
 	words := []string{printable(p.PathKind)}
+	if p.Relay != "" {
+		words[0] = "through " + printable(p.Relay)
+	}
 	if p.PathRTTSeconds > 0 {
 		words = append(words, fmt.Sprintf("%.1f ms", 1000*p.PathRTTSeconds))
 	}

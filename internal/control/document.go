@@ -182,6 +182,7 @@ type Peer struct {
 	PathFound      string            `json:"path_found,omitempty"`
 	PathRTTSeconds float64           `json:"path_rtt_seconds,omitempty"`
 	PathMoves      int               `json:"path_moves"`
+	Relay          string            `json:"relay,omitempty"`
 	Role           string            `json:"role,omitempty"`
 	Cipher         string            `json:"cipher,omitempty"`
 	Protocol       string            `json:"protocol,omitempty"`

@@ -52,6 +52,7 @@ type ExplainedPath struct {
 	Address    netip.AddrPort `json:"address"`
 	Kind       string         `json:"kind,omitempty"`
 	Found      string         `json:"found,omitempty"`
+	Relay      string         `json:"relay,omitempty"`
 	RTTSeconds float64        `json:"rtt_seconds,omitempty"`
 	MTUBytes   int            `json:"mtu_bytes,omitempty"`
 	Moves      int            `json:"moves"`
@@ -68,6 +69,7 @@ type ExplainedCandidate struct {
 	Address      netip.AddrPort `json:"address"`
 	Found        string         `json:"found"`
 	Scope        string         `json:"scope,omitempty"`
+	Relay        string         `json:"relay,omitempty"`
 	Path         bool           `json:"path"`
 	RTTSeconds   float64        `json:"rtt_seconds,omitempty"`
 	LastAnswered time.Time      `json:"last_answered,omitzero"`
