@@ -138,7 +138,7 @@ var registry = [...]definition{
 		Doc: "Whether this client relays for other members, whose traffic it cannot read: yes or no; or a TURN server of your own that this client may use as a relay, beside those of the rendezvous servers: turn:HOST:PORT?transport=udp USER PASSWORD, with tcp in place of udp, or turns: for TLS; the key may be given several times."},
 		func(c *Client, a *assignment) { a.relay(c) }},
 	{Key{Section: sectionNetwork, Name: "relay_only", Type: TypeBool, Default: "no", New: true,
-		Doc: "Whether peers are reached through relays alone, so that they do not learn this host's address."},
+		Doc: "Whether peers are reached through relays alone, and never directly."},
 		func(c *Client, a *assignment) { a.boolean(&c.RelayOnly) }},
 	{Key{Section: sectionNetwork, Name: "relay_never", Type: TypeBool, Default: "no", New: true,
 		Doc: "Whether peers are never reached through relays, but directly or not at all."},
