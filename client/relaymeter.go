@@ -32,12 +32,18 @@ func newMeter(rate int64) *meter {
 }
 
 // take takes n bytes if they are there.
-func (m *meter) take(now tunnel.Stamp, n int) bool {
+func (m *meter) take(now tunnel.Stamp, n int) bool { return m.takeOf(now, n, m.burst) }
+
+// takeSpare takes n bytes if half of what can be taken at once is left then: whoever takes
+// more than its share leaves that to those who do not.
+func (m *meter) takeSpare(now tunnel.Stamp, n int) bool { return m.takeOf(now, n, m.burst/2) }
+
+func (m *meter) takeOf(now tunnel.Stamp, n int, burst tunnel.Stamp) bool {
 	cost := int64(m.cost * float64(n))
 	for {
 		full := m.full.Load()
 		next := max(full, int64(now)) + cost
-		if next-int64(now) > int64(m.burst) {
+		if next-int64(now) > int64(burst) {
 			return false
 		}
 		if m.full.CompareAndSwap(full, next) {

@@ -47,6 +47,24 @@ func TestMeter(t *testing.T) {
 	}
 }
 
+// TestMeterSpare: who takes what is to spare leaves half of what can be taken at once.
+func TestMeterSpare(t *testing.T) {
+	m, now := newMeter(1_000_000), tunnel.Stamp(time.Hour)
+	count := func(take func(tunnel.Stamp, int) bool) (n int) {
+		for take(now, 1000) {
+			n++
+		}
+		return n
+	}
+	if spare, rest := count(m.takeSpare), count(m.take); spare != 125 || rest != 125 {
+		t.Errorf("%d and %d kB, want half of 250 each", spare, rest)
+	}
+	now += tunnel.Stamp(100 * time.Millisecond)
+	if spare, rest := count(m.takeSpare), count(m.take); spare != 0 || rest != 100 {
+		t.Errorf("100 ms later %d and %d kB, want 0 and 100", spare, rest)
+	}
+}
+
 // TestMeterUnlimited: without a rate everything passes, also at odd times.
 func TestMeterUnlimited(t *testing.T) {
 	m := newMeter(0)

@@ -30,7 +30,8 @@ import (
 //   - is between two for whom MayRelay lets us, which control finds out once
 
 const (
-	// relayShare is which part of the rate one sender may use.
+	// relayShare is which part of the rate a sender has before others get more than
+	// theirs: half of it.
 	relayShare = 2
 
 	// maxRelayPairs is how many pairs are known at a time, also such as may not be
@@ -59,7 +60,7 @@ func (k relayKey) part() uint8 { return addrPart(k.a) ^ addrPart(k.b)<<1 }
 type relayPair struct {
 	relayKey
 	allowed bool
-	meters  [2]*meter // of what a and b send, to whomever
+	meters  [2]*meter // of the shares of a and b, to whomever they send
 	all     *meter
 	use     *relayUse
 }
@@ -103,13 +104,17 @@ func (t *table) withPair(k relayKey, p *relayPair) *table {
 	return &next
 }
 
-// take reports whether a datagram of sender's may pass now.
+// take reports whether a datagram of sender's may pass now: within its share, or for as
+// long as the others leave enough.
 func (p *relayPair) take(now tunnel.Stamp, sender netip.Addr, n int) bool {
 	own := p.meters[0]
 	if sender != p.a {
 		own = p.meters[1]
 	}
-	return own.take(now, n) && p.all.take(now, n)
+	if own.take(now, n) {
+		return p.all.take(now, n)
+	}
+	return p.all.takeSpare(now, n)
 }
 
 // count notes that a datagram has passed, or why it has not.
