@@ -109,7 +109,7 @@ func (c *Client) handlePeer(now time.Time, r *rendezvous, asked netip.Addr, msg 
 	if asked.Is4() {
 		c.handleAnswer(now, asked, c.usableOf(msg.Endpoints, msg.Candidates))
 		c.meetNAT(now, asked, msg)
-		c.nameRelays(now, asked, msg.Via)
+		c.nameRelays(now, asked, msg)
 		return
 	}
 	p := c.peers[asked]
@@ -124,7 +124,7 @@ func (c *Client) handlePeer(now time.Time, r *rendezvous, asked netip.Addr, msg 
 	if c.lead(now, p, known) {
 		c.handleAnswer(now, known, c.usableOf(msg.Endpoints, msg.Candidates))
 		c.meetNAT(now, known, msg)
-		c.nameRelays(now, known, msg.Via)
+		c.nameRelays(now, known, msg)
 	}
 }
 
@@ -144,7 +144,7 @@ func (c *Client) handleIntroduce(now time.Time, msg *channel.Message) {
 	}
 	c.handleForward(now, known, c.usableOf(msg.Endpoints, msg.Candidates))
 	c.meetNAT(now, known, msg)
-	c.nameRelays(now, known, msg.Via)
+	c.nameRelays(now, known, msg)
 }
 
 // knownBy returns by which of the addresses that the RDV names a peer is known, or is

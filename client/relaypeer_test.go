@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"campagnol/punch/nat"
 	"campagnol/punch/simnet"
 	"campagnol/tunnel"
 )
@@ -197,6 +198,33 @@ func TestPeerRelayDies(t *testing.T) {
 		if got := spare.status().Relayed.Packets - before; got < 1000 {
 			r.t.Errorf("the other relay has relayed %d packets", got)
 		}
+	})
+}
+
+// TestPeerRelayHopeless: where both are known to be behind hard NATs, nobody waits long
+// for a direct path, and with sessions that stand with the relay, not at all.
+func TestPeerRelayHopeless(t *testing.T) {
+	symmetric := nat.Behaviour{Known: true, Translated: true, Mapping: nat.AddressAndPortDependent, MappingExact: true, Filtering: nat.AddressAndPortDependent}
+	relayed(t, func(r *relayPlay) {
+		for _, n := range []*node{r.alice, r.bob} {
+			if err := n.client.SetNAT(r.t.Context(), symmetric); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+		pass(time.Second)
+		// 40 ms to find each other, and the relay; 60 for a session with it; 40 to say that
+		// it relays and is understood; 100 through it, of twice the length; the punches in
+		// between.
+		if took := r.alice.ping(r.bob, 5*time.Second); took > 400*time.Millisecond {
+			r.t.Errorf("the first reply took %v", took)
+		}
+		r.inControl(r.alice, func(c *Client, now time.Time) { c.closeSession(now, c.peers[r.bob.vpn]); c.settle(c.peers[r.bob.vpn]) })
+		pass(2 * time.Second)
+		// ASK and PEER 2 delays, a punch and its answer 4, four flights 8, packet and reply 4.
+		if took := r.alice.ping(r.bob, 5*time.Second); took > 250*time.Millisecond {
+			r.t.Errorf("with a session with the relay, the first reply took %v", took)
+		}
+		r.alice.path(r.bob, "relay")
 	})
 }
 

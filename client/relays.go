@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"campagnol/punch"
+	"campagnol/punch/nat"
 	"campagnol/rdv/channel"
 )
 
@@ -20,17 +21,21 @@ const (
 	// relayPatience is how long a direct path is looked for until sessions are opened
 	// with relays for want of one. Those that stand are used at once.
 	relayPatience = 250 * time.Millisecond
+
+	// relayHaste is the same where two NATs do not let hope for a direct path but in a
+	// network of their own.
+	relayHaste = 20 * time.Millisecond
 )
 
 // nameRelays takes the members that relay between us and the peer known by a VPN address,
-// as the RDV names them.
-func (c *Client) nameRelays(now time.Time, vpn netip.Addr, list []netip.Addr) {
+// as the RDV names them in msg.
+func (c *Client) nameRelays(now time.Time, vpn netip.Addr, msg *channel.Message) {
 	p := c.peers[vpn]
 	if p == nil || c.set.RelayNever {
 		return
 	}
 	var relays []netip.Addr
-	for _, a := range list {
+	for _, a := range msg.Via {
 		if len(relays) < channel.MaxVia && a.Is4() && a != p.vpn && c.mayBePeer(a) && !slices.Contains(p.id.Addrs, a) && !slices.Contains(relays, a) {
 			relays = append(relays, a)
 		}
@@ -41,6 +46,9 @@ func (c *Client) nameRelays(now time.Time, vpn netip.Addr, list []netip.Addr) {
 	}
 	if t := p.try; t != nil && t.relays.IsZero() {
 		t.relays = now.Add(relayPatience)
+		if nat.Meet(c.nat, msg.NAT) >= nat.Guess {
+			t.relays = now.Add(relayHaste)
+		}
 	}
 	at := c.standing(p)
 	if p.paths != nil && p.paths.Dark() {
