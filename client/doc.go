@@ -49,6 +49,10 @@
 // closed when no path of the session leads by it any more. A socket whose datagrams a
 // relay passes on leads to several peers, and no session closes it (control.shared).
 //
+// A session may begin on a path through a relay, and fall back to one. It goes on looking
+// for a direct one then: a search is beside it what a try is where there is none, and both
+// are a quest.
+//
 // To the table an address is the same by whichever socket, since a record says by its
 // connection ID whose it is. To control they are different endpoints: a peer has the same
 // address on a direct path and through a relay of ours.

@@ -32,5 +32,6 @@
 // makes a new session beside this one, which is still looked for.
 //
 // While the path is sure and used, the others are challenged now and then. One that is
-// better by more than a little takes over.
+// better by more than a little takes over. A path through a relay is the worst of all that
+// work, and the first to be asked when the path is dark (relay.go).
 package path
