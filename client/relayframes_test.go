@@ -26,10 +26,11 @@ func TestPeerRelayEthernet(t *testing.T) {
 			return s
 		}
 		r := &relayPlay{vpn: v}
-		v.net.Drop(func(p simnet.Packet) bool { return r.direct(p) })
+		v.net.Drop(func(p simnet.Packet) bool { return r.cut.Load() && r.direct(p) })
 		c := start(3, func(c *Config) { c.RelayFor = true })
 		a, b := start(1, func(*Config) {}), start(2, func(*Config) {})
 		r.alice, r.bob, r.carol = a.node, b.node, c.node
+		r.cut.Store(true) // before time passes, and so before they hear of each other
 		pass(10 * time.Second)
 		a.path(b.node, "relay")
 

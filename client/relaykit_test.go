@@ -29,7 +29,6 @@ func relayedBy(t *testing.T, edit func(*Config), f func(r *relayPlay)) {
 	inBubble(t, func(v *vpn) {
 		v.ourServer(rdv.Mixed)
 		r := &relayPlay{vpn: v}
-		r.cut.Store(true)
 		v.net.Drop(func(p simnet.Packet) bool { return r.cut.Load() && r.direct(p) })
 		each := func(c *Config) {
 			v.authentic(AuthYes, nil)(c)
@@ -39,6 +38,7 @@ func relayedBy(t *testing.T, edit func(*Config), f func(r *relayPlay)) {
 			}
 		}
 		r.alice, r.bob = v.pair(each)
+		r.cut.Store(true) // not before: the network asks who they are
 		r.carol = r.relay(3, each)
 		pass(time.Second)
 		f(r)
