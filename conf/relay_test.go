@@ -2,10 +2,22 @@ package conf
 
 import (
 	"fmt"
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
 )
+
+// relaysOfEverything adds to a configuration what the file of TestEverything says of
+// relays.
+func relaysOfEverything(c *Client) {
+	c.RelayFor, c.RelayOnly, c.RelayMaxRate = true, true, 12_500
+	c.TURN = []TURN{
+		{Server: Server{"turn.example.org", 3478}, User: "alice", Password: "pa%ss"},
+		{Server: Server{"2001:db8::7", 443}, TCP: true, TLS: true, User: "bob", Password: "#1"},
+	}
+	c.HTTPProxy = &url.URL{Scheme: "http", User: url.UserPassword("carol", "s@t"), Host: "proxy.example.org:3128"}
+}
 
 func TestTURNServers(t *testing.T) {
 	for _, c := range []struct {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/netip"
 	"os/exec"
 	"path/filepath"
@@ -215,52 +214,55 @@ const (
 	pouredRecord = pouredSize + 28 + 42 // headers of IP and UDP; of DTLS with a connection ID
 )
 
-// poured sends more than a rate to a peer, in bytes per second, and returns at which
-// rate records arrive there, after a second, for a time.
-func (p *meshPeer) poured(to *meshPeer, rate float64, length time.Duration) float64 {
+// pour sends to a peer at a rate, in bytes per second. The result waits for its end, and
+// returns at which rate records arrive there, after a second, for a time.
+func (p *meshPeer) pour(to *meshPeer, rate float64, length time.Duration) (arrive func() float64) {
 	t := p.m.t
 	t.Helper()
 	in, err := to.ListenUDP(netip.AddrPortFrom(to.vpn, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
 	out, err := p.ListenUDP(netip.AddrPortFrom(p.vpn, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := netip.AddrPortFrom(to.vpn, netip.MustParseAddrPort(in.LocalAddr().String()).Port())
-	stop := make(chan struct{})
-	var sender sync.WaitGroup
-	sender.Go(func() {
+	began := time.Now()
+	start := began.Add(time.Second)
+	end := start.Add(length)
+	var both sync.WaitGroup
+	both.Go(func() {
 		defer out.Close()
-		const tick = 2 * time.Millisecond
-		b, began, sent := make([]byte, pouredSize), time.Now(), 0.0
-		for ticker := time.NewTicker(tick); ; {
-			select {
-			case <-stop:
-				ticker.Stop()
+		ticker := time.NewTicker(2 * time.Millisecond)
+		defer ticker.Stop()
+		b, sent := make([]byte, pouredSize), 0.0
+		for now := range ticker.C {
+			if now.After(end) {
 				return
-			case now := <-ticker.C:
-				for ; sent < rate*now.Sub(began).Seconds(); sent += pouredRecord {
-					out.WriteToUDPAddrPort(b, at)
-				}
+			}
+			for ; sent < rate*now.Sub(began).Seconds(); sent += pouredRecord {
+				out.WriteToUDPAddrPort(b, at) // what is lost here arrives nowhere
 			}
 		}
 	})
-	defer sender.Wait()
-	defer close(stop)
-	b, began, n := make([]byte, 2*pouredSize), time.Now(), 0
-	for start, end := began.Add(time.Second), began.Add(time.Second+length); ; {
+	n := 0
+	both.Go(func() {
+		defer in.Close()
 		in.SetReadDeadline(end)
-		if _, err := in.Read(b); errors.Is(err, unix.ECONNREFUSED) {
-			continue
-		} else if err != nil {
-			return float64(n) * pouredRecord / length.Seconds()
+		b := make([]byte, 2*pouredSize)
+		for {
+			if _, err := in.Read(b); err != nil {
+				return
+			}
+			if !time.Now().Before(start) {
+				n++
+			}
 		}
-		if !time.Now().Before(start) {
-			n++
-		}
+	})
+	return func() float64 {
+		both.Wait()
+		return float64(n) * pouredRecord / length.Seconds()
 	}
 }
 
