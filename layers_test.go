@@ -15,15 +15,17 @@ import (
 // order is bottom up. Tests are exempt. A new package has to be added here,
 // which is the moment to think about where it belongs.
 var layers = map[string][]string{
-	"conf":             {"internal/spell", "punch", "tunnel/packet"},
-	"internal/cli":     {},
-	"internal/control": {"pki/safefile"},
-	"internal/daemon":  {},
-	"internal/logging": {},
-	"internal/service": {"internal/cli", "internal/daemon", "internal/logging"},
-	"internal/testenv": {},
-	"internal/spell":   {},
-	"internal/version": {},
+	"conf":                         {"internal/spell", "punch", "tunnel/packet"},
+	"internal/cli":                 {},
+	"internal/control":             {"pki/safefile"},
+	"internal/daemon":              {},
+	"internal/logging":             {},
+	"internal/metrics":             {"internal/cli", "internal/version"},
+	"internal/metrics/metricstest": {"internal/metrics"},
+	"internal/service":             {"internal/cli", "internal/daemon", "internal/logging"},
+	"internal/testenv":             {},
+	"internal/spell":               {},
+	"internal/version":             {},
 
 	"internal/filewatch": {},
 
@@ -82,11 +84,11 @@ var layers = map[string][]string{
 	"internal/bench": {"internal/cli", "internal/lab", "internal/version", "pki/ca"},
 
 	"client/campagnol": {
-		"client", "conf", "internal/cli", "internal/control", "internal/filewatch", "internal/lab", "internal/logging", "internal/service", "internal/version",
+		"client", "conf", "internal/cli", "internal/control", "internal/filewatch", "internal/lab", "internal/logging", "internal/metrics", "internal/service", "internal/version",
 		"pki", "pki/bulletin", "pki/ca", "pki/enroll", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/hard", "punch/local", "punch/nat", "punch/natcheck", "punch/portmap", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/record", "tunnel/segment",
 	},
 	"rdv/campagnol_rdv": {
-		"conf", "internal/cli", "internal/filewatch", "internal/logging", "internal/service", "internal/version", "pki", "pki/ca", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/udp", "rdv", "rdv/channel", "rdv/relay", "tunnel/handshake",
+		"conf", "internal/cli", "internal/filewatch", "internal/logging", "internal/metrics", "internal/service", "internal/version", "pki", "pki/ca", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/udp", "rdv", "rdv/channel", "rdv/relay", "tunnel/handshake",
 	},
 }
 

@@ -91,6 +91,7 @@ type control struct {
 	failures failures
 	tried    trials // what came of the last try at each peer
 	recent   recent // refusals
+	tally    Tally
 	dossiers dossiers
 	asks     bucket
 	outbox   []outgoing

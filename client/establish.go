@@ -257,6 +257,7 @@ func (c *Client) handleFinished(now time.Time, e handshakeEnd) {
 		return // abandoned meanwhile
 	}
 	c.remove(p, e.run)
+	defer func() { c.tally.handshake(e.err) }()
 	if errors.Is(e.err, handshake.ErrProtocol) {
 		e.err = fmt.Errorf("%w (%w)", errMode, e.err)
 	}

@@ -375,6 +375,7 @@ func (c *Client) useKeys(now time.Time, p *peer, s *tunnel.Session) {
 	}
 	p.rekey = next
 	c.replace(now, p)
+	c.tally.Rekeys++
 	p.session = s
 	tab := c.table.Load()
 	way := *p.way // with its place behind the rate limits
@@ -439,6 +440,7 @@ func (c *Client) stopRekey(p *peer) {
 func (c *Client) rekeyFailed(now time.Time, p *peer, err error) {
 	k := &p.rekey
 	k.failures++
+	c.tally.RekeysFailed++
 	k.next = now.Add(k.wait)
 	c.reportRekey(p, err)
 }

@@ -18,6 +18,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	c.absorb(now, p, &id)
 	s := tunnel.NewSession(now, p.vpn, result)
 	if p.session != nil {
+		c.tally.leavePaths(p)
 		c.replace(now, p)
 	}
 	c.setFilter(s)
@@ -71,6 +72,9 @@ func (c *Client) replace(now time.Time, p *peer) {
 
 // retireOld forgets p's old session.
 func (c *Client) retireOld(p *peer) {
+	if p.session != nil {
+		c.tally.endOld(p)
+	}
 	c.publish(c.withoutSession(c.table.Load(), p, p.old))
 	if p.session == nil || !p.session.Continues(p.old) {
 		p.old.Filter().Close()
@@ -91,6 +95,7 @@ func (c *Client) closeSession(now time.Time, p *peer) {
 
 // dropSession ends p's session.
 func (c *Client) dropSession(p *peer) {
+	c.tally.end(p)
 	c.stopRekey(p)
 	c.unplug(p)
 	tab := c.moveTo(c.claim(c.table.Load(), p, Identity{}), p, netip.Addr{})

@@ -10,6 +10,7 @@ import (
 	"campagnol/punch/hard"
 	"campagnol/punch/nat"
 	"campagnol/tunnel/device"
+	"campagnol/tunnel/filter"
 )
 
 // A Status is a snapshot of a Client.
@@ -25,6 +26,8 @@ type Status struct {
 	Ethernet   *EthernetStatus   // nil: IP packets are carried
 	HardNAT    hard.Cost         // of looking for ways through hard NATs
 	NAT        nat.Behaviour     // between us and the Internet
+	Filter     filter.Counters   // of the policy's filters
+	Tally      Tally
 }
 
 // An RDVStatus says how a Client is registered at an RDV.
@@ -114,6 +117,8 @@ func (c *Client) status() Status {
 		Ethernet:   c.ethernetStatus(),
 		HardNAT:    c.hard.ration.Cost,
 		NAT:        c.nat,
+		Filter:     c.flows.Counters(),
+		Tally:      c.tallied(),
 	}
 	for _, r := range c.servers.rdvs {
 		s.RDVs = append(s.RDVs, r.status(c.set.Auth))

@@ -171,6 +171,16 @@ func (a *assignment) controlGroup(c *Client) {
 	a.path(&c.ControlGroup)
 }
 
+// listen stores where to listen, over TCP.
+func (a *assignment) listen(dst *netip.AddrPort) {
+	at, err := netip.ParseAddrPort(a.text)
+	if err != nil || at.Port() == 0 {
+		a.fail("is not an address with a port")
+		return
+	}
+	*dst = at
+}
+
 // maxMTU is the greatest MTU that an interface can have: the greatest length of
 // an IP packet.
 const maxMTU = 65535

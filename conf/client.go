@@ -110,6 +110,8 @@ type Client struct {
 	ControlSocket     string        // path of the control socket, or [NoControlSocket]; "": to be chosen
 	ControlGroup      string        // group that may use the control socket; "": none
 
+	Metrics netip.AddrPort // where metrics can be read; zero: nowhere
+
 	// [COMMANDS]
 
 	DefaultUp   bool // run the built-in set-up instead of Up; default true

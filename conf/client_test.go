@@ -203,6 +203,7 @@ queues = 4
 state_dir = /tmp/state
 control_socket = /tmp/control
 control_group = adm
+metrics = [::1]:9469
 [COMMANDS]
 default_up = no
 default_down = off
@@ -271,6 +272,7 @@ func TestEverything(t *testing.T) {
 		StateDir:          "/tmp/state",
 		ControlSocket:     "/tmp/control",
 		ControlGroup:      "adm",
+		Metrics:           netip.MustParseAddrPort("[::1]:9469"),
 		Up:                []string{"ip link set %D up # shell", "ip route add %N dev tun9; true ${HOME}"},
 		Down:              []string{"echo down"},
 	}

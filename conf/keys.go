@@ -32,6 +32,7 @@ const (
 
 	TypeScope    Type = "name"               // of a network
 	TypeExternal Type = "address:port scope" // the scope may be left out
+	TypeListen   Type = "address:port"       // of this host
 )
 
 // A Key describes one key of the client's file.
@@ -274,6 +275,9 @@ var registry = [...]definition{
 	{Key{Section: sectionClient, Name: "control_group", Type: TypeText, New: true,
 		Doc: "The group whose members may use the control socket, beside root and the user that the client runs as."},
 		func(c *Client, a *assignment) { a.controlGroup(c) }},
+	{Key{Section: sectionClient, Name: "metrics", Type: TypeListen, New: true,
+		Doc: "Where metrics for Prometheus, and whether the client is registered, can be read over HTTP, by whoever reaches the address: see docs/metrics.md; nowhere by default."},
+		func(c *Client, a *assignment) { a.listen(&c.Metrics) }},
 
 	{Key{Section: sectionCommands, Name: "default_up", Type: TypeBool, Default: "yes",
 		Doc: "Whether the client itself sets up address, MTU and route of the virtual interface; with no, the up commands are run instead."},
@@ -334,6 +338,8 @@ func (k *Key) hint() string {
 		h = scopeHint
 	case TypeExternal:
 		h = "write an address, a colon and a port, and the name of the network from which it can be reached if it cannot from everywhere, such as 192.0.2.5:4444, [2001:db8::5]:4444 or 10.1.2.3:4444 office"
+	case TypeListen:
+		h = "write an address, a colon and a port, such as 127.0.0.1:9469, which this host alone reaches, or [::]:9469 for everybody"
 	case TypeChoice:
 		h = "write " + strings.Join(k.Choices[:len(k.Choices)-1], ", ") + " or " + k.Choices[len(k.Choices)-1]
 	case TypeMAC:

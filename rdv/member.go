@@ -17,6 +17,8 @@ type Identity struct {
 	Addrs []netip.Addr // the VPN addresses that it may register; none: any one
 	Leaf  []byte       // its certificate, in DER, for the policy
 
+	Expires int64 // when its certificate ends, in seconds since 1970; 0: not known
+
 	// Authority says that it is the VPN's authority, which is no member of the VPN:
 	// it gets no address.
 	Authority bool

@@ -109,8 +109,9 @@ type Server struct {
 	offers   chan Offered    // from control to the clerk
 	requests chan request    // likewise
 	answers  chan answer     // and back
-	stopped  chan struct{}   // closed when control has ended
-	helpers  sync.WaitGroup  // receivers, handshakes, the check, the clerk
+	counts   chan chan<- Census
+	stopped  chan struct{}  // closed when control has ended
+	helpers  sync.WaitGroup // receivers, handshakes, the check, the clerk
 
 	receivers []*receiver // of conns; each belongs to its goroutine
 	bindings  stunLimiter // of all sockets
@@ -176,6 +177,7 @@ func New(cfg Config) *Server {
 		offers:   make(chan Offered, channel.MaxObjects),
 		requests: make(chan request, maxRequests),
 		answers:  make(chan answer),
+		counts:   make(chan chan<- Census),
 		stopped:  make(chan struct{}),
 		attempts: map[spot]*attempt{},
 		failures: limiter{interval: failureInterval, burst: failureBurst},
@@ -298,6 +300,8 @@ func (s *Server) control(ctx context.Context) error {
 			s.renew(time.Now())
 		case a := <-s.answers:
 			s.out = s.registry.Answered(time.Now(), a.id, a.data, s.out)
+		case to := <-s.counts:
+			to <- s.census(time.Now())
 		case <-timer.C:
 			s.advance(time.Now())
 		case err := <-s.failure:
@@ -374,6 +378,7 @@ func (s *Server) flush(ctx context.Context) {
 		if logged {
 			s.logSent(ctx, o)
 		}
+		s.stats.said.note(&o)
 		// If buf moves, what was appended before stays where it is.
 		start := len(s.buf)
 		switch {

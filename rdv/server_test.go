@@ -201,7 +201,7 @@ func TestServer(t *testing.T) {
 		r.exchange([]punch.Datagram{datagram(epA, bye)})
 		r.wantLog("Deleting the client [203.0.113.21/49380] 10.9.0.1")
 		r.end()
-		want := Stats{Received: 6, Sent: 5}
+		want := Stats{Received: 6, Sent: 5, IntroducedClear: 1, Pings: 1}
 		if got := r.Stats(); got != want {
 			t.Errorf("Stats = %+v, want %+v", got, want)
 		}

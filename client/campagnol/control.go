@@ -86,6 +86,7 @@ func (n *node) openDoor(warn func(msg, hint string)) (*door, error) {
 		Group:   d.group,
 		Program: program + "/" + version.Version,
 		Routes:  n.routes(),
+		Pages:   n.metrics.Routes(),
 		Log:     n.log,
 	})
 	if err == nil {

@@ -14,6 +14,7 @@ import (
 	"campagnol/client"
 	"campagnol/conf"
 	"campagnol/internal/logging"
+	"campagnol/internal/metrics"
 	"campagnol/internal/service"
 	"campagnol/internal/version"
 	"campagnol/pki/ocsp"
@@ -46,6 +47,8 @@ type node struct {
 	newExchange newExchange // with the authority, for a new certificate
 	renewing    sync.Mutex  // held while a new certificate is asked for
 
+	metrics *metrics.Exporter
+
 	responders *ocsp.Checker // outlives trusts, which come and go with files
 
 	told struct{ ignored, superseded bool } // what tellBulletin has said; guarded by mu
@@ -54,6 +57,7 @@ type node struct {
 	cfg     *conf.Client
 	parts   *parts
 	door    *door                   // the control socket; nil: none
+	window  *window                 // for metrics, over the network; nil: none
 	replace context.CancelCauseFunc // ends the Run of parts, for others
 }
 
@@ -113,12 +117,20 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 	n := &node{file: o.file, log: s.Log, level: s.Level, started: time.Now(), cfg: cfg, news: make(chan struct{}, 1),
 		responders: ocsp.NewChecker(ocsp.Config{Log: s.Log})}
 	n.newExchange = n.beginRenewal
+	if n.metrics, err = newMetrics(n); err != nil {
+		return nil, err
+	}
 	n.mu.Lock()
 	if n.parts, err = n.build(ctx, cfg, s.Warn); err != nil {
 		return nil, err
 	}
 	n.show()
 	if n.door, err = n.openDoor(s.Warn); err != nil {
+		n.parts.close()
+		return nil, fmt.Errorf("%s: %w", cfg.File, err)
+	}
+	if n.window, err = n.openWindow(s.Warn); err != nil {
+		n.door.close()
 		n.parts.close()
 		return nil, fmt.Errorf("%s: %w", cfg.File, err)
 	}
@@ -297,6 +309,7 @@ func (d *commandedDevice) Close() error {
 // takes over. n.mu is locked when it begins.
 func (n *node) serve(ctx context.Context) error {
 	n.door.serve(ctx, n)
+	n.window.serve(ctx, n)
 	watching, unwatch := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
 	watcher.Go(func() { n.watch(watching) })
@@ -309,6 +322,7 @@ func (n *node) serve(ctx context.Context) error {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.door.close()
+		n.window.close()
 	}()
 	for {
 		running, replace := context.WithCancelCause(ctx)
@@ -351,6 +365,7 @@ func (n *node) takeOver(ctx context.Context) error {
 	n.parts = next
 	n.show()
 	n.moveDoor(ctx)
+	n.moveWindow(ctx)
 	return nil
 }
 
@@ -451,6 +466,7 @@ func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Co
 				n.parts.offerHosts(ctx, cfg)
 				n.show()
 				n.moveDoor(ctx)
+				n.moveWindow(ctx)
 				n.parts.mapping.set(cfg.PortMapping)
 			}
 		}

@@ -45,6 +45,10 @@ type Config struct {
 	// [http.ServeMux].
 	Routes map[string]Handler
 
+	// Pages are what else can be asked, likewise, by what answers it in another
+	// form than JSON.
+	Pages map[string]http.Handler
+
 	Log *slog.Logger // nil: none
 }
 
@@ -72,6 +76,12 @@ func Listen(cfg Config) (*Server, error) {
 	s.gid.Store(int64(gid))
 	for pattern, h := range cfg.Routes {
 		s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, h) })
+	}
+	for pattern, h := range cfg.Pages {
+		s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Server", s.cfg.Program)
+			h.ServeHTTP(w, r)
+		})
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, unknown) })
 	if s.place, err = occupy(cfg.Path, gid); err != nil {

@@ -30,6 +30,7 @@ type options struct {
 	auth    authOptions
 	stun    stunOptions
 	relay   relayOptions
+	metrics metricsOptions
 	service service.Service
 }
 
@@ -54,6 +55,7 @@ func newCommand() *cobra.Command {
 	o.auth.flags(f)
 	o.stun.flags(f)
 	o.relay.flags(f)
+	o.metrics.flags(f)
 	o.service.Flags(f)
 	return cmd
 }
@@ -77,6 +79,9 @@ func (o *options) run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := o.relay.check(o.auth.chosen); err != nil {
+		return err
+	}
+	if err := o.metrics.check(); err != nil {
 		return err
 	}
 	s := &o.service
