@@ -332,7 +332,9 @@ func TestDashboard(t *testing.T) {
 		Title      string
 		UID        string
 		Panels     []panel
-		Templating struct{ List []struct{ Name, Definition string } }
+		Templating struct {
+			List []struct{ Name, Definition string }
+		}
 	}
 	if err := json.Unmarshal([]byte(readText(t, dashboardFile)), &d); err != nil {
 		t.Fatal(err)

@@ -17,5 +17,5 @@
 // told to, and whoever reaches that may read. So it listens nowhere by itself, and
 // [Server.Public] tells programs when a warning is due. Whoever may ask is still
 // bounded: in connections, in the size of a request, in time, and in how often
-// metrics are gathered. Nothing that is sent to it is more than a name of a page.
+// metrics are gathered.
 package metrics
