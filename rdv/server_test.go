@@ -329,7 +329,7 @@ func TestServerSegments(t *testing.T) {
 		r.exchange([]punch.Datagram{{Addr: epA, Local: local, Segment: wire.Size, Data: data}},
 			Out{To: epA, Local: local, Msg: plain(wire.OK)}, Out{To: epA, Local: local, Msg: plain(wire.Pong)})
 		r.end()
-		if got, want := r.Stats(), (Stats{Clients: 1, Received: 3, Sent: 2, Dropped: Drops{Malformed: 1}}); got != want {
+		if got, want := r.Stats(), (Stats{Clients: 1, Clear: 1, Pings: 1, Received: 3, Sent: 2, Dropped: Drops{Malformed: 1}}); got != want {
 			t.Errorf("Stats = %+v, want %+v", got, want)
 		}
 	})
