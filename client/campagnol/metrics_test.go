@@ -228,7 +228,7 @@ func TestManyPeers(t *testing.T) {
 		s.status.Peers = append(s.status.Peers, one)
 	}
 	best := time.Hour // others may have the processor meanwhile
-	for range 5 {
+	for tries := 0; tries < 50 && best > limit*raceFactor; tries++ {
 		e, err := metrics.New(metrics.Config{Program: program, Collector: s}) // without anything that was seen before
 		if err != nil {
 			t.Fatal(err)
