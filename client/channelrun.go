@@ -240,10 +240,12 @@ func (c *Client) reportChannel(now time.Time, r *rendezvous, o *chanOut) {
 			return
 		}
 		c.log.Info("Registration complete", "server", server, "certificate", l.server.Name, "cipher", l.suite.String())
+		c.notify(Event{Kind: EventRegistered, Name: l.server.Name, Addr: server})
 	case actDown:
 		attrs := c.refuse(now, netip.Addr{}, o.err)
 		c.log.Warn("The channel to the RDV server has ended", append([]any{"server", server, "err", o.err,
 			"hint", "open tunnels stay; trying again"}, attrs...)...)
+		c.notify(Event{Kind: EventUnregistered, Addr: server, Reason: o.err.Error()})
 	case actUseless:
 		c.log.Warn("The RDV server has sent something else than it announced", "server", server, "kind", kindName(o.object.Kind))
 	case actRefused:

@@ -101,6 +101,7 @@ type control struct {
 	messages []punch.Out // scratch
 
 	asking []*asking // the VPN's authority
+	pings  pings
 }
 
 // An event is something that the data path has for control. Its data is a copy.
@@ -315,6 +316,7 @@ func (c *Client) goodbye(now time.Time) {
 		c.stopTry(p)
 		if p.session != nil {
 			c.log.Info("Closing DTLS connection with peer", "peer", p.vpn)
+			p.ending = "this host leaves"
 			c.closeSession(now, p)
 		}
 		c.settle(p)
@@ -325,6 +327,7 @@ func (c *Client) goodbye(now time.Time) {
 // reportRegistration logs what the registration at an RDV has to say.
 func (c *Client) reportRegistration(now time.Time, r *rendezvous, ev regEvent) {
 	server := r.at
+	c.notifyServer(r, ev)
 	switch ev {
 	case regTrying:
 		c.log.Info("Registering with the RDV server...", "server", server)

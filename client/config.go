@@ -56,6 +56,10 @@ type Config struct {
 
 	Settings
 
+	// Notify is told what happens, by the goroutine that makes it happen: it must not
+	// wait. nil: nobody wants to know.
+	Notify func(Event)
+
 	Log    *slog.Logger   // nil: none
 	Jitter func() float64 // 0 to 1; nil: random
 }

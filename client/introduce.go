@@ -186,6 +186,7 @@ func (c *Client) handleReject(now time.Time, vpn netip.Addr, why string) {
 	}
 	c.refused.note(now, p.vpn)
 	c.failures.note(now, p.vpn, why, nil)
+	c.notify(Event{Kind: EventFailed, VPNAddr: p.vpn, Reason: why})
 	c.stopTry(p)
 	c.settle(p)
 }

@@ -86,7 +86,7 @@ func (c *Client) isPathOf(p *peer, s *tunnel.Session) bool {
 // came from, and where the path leads.
 func (c *Client) handlePath(now time.Time, p *peer, at endpoint, s *tunnel.Session, sig *tunnel.PathSignal) {
 	from := at.addr
-	if !c.eligible(from) || sig.Response && c.isPathOf(p, s) && c.answeredMTU(now, p, sig.Number) {
+	if !c.eligible(from) || sig.Response && c.isPathOf(p, s) && (c.answeredMTU(now, p, sig.Number) || c.answeredPing(now, p, sig.Number)) {
 		return
 	}
 	if !sig.Response {
@@ -143,6 +143,7 @@ func (c *Client) advancePaths(now time.Time, p *peer) {
 			c.movePath(now, p, o.Addr)
 			c.log.Info("The path to the peer has changed", "peer", p.vpn, "addr", p.addr, "before", before,
 				"reason", o.Why, "rtt", p.paths.View().RTT.Round(time.Microsecond))
+			c.notify(Event{Kind: EventMoved, VPNAddr: p.vpn, Name: p.id.Name, Addr: p.addr, Before: before, Reason: o.Why})
 		case punchpath.Ask:
 			c.seek(now, p)
 		case punchpath.Revive:

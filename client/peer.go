@@ -30,6 +30,7 @@ type peer struct {
 	vpn     netip.Addr
 	try     *try              // at a new session; nil: none
 	session *tunnel.Session   // nil: none
+	ending  string            // why it is being closed, for people; empty: nobody has said
 	addr    netip.AddrPort    // of the session's path
 	conn    punch.Conn        // likewise, which is then ours to close; nil: the primary socket
 	server  bool              // we were the DTLS server of the session
@@ -222,6 +223,7 @@ func (c *Client) advanceSession(now time.Time, p *peer) {
 		c.log.Debug("Session timeout:", "peer", p.vpn)
 		c.log.Info("Closing DTLS connection with peer", "peer", p.vpn)
 		c.tell(wire.Close, p.vpn)
+		p.ending = "it was not used"
 		c.closeSession(now, p)
 		return
 	}
@@ -370,6 +372,7 @@ func (c *Client) failTry(now time.Time, p *peer, why string) {
 	}
 	c.refused.note(now, p.vpn)
 	c.failures.note(now, p.vpn, why, p.try.cause)
+	c.notify(Event{Kind: EventFailed, VPNAddr: p.vpn, Reason: why})
 	c.refuseOthers(now, p)
 	c.stopTry(p)
 }

@@ -116,6 +116,7 @@ func (c *Client) miss(now time.Time, p *peer) {
 		c.tell(wire.Close, p.vpn)
 		c.refused.note(now, p.vpn)
 		c.failures.note(now, p.vpn, "the peer no longer answers", nil)
+		p.ending = "the peer no longer answers"
 		c.dropSession(p)
 		return
 	}

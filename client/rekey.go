@@ -464,5 +464,6 @@ func (c *Client) giveUpKeys(now time.Time, p *peer, reason string, err error) {
 	}
 	c.log.Warn("Closing DTLS connection with peer", attrs...)
 	c.tell(wire.Close, p.vpn)
+	p.ending = reason
 	c.closeSession(now, p)
 }

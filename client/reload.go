@@ -161,6 +161,7 @@ func (c *Client) verifyAgain(now time.Time, p *peer) {
 	attrs := append([]any{"peer", p.vpn, "err", err}, c.refusePeer(now, p.vpn, err)...)
 	c.log.Warn("Closing DTLS connection with peer", attrs...)
 	c.tell(wire.Close, p.vpn)
+	p.ending = err.Error()
 	c.closeSession(now, p)
 	c.publish(c.forgetAsleep(c.table.Load(), p.vpn))
 }

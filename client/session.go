@@ -24,6 +24,8 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	c.log.Info("New DTLS connection opened with peer", "peer", p.vpn, "addr", r.addr,
 		"cipher", s.Suite().String(), "took", now.Sub(p.try.began).Round(time.Microsecond))
 	p.session, p.addr, p.conn, p.server, p.kept = s, r.addr, r.conn, r.server, now
+	p.ending = ""
+	c.notify(Event{Kind: EventOpened, VPNAddr: p.vpn, Name: id.Name, Addr: r.addr})
 	p.rekey = rekey{random: c.cfg.Jitter()}
 	if !bytes.Equal(r.leaf, leafOf(&c.set)) { // it was replaced meanwhile
 		p.rekey.shown = now
@@ -91,6 +93,8 @@ func (c *Client) closeSession(now time.Time, p *peer) {
 
 // dropSession ends p's session.
 func (c *Client) dropSession(p *peer) {
+	c.notify(Event{Kind: EventClosed, VPNAddr: p.vpn, Name: p.id.Name, Addr: p.addr, Reason: p.ending})
+	p.ending = ""
 	c.stopRekey(p)
 	c.unplug(p)
 	tab := c.moveTo(c.claim(c.table.Load(), p, Identity{}), p, netip.Addr{})
@@ -183,6 +187,9 @@ func (c *Client) handleInner(now time.Time, e event) {
 	if ev.Groups != nil && e.session == p.session {
 		c.handlePeersGroups(now, p, ev.Groups)
 	}
+	if ev.Echoed != 0 {
+		c.echoed(now, p, ev.Echoed)
+	}
 	if ev.Renewal != nil && e.session == p.session {
 		c.handleRenewal(now, p, ev.Renewal)
 		c.settle(p)
@@ -197,6 +204,7 @@ func (c *Client) handleInner(now time.Time, e event) {
 			c.log.Warn("DTLS error, shutting down the connexion.", "peer", p.vpn, "err", ev.Reason)
 		}
 		c.log.Info("DTLS connection closed by peer", "peer", p.vpn)
+		p.ending = "by the peer"
 		c.dropSession(p)
 	}
 	c.settle(p)

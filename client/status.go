@@ -66,6 +66,7 @@ type Failure struct {
 type PeerStatus struct {
 	VPNAddr  netip.Addr     // by which it is known
 	Name     string         // in its certificate
+	Ends     time.Time      // of its certificate; zero: not known
 	Addrs    []netip.Addr   // all that it has, VPNAddr first
 	Networks []netip.Prefix // behind it, that are reached through it
 	State    string         // NEW, PUNCHING, LINKED or ESTABLISHED
@@ -177,7 +178,7 @@ func (r *rendezvous) status(auth Auth) RDVStatus {
 
 func (c *Client) describe(ps *PeerStatus, p *peer) {
 	st := p.session.Stats()
-	ps.Name = p.id.Name
+	ps.Name, ps.Ends = p.id.Name, p.id.Ends
 	for _, k := range c.claims.held(p) {
 		if c.claims.networks[k] != nil {
 			ps.Networks = append(ps.Networks, k)

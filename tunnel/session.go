@@ -260,6 +260,9 @@ type Event struct {
 
 	// Groups is what the peer says of multicast, borrowed; nil: nothing.
 	Groups []byte
+
+	// Echoed is the number of a probe that has come back; 0: none has.
+	Echoed uint64
 }
 
 // ErrPeerAlert says that the peer ended the session with a fatal alert.
@@ -291,6 +294,9 @@ func (s *Session) Handle(now time.Time, typ record.ContentType, payload []byte, 
 		}
 		if typ, content, ok := s.signal(payload); ok && typ == signalGroups && s.frames {
 			return out, Event{Groups: content}
+		}
+		if number := s.parseEcho(payload); number != 0 {
+			return out, Event{Echoed: number}
 		}
 		return s.handleSignal(payload, out), Event{}
 	}

@@ -1,6 +1,10 @@
 package tunnel
 
-import "campagnol/tunnel/record"
+import (
+	"encoding/binary"
+
+	"campagnol/tunnel/record"
+)
 
 // ProtocolName is what ALPN agrees on between two of ours. It is authenticated by
 // the handshake, so that what only we understand is never sent to an original,
@@ -22,7 +26,8 @@ const FrameProtocolName = "campagnol-frames/1"
 //
 // A probe asks the peer whether it is there; an echo answers, with the probe's
 // content. The first byte of that says what the sender of the probe can do: a set
-// of bits, of which those that are not known are ignored. Groups is what the peer's
+// of bits, of which those that are not known are ignored. A number may follow, by
+// which the sender knows the echo again, see [Session.ProbeNumber]. Groups is what the peer's
 // hosts want to hear of multicast, see package tunnel/l2/mcast. A fragment is a part of
 // a frame, see package tunnel/l2. Challenges and responses are about paths, see
 // [Session.SealChallenge].
@@ -100,14 +105,33 @@ type Abilities struct {
 // Probe appends to out a datagram that makes a peer of ours answer, and tells it
 // what we can do.
 func (s *Session) Probe(ours Abilities, out [][]byte) [][]byte {
-	var features byte
-	if ours.ECN {
-		features |= featureECN
+	return s.appendSignal(out, signalProbe, []byte{ours.features()})
+}
+
+// ProbeNumber is Probe with a number, which must not be 0. The peer sends it back, and
+// then [Session.Handle] returns it as Echoed.
+func (s *Session) ProbeNumber(ours Abilities, number uint64, out [][]byte) [][]byte {
+	return s.appendSignal(out, signalProbe, binary.BigEndian.AppendUint64([]byte{ours.features()}, number))
+}
+
+// features returns the byte that says so.
+func (a Abilities) features() (f byte) {
+	if a.ECN {
+		f |= featureECN
 	}
-	if ours.Fragments {
-		features |= featureFragments
+	if a.Fragments {
+		f |= featureFragments
 	}
-	return s.appendSignal(out, signalProbe, []byte{features})
+	return f
+}
+
+// parseEcho returns the number of a probe of ours that a signal sends back; 0: none.
+func (s *Session) parseEcho(payload []byte) uint64 {
+	typ, content, ok := s.signal(payload)
+	if !ok || typ != signalEcho || len(content) != 1+8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(content[1:])
 }
 
 // PeerECN reports whether the peer reads the ECN field of datagrams: whether

@@ -51,6 +51,15 @@ func (n *node) routes() map[string]control.Handler {
 		"POST " + control.ReachPath:  n.reachPeer,
 
 		"POST " + control.RenewPath: n.renewOnRequest,
+
+		"GET " + control.PeersPath:       n.listPeers,
+		"POST " + control.PingPath:       n.pingPeer,
+		"POST " + control.DisconnectPath: n.disconnectPeer,
+		"POST " + control.ReloadPath:     n.reloadOnRequest,
+		"GET " + control.LogLevelPath:    n.tellLevel,
+		"POST " + control.LogLevelPath:   n.changeLevel,
+		"GET " + control.EventsPath:      n.tellEvents,
+		"GET " + control.BugReportPath:   n.bugReport,
 	}
 }
 

@@ -40,6 +40,11 @@ type node struct {
 	level   *slog.LevelVar
 	started time.Time
 
+	recent  *logging.Recent // the last lines of log; nil: none are kept
+	normal  normalLevel     // of log
+	events  eventRing
+	errands chan errand // what the control socket was asked to do
+
 	view atomic.Pointer[view] // of parts, for requests
 	news chan struct{}        // something for all members was received; has room for one
 
@@ -110,7 +115,8 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 	if err != nil {
 		return nil, err
 	}
-	n := &node{file: o.file, log: s.Log, level: s.Level, started: time.Now(), cfg: cfg, news: make(chan struct{}, 1),
+	n := &node{file: o.file, log: s.Log, recent: s.Recent, level: s.Level, started: time.Now(), cfg: cfg, news: make(chan struct{}, 1),
+		normal: normalLevel{level: s.Level.Level(), changed: make(chan struct{}, 1)}, errands: make(chan errand),
 		responders: ocsp.NewChecker(ocsp.Config{Log: s.Log})}
 	n.newExchange = n.beginRenewal
 	n.mu.Lock()
@@ -164,6 +170,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 		Device:    p.dev,
 		Ethernet:  ethernetOf(cfg),
 		Settings:  p.settings(cfg, t),
+		Notify:    n.noteEvent,
 		Log:       n.log,
 
 		OpenSocket: p.openSocket,
@@ -303,6 +310,8 @@ func (n *node) serve(ctx context.Context) error {
 	watcher.Go(func() { n.keepCertificate(watching) })
 	watcher.Go(func() { n.watchAnswers(watching) })
 	watcher.Go(func() { n.watchNames(watching) })
+	watcher.Go(func() { n.doErrands(watching) })
+	watcher.Go(func() { n.keepLevel(watching) })
 	defer watcher.Wait()
 	defer unwatch()
 	defer func() {
@@ -363,30 +372,7 @@ func (n *node) warn(msg, hint string) {
 }
 
 // reload reads everything again.
-func (n *node) reload(ctx context.Context) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.log.Log(ctx, logging.LevelNotice, "reloading the configuration...")
-	echo(n.log, n.file)
-	cfg, problems, err := conf.LoadClient(n.file)
-	for _, p := range problems {
-		n.warn(p.String(), "")
-	}
-	if err != nil {
-		n.log.Error("The configuration cannot be used; nothing was changed", "err", err)
-		return
-	}
-	if n.parts.mustBeReplaced(cfg) {
-		if _, err := loadTrust(ctx, cfg, time.Now(), n.log, n.warn); err != nil {
-			n.log.Error("The configuration cannot be used; nothing was changed", "err", err)
-			return
-		}
-		n.cfg = cfg
-		n.replace(errReplaced)
-		return
-	}
-	n.apply(ctx, cfg, n.parts.client.Apply)
-}
+func (n *node) reload(ctx context.Context) { n.reloadAnd(ctx, func(reloaded, error) {}) }
 
 // mustBeReplaced reports whether a configuration differs in something that
 // sessions cannot outlive: our address, the socket, the device.
@@ -420,7 +406,9 @@ func (n *node) renew(ctx context.Context) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.log.Log(ctx, logging.LevelNotice, "recreating DTLS contexts...")
-	n.apply(ctx, n.cfg, n.parts.client.Apply)
+	if n.apply(ctx, n.cfg, n.parts.client.Apply) == nil {
+		n.moveDoor(ctx)
+	}
 }
 
 // restart closes all sessions and begins anew.
@@ -428,12 +416,14 @@ func (n *node) restart(ctx context.Context) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.log.Log(ctx, logging.LevelNotice, "reloading client...")
-	n.apply(ctx, n.cfg, n.parts.client.Restart)
+	if n.apply(ctx, n.cfg, n.parts.client.Restart) == nil {
+		n.moveDoor(ctx)
+	}
 }
 
 // apply gives the client what a configuration, and the files that it names, say
-// now.
-func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Context, client.Settings) error) {
+// now. An error, which is logged, says that nothing was changed.
+func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Context, client.Settings) error) error {
 	n.parts.trust.pins.Flush() // for the next to find them
 	t, err := n.loadTrust(ctx, cfg, n.warn)
 	if err == nil {
@@ -450,7 +440,6 @@ func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Co
 				n.parts.trust = t
 				n.parts.offerHosts(ctx, cfg)
 				n.show()
-				n.moveDoor(ctx)
 				n.parts.mapping.set(cfg.PortMapping)
 			}
 		}
@@ -458,4 +447,5 @@ func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Co
 	if err != nil && ctx.Err() == nil {
 		n.log.Error("Cannot be used; nothing was changed", "err", err)
 	}
+	return err
 }
