@@ -101,7 +101,7 @@ type control struct {
 	messages []punch.Out // scratch
 
 	asking []*asking // the VPN's authority
-	pings  pings
+	pings  pingTable
 }
 
 // An event is something that the data path has for control. Its data is a copy.

@@ -40,9 +40,9 @@ type ping struct {
 	answered  chan struct{} // closed when the answer has come
 }
 
-// pings are those that are under way, by the number of the probe. The zero value is
+// A pingTable has those that are under way, by the number of the probe. The zero value is
 // empty.
-type pings map[uint64]*ping
+type pingTable map[uint64]*ping
 
 // Ping asks the peer with a VPN address, inside its session, whether it is there, and
 // waits for the answer until ctx is done. That there is none is no error.
@@ -82,7 +82,7 @@ func (c *Client) beginPing(now time.Time, vpn netip.Addr) (number uint64, w *pin
 	w = &ping{peer: p.vpn, challenge: drawNumber(), sent: now, answered: make(chan struct{})}
 	w.pong = Pong{VPNAddr: p.vpn, Name: p.id.Name, Addr: p.addr}
 	if c.pings == nil {
-		c.pings = pings{}
+		c.pings = pingTable{}
 	}
 	c.pings[number] = w
 	if p.paths != nil {
