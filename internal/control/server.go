@@ -21,6 +21,7 @@ const (
 	requestTime = 10 * time.Second // to read the whole request
 	answerTime  = 30 * time.Second // from its header to the last byte of the answer
 	idleTime    = 10 * time.Second // between two requests of a connection
+	graceTime   = time.Second      // for answers that are due when the server ends
 )
 
 // A Handler answers a request with a document, which is sent as JSON. If its
@@ -106,6 +107,10 @@ func (s *Server) Serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
 		s.place.leave() // before it is deaf, so that nobody takes it for a leftover
+		// A request may be why we end: it gets its answer.
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTime)
+		defer cancel()
+		_ = server.Shutdown(grace) // Close ends what is left
 		server.Close()
 	})
 	err := server.Serve(newLimited(s.place.listener))
