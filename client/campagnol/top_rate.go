@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -100,8 +101,18 @@ func sparkline(list []float64, width int, steps []rune) string {
 
 // rateText returns a rate in at most ten characters.
 func rateText(rate float64) string {
-	if rate < 1 {
+	switch {
+	case rate < 1:
 		return "-"
+	case rate < 1000:
+		return fmt.Sprintf("%.0f B/s", rate)
 	}
-	return size(uint64(rate)) + "/s"
+	unit := 0
+	for rate /= 1024; rate >= 1000 && unit < len(sizeUnits)-1; unit++ {
+		rate /= 1024
+	}
+	if rate < 9.95 {
+		return fmt.Sprintf("%.1f %s/s", rate, sizeUnits[unit])
+	}
+	return fmt.Sprintf("%.0f %s/s", rate, sizeUnits[unit])
 }

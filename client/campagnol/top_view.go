@@ -99,7 +99,7 @@ func (m *topModel) head() []string {
 	s := m.status
 	own := addrText(s.VPNAddress)
 	if len(s.Certificates) > 0 && !s.Certificates[0].Authority {
-		own = who(own, s.Certificates[0].Name)
+		own = who(own, strings.TrimPrefix(s.Certificates[0].Name, "CN="))
 	}
 	var in, out float64
 	open := 0
@@ -111,7 +111,7 @@ func (m *topModel) head() []string {
 			open++
 		}
 	}
-	first := fmt.Sprintf("%s on %s, up %s; %d of %d peers open, in %s, out %s", own, printable(s.Interface), age(s.Time.Sub(s.Started)),
+	first := fmt.Sprintf("%s on %s, up %s; %d/%d peers, in %s, out %s", own, printable(s.Interface), age(s.Time.Sub(s.Started)),
 		open, len(s.Peers), rateText(in), rateText(out))
 	nat := "what is between this host and the Internet was not examined"
 	if s.NAT.Description != "" {
@@ -196,10 +196,10 @@ func (m *topModel) columns() topColumns {
 			}
 			return millisText(p.PathRTTSeconds)
 		}},
-		topColumn{"IN", 12, true, func(m *topModel, p *control.Peer) string {
+		topColumn{"IN", 10, true, func(m *topModel, p *control.Peer) string {
 			return m.rateOf(p, func(h *rateHistory) float64 { return h.in })
 		}},
-		topColumn{"OUT", 12, true, func(m *topModel, p *control.Peer) string {
+		topColumn{"OUT", 10, true, func(m *topModel, p *control.Peer) string {
 			return m.rateOf(p, func(h *rateHistory) float64 { return h.out })
 		}})
 	used := 2
@@ -208,7 +208,7 @@ func (m *topModel) columns() topColumns {
 	}
 	width := min(m.width-used, 30)
 	if width >= 4 {
-		list = append(list, topColumn{"LAST MINUTE", width, false, func(m *topModel, p *control.Peer) string { return m.spark(p, width) }})
+		list = append(list, topColumn{"MINUTE", width, false, func(m *topModel, p *control.Peer) string { return m.spark(p, width) }})
 	}
 	return list
 }
@@ -286,7 +286,7 @@ func (m *topModel) pane() []string {
 	list := []string{m.paint(topBold, fit(title, m.width))}
 	for i := range m.paneLines() - 1 {
 		if i < len(lines) {
-			list = append(list, fit(lines[i], m.width))
+			list = append(list, strings.TrimRight(fit(lines[i], m.width), " "))
 		} else {
 			list = append(list, "")
 		}
