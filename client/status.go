@@ -75,6 +75,8 @@ type PeerStatus struct {
 	Path     string         // what kind of path it is: lan, wan or relay; empty: an original's
 	Found    string         // how its address was found, as punch.CandidateKind has it; likewise
 	RTT      time.Duration  // of its round trip; 0: not measured
+	Asked    int            // challenges that were sent by the path
+	Answered int            // of them
 	Moves    int            // how often the session has moved to another path
 	Server   bool           // we are the session's DTLS server
 	Cipher   string
@@ -189,6 +191,7 @@ func (c *Client) describe(ps *PeerStatus, p *peer) {
 	ps.PathMTU = p.mtu.Limit()
 	if k := p.paths; k != nil {
 		ps.Path, ps.Found, ps.RTT, ps.Moves = k.View().Class().String(), k.Kind().String(), k.View().RTT, k.Moves()
+		ps.Asked, ps.Answered = k.Challenges()
 	}
 	ps.Addr, ps.Server, ps.Since = p.addr, p.server, p.session.Since()
 	ps.Keys, ps.Rekeys, ps.RekeyFailures = p.session.Opened(), p.session.Renewals(), p.rekey.failures

@@ -347,6 +347,10 @@ func peerDocuments(peers []client.PeerStatus) []control.Peer {
 		d.PathMTUBytes = p.PathMTU
 		d.PathKind, d.PathFound, d.PathMoves = p.Path, p.Found, p.Moves
 		d.PathRTTSeconds = p.RTT.Seconds()
+		d.PathChallenges, d.PathResponses = p.Asked, p.Answered
+		if !p.Ends.IsZero() {
+			d.Expires = p.Ends.UTC()
+		}
 		d.Path, d.Cipher, d.Protocol, d.Role = p.Addr, p.Cipher, p.Protocol, "client"
 		if d.Protocol == "" {
 			d.Protocol = originalProtocol

@@ -128,6 +128,10 @@ func (r *redactor) config(name string, src []byte) string {
 		for _, setting := range section.Settings {
 			open := known[[2]string{section.Name, setting.Name}]
 			for _, v := range setting.Values {
+				if at := strings.IndexAny(v.Raw, "#;"); open && at >= 0 { // somebody took it for a comment
+					secrets = append(secrets, strings.TrimSpace(v.Raw[at+1:]))
+					v.Raw = v.Raw[:at] + redacted
+				}
 				if open && section.Name != commandsSection && !secretPattern.MatchString(setting.Name+"="+v.Raw) && !pemPattern.MatchString(v.Raw) {
 					fmt.Fprintf(&b, "[%s] %s = %q\n", section.Name, setting.Name, v.Raw)
 					continue
@@ -145,8 +149,22 @@ func (r *redactor) config(name string, src []byte) string {
 	if left > 0 {
 		fmt.Fprintf(&b, "# %d settings that nobody knows are left out\n", left)
 	}
-	r.secrets = longestFirst(append(r.secrets, secrets...), minSecret)
+	r.secrets = longestFirst(append(append(r.secrets, secrets...), strayLines(src)...), minSecret)
 	return b.String()
+}
+
+// strayLines returns the lines of a configuration that set nothing: what the log says of
+// them repeats them.
+func strayLines(src []byte) (lines []string) {
+	for line := range strings.Lines(string(src)) {
+		line = strings.TrimSpace(line)
+		name, value, isSetting := strings.Cut(line, "=")
+		if strings.HasPrefix(line, "[") || isSetting && strings.Trim(value, "= \t") != "" {
+			continue
+		}
+		lines = append(lines, line, strings.TrimSpace(name))
+	}
+	return lines
 }
 
 // commandsSection has commands in it, which may have passwords.

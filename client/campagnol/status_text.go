@@ -67,6 +67,7 @@ func statusHead(b *strings.Builder, s *control.Status, width int) {
 			wrap(b, text+" ("+c.Expires.UTC().Format(time.DateTime)+" UTC)", "", "  ", width)
 		}
 	}
+	statusPeerCertificates(b, s, width)
 	statusRevocations(b, s, width)
 	statusOCSP(b, s, width)
 	statusEthernet(b, s, width)
@@ -244,6 +245,9 @@ func pathWords(p control.Peer) []string {
 	if p.PathRTTSeconds > 0 {
 		words = append(words, fmt.Sprintf("%.1f ms", 1000*p.PathRTTSeconds))
 	}
+	if lost := pathLoss(p); lost > 0 {
+		words = append(words, fmt.Sprintf("%.3g%% lost", 100*lost))
+	}
 	switch {
 	case p.PathMoves == 1:
 		words = append(words, "moved once")
@@ -251,6 +255,36 @@ func pathWords(p control.Peer) []string {
 		words = append(words, fmt.Sprintf("moved %d times", p.PathMoves))
 	}
 	return words
+}
+
+// minChallenges is how many challenges say something about loss.
+const minChallenges = 10
+
+// pathLoss returns the part of the challenges by a peer's path that were not answered. The
+// last one may be on its way.
+func pathLoss(p control.Peer) float64 {
+	lost := p.PathChallenges - 1 - p.PathResponses
+	if p.PathChallenges < minChallenges || lost <= 0 {
+		return 0
+	}
+	return float64(lost) / float64(p.PathChallenges)
+}
+
+// statusPeerCertificates says which certificates of peers are about to end.
+func statusPeerCertificates(b *strings.Builder, s *control.Status, width int) {
+	for _, p := range s.Peers {
+		left := p.Expires.Sub(s.Time)
+		if p.Expires.IsZero() || left >= expiryNotice {
+			continue
+		}
+		text := "the certificate of the peer " + who(addrText(p.VPNAddress), p.Name)
+		if left > 0 {
+			text += " expires in " + age(left)
+		} else {
+			text += " has EXPIRED"
+		}
+		wrap(b, text+" ("+p.Expires.UTC().Format(time.DateTime)+" UTC)", "", "  ", width)
+	}
 }
 
 // rates returns what came in and went out in a second, on average since an earlier

@@ -20,7 +20,10 @@ var (
 func TestCommands(t *testing.T) {
 	var asked []string
 	answer := func(doc any) Handler {
-		return func(r *http.Request) (any, error) { asked = append(asked, r.Method+" "+r.URL.String()); return doc, nil }
+		return func(r *http.Request) (any, error) {
+			asked = append(asked, r.Method+" "+r.URL.String())
+			return doc, nil
+		}
 	}
 	s, _ := serve(t, Config{Routes: map[string]Handler{
 		"POST " + PingPath:       answer(&Pong{Version: "1", VPNAddress: bob, Answered: true, RTTSeconds: 0.5}),

@@ -172,6 +172,7 @@ type Drops struct {
 type Peer struct {
 	VPNAddress     netip.Addr        `json:"vpn_address"`
 	Name           string            `json:"name,omitempty"`
+	Expires        time.Time         `json:"certificate_expires,omitzero"`
 	Addresses      []netip.Addr      `json:"addresses,omitempty"`
 	Networks       []netip.Prefix    `json:"networks,omitempty"`
 	State          string            `json:"state"`
@@ -181,6 +182,8 @@ type Peer struct {
 	PathFound      string            `json:"path_found,omitempty"`
 	PathRTTSeconds float64           `json:"path_rtt_seconds,omitempty"`
 	PathMoves      int               `json:"path_moves"`
+	PathChallenges int               `json:"path_challenges,omitempty"`
+	PathResponses  int               `json:"path_responses,omitempty"`
 	Role           string            `json:"role,omitempty"`
 	Cipher         string            `json:"cipher,omitempty"`
 	Protocol       string            `json:"protocol,omitempty"`

@@ -213,6 +213,13 @@ func (k *Keeper) Kind() punch.CandidateKind { return k.current().Kind }
 // Moves returns how often the session has moved.
 func (k *Keeper) Moves() int { return k.moves }
 
+// Challenges returns how many challenges were sent by the path, and how many of them were
+// answered, as long as it is known.
+func (k *Keeper) Challenges() (sent, answered int) {
+	c := k.current()
+	return c.sent, c.answers
+}
+
 // Dark reports whether the path does not answer.
 func (k *Keeper) Dark() bool { return !k.dark.IsZero() }
 

@@ -49,6 +49,9 @@ func TestReport(t *testing.T) {
 	if r := p.k.Report(p.now); r[2].Answered.IsZero() || r[2].Sent < 2 || !r[2].Named || r[0].Named {
 		t.Errorf("the report is %+v", r)
 	}
+	if sent, answered := p.k.Challenges(); sent < 1 || answered < 1 || sent > answered+1 {
+		t.Errorf("of %d challenges by the path %d were answered, want all but the last", sent, answered)
+	}
 	delete(p.rtt, other)
 	p.play(2 * time.Minute)
 	want("gone", "203.0.113.1:5000 reflexive 20ms PATH: ",
