@@ -15,15 +15,17 @@ import (
 // order is bottom up. Tests are exempt. A new package has to be added here,
 // which is the moment to think about where it belongs.
 var layers = map[string][]string{
-	"conf":             {"internal/spell", "punch", "tunnel/packet"},
-	"internal/cli":     {},
-	"internal/control": {"pki/safefile"},
-	"internal/daemon":  {},
-	"internal/logging": {},
-	"internal/service": {"internal/cli", "internal/daemon", "internal/logging"},
-	"internal/testenv": {},
-	"internal/spell":   {},
-	"internal/version": {},
+	"conf":                         {"internal/spell", "punch", "tunnel/packet"},
+	"internal/cli":                 {},
+	"internal/control":             {"pki/safefile"},
+	"internal/daemon":              {},
+	"internal/logging":             {},
+	"internal/metrics":             {"internal/cli", "internal/version"},
+	"internal/metrics/metricstest": {"internal/metrics"},
+	"internal/service":             {"internal/cli", "internal/daemon", "internal/logging"},
+	"internal/testenv":             {},
+	"internal/spell":               {},
+	"internal/version":             {},
 
 	"internal/filewatch": {},
 
@@ -47,6 +49,8 @@ var layers = map[string][]string{
 	"punch/natcheck": {"punch", "punch/nat", "punch/stun"},
 	"punch/simnet":   {"punch", "punch/nat", "rdv/wire"},
 	"punch/path":     {"punch"},
+	"punch/turn":     {"punch"},
+	"punch/stream":   {"punch"},
 
 	"tunnel/packet":     {},
 	"tunnel/device":     {"tunnel/packet", "tunnel/segment"},
@@ -66,11 +70,11 @@ var layers = map[string][]string{
 
 	"punch/portmap": {},
 
-	"rdv/relay": {"punch"},
+	"rdv/relay": {"punch", "punch/stream"},
 
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
-	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "punch/stun", "rdv/channel", "rdv/relay", "rdv/wire", "tunnel/handshake", "tunnel/record"},
+	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "punch/stream", "punch/stun", "rdv/channel", "rdv/relay", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"client":             {"punch", "punch/hard", "punch/nat", "punch/natcheck", "punch/path", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/pmtu", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab/clock":    {},
@@ -82,11 +86,11 @@ var layers = map[string][]string{
 	"internal/bench": {"internal/cli", "internal/lab", "internal/version", "pki/ca"},
 
 	"client/campagnol": {
-		"client", "conf", "internal/cli", "internal/control", "internal/filewatch", "internal/lab", "internal/logging", "internal/service", "internal/version",
-		"pki", "pki/bulletin", "pki/ca", "pki/enroll", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/hard", "punch/local", "punch/nat", "punch/natcheck", "punch/portmap", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/record", "tunnel/segment",
+		"client", "conf", "internal/cli", "internal/control", "internal/filewatch", "internal/lab", "internal/logging", "internal/metrics", "internal/service", "internal/version",
+		"pki", "pki/bulletin", "pki/ca", "pki/enroll", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/hard", "punch/local", "punch/nat", "punch/natcheck", "punch/portmap", "punch/stream", "punch/turn", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/record", "tunnel/segment",
 	},
 	"rdv/campagnol_rdv": {
-		"conf", "internal/cli", "internal/filewatch", "internal/logging", "internal/service", "internal/version", "pki", "pki/ca", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/udp", "rdv", "rdv/channel", "rdv/relay", "tunnel/handshake",
+		"conf", "internal/cli", "internal/filewatch", "internal/logging", "internal/metrics", "internal/service", "internal/version", "pki", "pki/ca", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/stream", "punch/udp", "rdv", "rdv/channel", "rdv/relay", "tunnel/handshake",
 	},
 }
 

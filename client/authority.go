@@ -178,7 +178,7 @@ func (a *Authority) publish() {
 	}
 }
 
-func (a *Authority) send(to netip.AddrPort, b []byte) {
+func (a *Authority) send(_ punch.Conn, to netip.AddrPort, b []byte) {
 	a.outbox = append(a.outbox, punch.Datagram{Addr: to, Data: b})
 }
 
@@ -273,14 +273,14 @@ func (a *Authority) handle(now time.Time, from netip.AddrPort, b []byte) {
 	switch wire.KindOf(b) {
 	case wire.KindRendezvous:
 		if m, err := wire.Parse(b); err == nil {
-			a.perform(now, r, r.handleClear(now, from, m.Type))
+			a.perform(now, r, r.handleClear(now, nil, from, m.Type))
 		}
 	case wire.KindGate:
 		if g, err := wire.ParseGate(b); err == nil {
-			a.perform(now, r, r.handleGate(now, from, g))
+			a.perform(now, r, r.handleGate(now, nil, from, g))
 		}
 	case wire.KindDTLS:
-		out, _ := r.receive(now, from, b)
+		out, _ := r.receive(now, nil, from, b)
 		a.perform(now, r, out)
 	}
 }
@@ -343,7 +343,7 @@ func (a *Authority) handleShaken(now time.Time, e shakeEnd) {
 		return
 	}
 	for _, rec := range e.run.hs.Early() {
-		out, _ := r.receive(now, r.at, rec)
+		out, _ := r.receive(now, nil, r.at, rec)
 		a.perform(now, r, out)
 	}
 }

@@ -49,6 +49,7 @@ func (c *Client) Moved(ctx context.Context, why string) error {
 		c.log.Info("This host's way to the network may have changed; looking at all paths", "reason", why)
 		for _, r := range c.servers.rdvs {
 			if r.on {
+				r.fall.moved(now)
 				c.perform(now, r, r.server.moved(now, nil))
 				r.reg.moved(now)
 			}
@@ -139,7 +140,7 @@ func (c *Client) mayTry(n punch.Candidate) bool {
 	switch {
 	case !c.usable(n.Addr), !c.reaches(a.Unmap()), a.IsLinkLocalUnicast(), a.IsLoopback():
 		return false
-	case n.Scope != "" && !slices.Contains(c.set.Scopes, n.Scope):
+	case n.Scope != "" && !slices.Contains(c.set.Scopes, n.Scope), n.Kind == punch.Relayed && c.set.RelayNever:
 		return false
 	case c.isOwn(n.Addr), c.cfg.Network.Contains(a.Unmap()), c.cfg.Network6.Contains(a):
 		return false

@@ -127,7 +127,7 @@ func TestTriedIsBounded(t *testing.T) {
 	var l trials
 	ended := func(i, port int) {
 		at := netip.AddrPortFrom(netip.MustParseAddr("203.0.113.9"), uint16(port))
-		l.note(peerNumber(i), &try{attempt: punch.NewAttempt(began, punch.Config{}, at)})
+		l.note(peerNumber(i), &try{quest: quest{attempt: punch.NewAttempt(began, punch.Config{}, at)}})
 	}
 	l.note(peerNumber(0), &try{}) // nothing was tried
 	if _, ok := l.find(peerNumber(0)); ok {

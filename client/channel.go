@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"campagnol/punch"
 	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 )
@@ -76,6 +77,7 @@ type cookie = [wire.CookieSize]byte
 type serverChannel struct {
 	cfg channelConfig
 
+	by       punch.Conn // the stream that the attempt goes over; nil: UDP. In clear there is UDP only
 	state    chanState
 	next     time.Time // KNOCK, or the end of a wait
 	tries    int       // KNOCKs of this round
@@ -138,7 +140,7 @@ func (m *serverChannel) stands() bool { return m.link != nil }
 
 // mayClear reports whether we register in clear if there is no channel.
 func (m *serverChannel) mayClear() bool {
-	return m.cfg.auth == AuthAuto && m.link == nil && !m.cfg.known()
+	return m.cfg.auth == AuthAuto && m.by == nil && m.link == nil && !m.cfg.known()
 }
 
 // timeout returns when advance must be called next; zero means never.
@@ -324,7 +326,7 @@ func (m *serverChannel) sayPing(now time.Time, out []chanOut) []chanOut {
 		return m.lose(now, errSilent, out)
 	}
 	m.ping = now.Add(m.link.pingInterval())
-	out = append(out, chanOut{act: actSend, data: wire.Message{Type: wire.Ping}.Append(nil)})
+	out = append(out, chanOut{act: actSend, link: m.link, data: wire.Message{Type: wire.Ping}.Append(nil)})
 	if now.Sub(m.heard) <= rdvPatience {
 		return out
 	}
@@ -344,7 +346,7 @@ func (m *serverChannel) inDoubt(now time.Time, out []chanOut) []chanOut {
 		return out
 	}
 	m.doubt = now
-	return append(out, chanOut{act: actSend, data: wire.Message{Type: wire.Ping}.Append(nil)})
+	return append(out, chanOut{act: actSend, link: m.link, data: wire.Message{Type: wire.Ping}.Append(nil)})
 }
 
 // handleClear takes a PONG or a RECONNECT in clear from the RDV's address.

@@ -31,10 +31,10 @@ type chanOut struct {
 	act     chanAct
 	data    []byte          // of actSend: a datagram; of actShake: one with records; of others: what they bring
 	cookies []cookie        // of actBegin and actCookies
-	msg     channel.Message // of actPeer, actReject, actIntroduce and actServe
+	msg     channel.Message // of actPeer, actReject, actIntroduce, actRelayed and actServe
 	vpn     netip.Addr      // likewise: who it is about
 	err     error           // of actRefused and actDown; of actAnswer: there is no answer
-	link    *link           // of actUp; the machine may have lost it already; of actServe
+	link    *link           // of actUp; the machine may have lost it already; of actServe; of actSend: nil is the gate
 	fresh   bool            // of actUp: no link stood before
 	object  channel.Object  // of actObject, whose content data is
 	id      uint32          // of the request that actAnswer and actServe are about
@@ -63,6 +63,7 @@ const (
 	actUseless                      // to be reported: what the RDV has brought is not what it said
 	actAnswer                       // of the authority, or why there is none
 	actList                         // who is there, a piece; without a type: it does not come
+	actRelayed                      // credentials for the RDV's relay, or why there are none; without a type: no answer
 	actServe                        // the RDV has a request to the authority that we are
 )
 

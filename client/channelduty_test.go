@@ -24,7 +24,7 @@ func newDutyPlay(t testing.TB, objects ...Object) *chanPlay {
 // worker to do.
 func (p *chanPlay) hears(n int, m channel.Message) (jobs []chanOut) {
 	p.t.Helper()
-	outs, _ := p.m.receive(p.now, p.links[n].sealed(&m), nil)
+	outs, _ := p.m.receive(p.now, p.links[n].sealed(&m), true, nil)
 	var rest []chanOut
 	for _, o := range outs {
 		if o.act == actServe {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"campagnol/punch"
 	"campagnol/rdv/channel"
 	"campagnol/tunnel/record"
 
@@ -30,6 +31,7 @@ type link struct {
 	suite  record.Suite
 	chain  [][]byte // the RDV's certificates
 	server ServerIdentity
+	conn   punch.Conn // the stream that it goes over; nil: UDP
 
 	since    time.Time      // registered
 	endpoint netip.AddrPort // where the RDV sees us
@@ -83,7 +85,7 @@ func (l *link) sealRecord(payload []byte, typ record.ContentType) []byte {
 // say appends a message on l to out.
 func (l *link) say(msg *channel.Message, out []chanOut) []chanOut {
 	if b := l.sealed(msg); b != nil {
-		out = append(out, chanOut{act: actSend, data: b})
+		out = append(out, chanOut{act: actSend, link: l, data: b})
 	}
 	return out
 }
@@ -91,7 +93,7 @@ func (l *link) say(msg *channel.Message, out []chanOut) []chanOut {
 // closeNotify appends the end of the session to out (RFC 5246 section 7.2.1).
 func (l *link) closeNotify(out []chanOut) []chanOut {
 	if b := l.sealRecord([]byte{byte(alert.Warning), byte(alert.CloseNotify)}, record.Alert); b != nil {
-		out = append(out, chanOut{act: actSend, data: b})
+		out = append(out, chanOut{act: actSend, link: l, data: b})
 	}
 	return out
 }
@@ -187,6 +189,8 @@ func (m *serverChannel) repeat(now time.Time, out []chanOut) []chanOut {
 			m.duty.unheard(now)
 		case r.msg.Type == channel.List:
 			out = append(out, chanOut{act: actList})
+		case r.msg.Type == channel.Relay:
+			out = append(out, chanOut{act: actRelayed, vpn: r.vpn()})
 		}
 	}
 	return out
@@ -284,6 +288,9 @@ func (m *serverChannel) message(now time.Time, l *link, msg *channel.Message, ou
 	case asked == channel.Apply && msg.Type == channel.Answer:
 		m.drop(r)
 		return append(out, chanOut{act: actAnswer, id: r.msg.ID, data: msg.Data})
+	case asked == channel.Relay && msg.Type == channel.Relayed:
+		m.drop(r)
+		return append(out, chanOut{act: actRelayed, msg: *msg, vpn: r.vpn()})
 	case msg.Type == channel.Refused:
 		return m.refused(now, r, msg, out)
 	}
@@ -314,6 +321,8 @@ func (m *serverChannel) refused(now time.Time, r *request, msg *channel.Message,
 		m.duty.unheard(now)
 	case channel.List:
 		out = append(out, chanOut{act: actList})
+	case channel.Relay:
+		out = append(out, chanOut{act: actRelayed, msg: *msg, vpn: r.vpn()})
 	}
 	if msg.Reason == channel.Strangers { // it has forgotten us
 		return m.look(now, out)

@@ -61,7 +61,7 @@ func (p *objectPlay) take(outs []chanOut) {
 // hear makes a message of the RDV arrive.
 func (p *objectPlay) hear(m channel.Message) {
 	p.t.Helper()
-	outs, d := p.m.receive(p.now, p.links[len(p.links)-1].sealed(&m), nil)
+	outs, d := p.m.receive(p.now, p.links[len(p.links)-1].sealed(&m), true, nil)
 	if d != 0 {
 		p.t.Errorf("%v is dropped: %v", m.Type, d)
 	}

@@ -197,7 +197,7 @@ func (p *chanPlay) alerts(n int, level, description byte) {
 func (p *chanPlay) arrives(b []byte) tunnel.Drop {
 	p.t.Helper()
 	p.lastB = bytes.Clone(b)
-	outs, d := p.m.receive(p.now, bytes.Clone(b), nil)
+	outs, d := p.m.receive(p.now, bytes.Clone(b), true, nil)
 	p.note(outs)
 	return d
 }

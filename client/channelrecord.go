@@ -10,8 +10,9 @@ import (
 )
 
 // receive takes a datagram of records from the RDV's address, whose content it
-// destroys, and returns why something in it was dropped.
-func (m *serverChannel) receive(now time.Time, b []byte, out []chanOut) ([]chanOut, tunnel.Drop) {
+// destroys, and returns why something in it was dropped. next says that it came the way
+// of the attempt at the next channel, and may be of its handshake.
+func (m *serverChannel) receive(now time.Time, b []byte, next bool, out []chanOut) ([]chanOut, tunnel.Drop) {
 	why := tunnel.Kept
 	for len(b) > 0 {
 		h, rec, rest, err := record.Split(b)
@@ -19,14 +20,14 @@ func (m *serverChannel) receive(now time.Time, b []byte, out []chanOut) ([]chanO
 			return out, tunnel.DropShort
 		}
 		if h.Epoch == 0 {
-			if m.state != chanShaking {
+			if m.state != chanShaking || !next {
 				return out, tunnel.DropEpoch
 			}
 			m.answered = true
 			return append(out, chanOut{act: actShake, data: b}), why
 		}
 		var d tunnel.Drop
-		if out, d = m.record(now, h, rec, out); d != tunnel.Kept {
+		if out, d = m.record(now, h, rec, next, out); d != tunnel.Kept {
 			why = d
 		}
 		b = rest
@@ -35,7 +36,7 @@ func (m *serverChannel) receive(now time.Time, b []byte, out []chanOut) ([]chanO
 }
 
 // record takes a protected record: of a link, or of the handshake.
-func (m *serverChannel) record(now time.Time, h record.Header, rec []byte, out []chanOut) ([]chanOut, tunnel.Drop) {
+func (m *serverChannel) record(now time.Time, h record.Header, rec []byte, next bool, out []chanOut) ([]chanOut, tunnel.Drop) {
 	// A failed attempt destroys the record: keep a copy for the next one.
 	m.spare = append(m.spare[:0], rec...)
 	why := tunnel.DropNoPeer
@@ -52,7 +53,7 @@ func (m *serverChannel) record(now time.Time, h record.Header, rec []byte, out [
 		}
 		copy(rec, m.spare)
 	}
-	if m.state == chanShaking { // perhaps the RDV's Finished
+	if m.state == chanShaking && next { // perhaps the RDV's Finished
 		return append(out, chanOut{act: actShake, data: slices.Clone(rec)}), tunnel.Kept
 	}
 	return out, why

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"campagnol/punch"
 	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 	"campagnol/tunnel"
@@ -22,7 +23,7 @@ func (c *Client) channelConfig(r *rendezvous) channelConfig {
 		elsewhere: func(now time.Time, o channel.Object) bool { return c.fetching(now, o, r) },
 		register: channel.Message{
 			Type: channel.Register, VPN: c.own(), Software: c.set.Software,
-			NAT: c.nat, Candidates: c.candidates(), Scopes: c.set.Scopes,
+			NAT: c.nat, Candidates: c.candidates(), Scopes: c.set.Scopes, Relays: c.set.RelayFor,
 		},
 	}
 	if c.set.Objects != nil {
@@ -80,10 +81,9 @@ func (r *rendezvous) tellChannel(t wire.Type, vpn netip.Addr) {
 	}
 }
 
-// handleChannel takes a datagram from an RDV's address that is one of the gate or
-// has records.
-func (c *Client) handleChannel(now time.Time, from netip.AddrPort, b []byte) {
-	r := c.serverAt(from)
+// handleChannel takes a datagram from an address of an RDV, nil if that is not on, that
+// is one of the gate or has records. It came over a stream or, if conn is nil, by UDP.
+func (c *Client) handleChannel(now time.Time, r *rendezvous, conn punch.Conn, from netip.AddrPort, b []byte) {
 	switch {
 	case r == nil:
 		c.drops.Add(tunnel.DropNoPeer)
@@ -94,10 +94,10 @@ func (c *Client) handleChannel(now time.Time, from netip.AddrPort, b []byte) {
 			return
 		}
 		c.log.Debug("<< gate", "type", gateNames[g.Type], "from", from)
-		c.checker.heardGate(g, from, r.server.state == chanKnocking)
-		c.perform(now, r, r.handleGate(now, from, g))
+		c.checker.heardGate(g, from, r.server.state == chanKnocking && conn == nil && r.server.by == nil)
+		c.perform(now, r, r.handleGate(now, conn, from, g))
 	default:
-		out, d := r.receive(now, from, b)
+		out, d := r.receive(now, conn, from, b)
 		c.drops.Add(d)
 		c.perform(now, r, out)
 	}
@@ -140,12 +140,15 @@ func (c *Client) performOwn(now time.Time, r *rendezvous, o *chanOut) {
 		c.handleAgainst(now, r, o.vpn, rejection(&o.msg))
 	case actList:
 		c.handleList(now, r, &o.msg)
+	case actRelayed:
+		c.handleRelayed(now, r, o.vpn, &o.msg)
 	case actObject:
 		c.takeObject(r, o.object, o.data)
 	case actAnswer:
 		c.answerAsking(now, r, o.id, o.data, o.err)
 	default:
 		c.reportChannel(now, r, o)
+		c.noteChannel(now, r, o)
 	}
 }
 
@@ -210,7 +213,7 @@ func (c *Client) handleShaken(now time.Time, e shakeEnd) {
 	}
 	c.perform(now, r, r.server.handshaken(now, l, nil, nil))
 	for _, rec := range e.run.hs.Early() {
-		out, d := r.receive(now, r.at, rec)
+		out, d := r.receive(now, e.run.by, r.at, rec)
 		c.drops.Add(d)
 		c.perform(now, r, out)
 	}
@@ -230,20 +233,23 @@ func (c *Client) reportChannel(now time.Time, r *rendezvous, o *chanOut) {
 		l := o.link
 		r.said = nil
 		c.restartRoster(now, r)
-		c.registeredAt(now, r, l.endpoint)
+		c.registeredAt(now, r, l)
 		if remember := c.set.RememberServer; remember != nil {
 			id, name := l.server, r.name
 			c.wg.Go(func() { remember(name, id) })
 		}
+		c.reportTransport(r, l)
 		if !o.fresh {
 			c.log.Debug("The channel to the RDV server is a new one", "server", server)
 			return
 		}
 		c.log.Info("Registration complete", "server", server, "certificate", l.server.Name, "cipher", l.suite.String())
+		c.notify(Event{Kind: EventRegistered, Name: l.server.Name, Addr: server})
 	case actDown:
 		attrs := c.refuse(now, netip.Addr{}, o.err)
 		c.log.Warn("The channel to the RDV server has ended", append([]any{"server", server, "err", o.err,
 			"hint", "open tunnels stay; trying again"}, attrs...)...)
+		c.notify(Event{Kind: EventUnregistered, Addr: server, Reason: o.err.Error()})
 	case actUseless:
 		c.log.Warn("The RDV server has sent something else than it announced", "server", server, "kind", kindName(o.object.Kind))
 	case actRefused:

@@ -40,6 +40,7 @@ type shaking struct {
 	under  int                       // which settings it began under: Client.changes
 	server ServerIdentity            // by verification; before the end it is the handshake's
 	cancel context.CancelFunc
+	by     punch.Conn // the stream that it goes over; nil: UDP
 }
 
 // A shakeEnd is how a handshake with the RDV ended.
@@ -100,6 +101,6 @@ func (e *shakeEnd) link() (*link, error) {
 	}
 	return &link{
 		seal: e.result.Seal, open: e.result.Open, suite: e.result.Suite,
-		chain: e.result.Certificates, server: e.run.server,
+		chain: e.result.Certificates, server: e.run.server, conn: e.run.by,
 	}, nil
 }

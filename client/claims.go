@@ -328,6 +328,7 @@ func (c *Client) closeLosers(now time.Time) {
 		c.log.Warn("Closing DTLS connection with peer", "peer", q.vpn, "name", q.id.Name,
 			"reason", "a newer certificate has its address")
 		c.tell(wire.Close, q.vpn)
+		q.ending = "a newer certificate has its address"
 		c.closeSession(now, q)
 		c.settle(q)
 	}

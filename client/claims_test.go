@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"campagnol/punch"
 	"campagnol/tunnel"
 	"campagnol/tunnel/device"
 )
@@ -55,7 +56,7 @@ func (m *claimModel) open(rnd *rand.Rand) {
 		}
 	}
 	c := m.c
-	p := &peer{vpn: vpn, slot: -1, addr: netip.AddrPortFrom(modelPaths[rnd.IntN(len(modelPaths))], 1)}
+	p := &peer{vpn: vpn, slot: -1, at: punch.Endpoint{Addr: netip.AddrPortFrom(modelPaths[rnd.IntN(len(modelPaths))], 1)}}
 	if c.peers[vpn] != nil || c.claims.before(p, &id) != nil {
 		return
 	}
@@ -63,10 +64,10 @@ func (m *claimModel) open(rnd *rand.Rand) {
 	c.absorb(began, p, &id)
 	m.forgetClosed()
 	p.session = tunnel.NewSession(began, vpn, loop(m.t))
-	p.way = &route{session: p.session, addr: p.addr}
-	c.publish(c.moveTo(c.claim(c.table.Load(), p, id), p, p.addr.Addr()))
+	p.way = &route{session: p.session, addr: p.at.Addr}
+	c.publish(c.moveTo(c.claim(c.table.Load(), p, id), p, p.at.Addr.Addr()))
 	m.order = append(m.order, p)
-	m.under[p.addr.Addr()]++
+	m.under[p.at.Addr.Addr()]++
 	c.closeLosers(began)
 	m.forgetClosed()
 }
@@ -75,7 +76,7 @@ func (m *claimModel) open(rnd *rand.Rand) {
 func (m *claimModel) forgetClosed() {
 	m.order = slices.DeleteFunc(m.order, func(p *peer) bool {
 		if p.session == nil {
-			m.under[p.addr.Addr()]--
+			m.under[p.at.Addr.Addr()]--
 		}
 		return p.session == nil
 	})
@@ -186,7 +187,7 @@ func TestAsleepBounded(t *testing.T) {
 		for j := range maxPeerRoutes {
 			id.Routes = append(id.Routes, netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 16 + byte(i), byte(j), 0}), 24))
 		}
-		p := &peer{vpn: vpn, slot: -1, addr: addr, session: tunnel.NewSession(began, vpn, loop(t))}
+		p := &peer{vpn: vpn, slot: -1, at: punch.Endpoint{Addr: addr}, session: tunnel.NewSession(began, vpn, loop(t))}
 		p.way = &route{session: p.session, addr: addr}
 		m.c.peers[vpn] = p
 		m.c.publish(m.c.claim(m.c.table.Load(), p, id))

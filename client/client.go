@@ -33,6 +33,7 @@ const (
 	queueNotes   = 256 // what there is to tell about frames
 	queueGroups  = 256 // frames about multicast groups
 	queuePaths   = 16  // errors of extra sockets
+	queueRelays  = 32  // datagrams between peers for whom we may relay
 )
 
 // A Client is one node of the VPN. Run starts and stops it; the other methods
@@ -54,15 +55,20 @@ type Client struct {
 	packets  chan event
 	notes    chan event
 	groups   chan event
+	relays   chan event
 	finished chan handshakeEnd
 	shaken   chan shakeEnd
 	checked  chan checkEnd
+	opened   chan openEnd
+	streamed chan event // of streams: a datagram, or, without data, that it has ended
 	calls    chan func(now time.Time)
 	paths    chan punch.PathError // of extra sockets
 	storing  chan struct{}        // has room for one: who has put it there may call the ObjectStore
 	done     chan struct{}        // closed when Run returns
 
 	tap atomic.Pointer[stunTap] // of the check that runs; nil: none does
+
+	sealers chan *outbound // spare ones, for sockets through peers
 
 	control // owned by the control goroutine
 }
@@ -81,6 +87,7 @@ type control struct {
 	offers   map[string][]punch.Candidate // of ours, by who has found them
 	nat      nat.Behaviour                // between us and the Internet
 	checker  natChecker                   // of what nat says
+	blocked  bool                         // UDP is: RDVs answer by streams only
 	said     said                         // what was logged, and is not to be logged again
 	peers    map[netip.Addr]*peer         // by the VPN address that they are known by
 	claims   claims                       // by what their certificates say
@@ -91,16 +98,22 @@ type control struct {
 	failures failures
 	tried    trials // what came of the last try at each peer
 	recent   recent // refusals
+	tally    Tally
 	dossiers dossiers
 	asks     bucket
 	outbox   []outgoing
 	batch    []punch.Datagram // scratch
 	closing  []punch.Conn     // once the outbox is empty
 	hard     hardDesk
+	turn     turnDesk
+	relay    relayDesk
+	shared   map[punch.Conn]bool // sockets that several peers may be reached by, and that no session closes
+	lost     []punch.Conn        // of these, such as are gone, which those peers are to be told
 	tmp      record.Scratch
 	messages []punch.Out // scratch
 
 	asking []*asking // the VPN's authority
+	pings  pingTable
 }
 
 // An event is something that the data path has for control. Its data is a copy.
@@ -117,6 +130,9 @@ type event struct {
 	stray   bool               // a newer record of session came from addr, which is not one of its sources
 	note    l2.Note            // about a frame, which is data if it waits for a tunnel
 }
+
+// at returns where an event came from.
+func (e *event) at() punch.Endpoint { return punch.Endpoint{Addr: e.addr, Conn: e.conn} }
 
 // New returns a Client. It returns an error if the configuration lacks
 // something.
@@ -154,9 +170,13 @@ func New(cfg Config) (*Client, error) {
 		packets:  make(chan event, queuePackets),
 		notes:    make(chan event, queueNotes),
 		groups:   make(chan event, queueGroups),
+		relays:   make(chan event, queueRelays),
+		sealers:  make(chan *outbound, spareSealers),
 		finished: make(chan handshakeEnd),
 		shaken:   make(chan shakeEnd),
 		checked:  make(chan checkEnd),
+		opened:   make(chan openEnd),
+		streamed: make(chan event),
 		calls:    make(chan func(time.Time)),
 		paths:    make(chan punch.PathError, queuePaths),
 		storing:  make(chan struct{}, 1),
@@ -186,6 +206,7 @@ func (c *Client) Run(ctx context.Context) error {
 	c.ctx = ctx
 	c.wg = new(sync.WaitGroup)
 	c.enlist(now, nil)
+	c.enlistRelays(now)
 
 	c.shape(now)
 	c.startEthernet(now)
@@ -229,13 +250,17 @@ func (c *Client) loop() {
 		case e := <-c.fromRDV:
 			c.handleRDV(time.Now(), e.addr, e.msg)
 		case e := <-c.channel:
-			c.handleChannel(time.Now(), e.addr, e.data)
+			c.handleChannel(time.Now(), c.serverAt(e.addr), nil, e.addr, e.data)
+		case e := <-c.opened:
+			c.handleOpened(time.Now(), e)
+		case e := <-c.streamed:
+			c.handleStreamed(time.Now(), e)
 		case e := <-c.shaken:
 			c.handleShaken(time.Now(), e)
 		case e := <-c.punches:
-			c.handlePunch(time.Now(), e.addr, e.conn, e.msg)
+			c.handlePunch(time.Now(), e.at(), e.msg)
 		case e := <-c.records:
-			c.handleRecords(time.Now(), e.addr, e.conn, e.data)
+			c.handleRecords(time.Now(), e.at(), e.data)
 		case e := <-c.inner:
 			c.handleInner(time.Now(), e)
 		case e := <-c.packets:
@@ -244,6 +269,8 @@ func (c *Client) loop() {
 			c.handleNote(time.Now(), e.note, e.data)
 		case e := <-c.groups:
 			c.handleGroups(time.Now(), e.data)
+		case e := <-c.relays:
+			c.handleRelay(time.Now(), e)
 		case e := <-c.cfg.PathErrors:
 			c.handlePathError(time.Now(), e)
 		case e := <-c.paths:
@@ -267,16 +294,18 @@ func (c *Client) advance(now time.Time) {
 	c.advanceServers(now)
 	c.advanceChecker(now)
 	c.sweepFlows(now)
+	c.sweepRelays(now)
 	c.advanceEthernet(now)
 	for p := c.due.pop(now); p != nil; p = c.due.pop(now) {
 		c.advancePeer(now, p)
 	}
+	c.lostThrough(now)
 }
 
 // timeout returns when advance has something to do next.
 func (c *Client) timeout(now time.Time) time.Time {
 	next := now.Add(time.Hour) // while a handshake runs there may be nothing else
-	for _, t := range [...]time.Time{c.serversTimeout(), c.due.next(), c.eth.timeout(), c.checker.timeout(c.registered())} {
+	for _, t := range [...]time.Time{c.serversTimeout(), c.due.next(), c.eth.timeout(), c.checker.timeout(c.registered() && !c.blocked), c.turn.next} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -284,12 +313,14 @@ func (c *Client) timeout(now time.Time) time.Time {
 	return next
 }
 
-func (c *Client) sendMessage(to netip.AddrPort, m wire.Message) { c.sendMessageBy(nil, to, m) }
+func (c *Client) sendMessage(to netip.AddrPort, m wire.Message) {
+	c.sendMessageTo(punch.Endpoint{Addr: to}, m)
+}
 
-// sendMessageBy is sendMessage by an extra socket, unless conn is nil.
-func (c *Client) sendMessageBy(conn punch.Conn, to netip.AddrPort, m wire.Message) {
-	c.logMessage(to, m)
-	c.sendBy(conn, to, m.Append(nil))
+// sendMessageTo is sendMessage to where a peer is.
+func (c *Client) sendMessageTo(at punch.Endpoint, m wire.Message) {
+	c.logMessage(at.Addr, m)
+	c.sendTo(at, m.Append(nil))
 }
 
 // logMessage logs that a message is sent.
@@ -315,16 +346,19 @@ func (c *Client) goodbye(now time.Time) {
 		c.stopTry(p)
 		if p.session != nil {
 			c.log.Info("Closing DTLS connection with peer", "peer", p.vpn)
+			p.ending = "this host leaves"
 			c.closeSession(now, p)
 		}
 		c.settle(p)
 	}
+	c.unshareAll()
 	c.flush()
 }
 
 // reportRegistration logs what the registration at an RDV has to say.
 func (c *Client) reportRegistration(now time.Time, r *rendezvous, ev regEvent) {
 	server := r.at
+	c.notifyServer(r, ev)
 	switch ev {
 	case regTrying:
 		c.log.Info("Registering with the RDV server...", "server", server)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"campagnol/punch"
@@ -46,6 +47,17 @@ type Config struct {
 	// chooses ports. It must not wait.
 	OpenSocket func() (punch.Conn, error)
 
+	// Allocate gets us an address at a relay; nil: no relays are used. It may wait until
+	// ctx is done.
+	Allocate func(ctx context.Context, r TURNServer) (Allocation, error)
+
+	// OpenStream opens a connection to an RDV by TCP or TLS, at one of its addresses and
+	// Server.TLSPort, for when UDP gets no answer; nil: none is. Datagrams of the Conn
+	// come from at, and go there; Send does not wait for the RDV, and Receive fails
+	// when the connection has ended. ctx bounds the opening only. It is called in a
+	// goroutine of its own.
+	OpenStream func(ctx context.Context, s Server, at netip.AddrPort) (punch.Conn, error)
+
 	// Routed reports whether the host has a way to an address, for all that it
 	// knows itself. It must not wait. nil: to every one that Conn serves.
 	Routed func(netip.Addr) bool
@@ -55,6 +67,10 @@ type Config struct {
 	PathErrors <-chan punch.PathError
 
 	Settings
+
+	// Notify is told what happens, by the goroutine that makes it happen: it must not
+	// wait. nil: nobody wants to know.
+	Notify func(Event)
 
 	Log    *slog.Logger   // nil: none
 	Jitter func() float64 // 0 to 1; nil: random
@@ -147,6 +163,30 @@ type Settings struct {
 
 	Multicast bool // multicast goes over every open tunnel, as broadcast does
 
+	// RelayFor says that other members may use us as their relay, and RelayRate how
+	// many bytes per second we relay for all of them together; 0: no limit.
+	RelayFor  bool
+	RelayRate int64
+
+	// MayRelay decides whether we may relay between two peers, by the certificates that
+	// Verify has accepted; nil: between all. It is called on one goroutine.
+	MayRelay func(a, b Shown) bool
+
+	// RelayOnly lets peers be reached through relays alone, RelayNever without them
+	// alone; not both.
+	RelayOnly, RelayNever bool
+
+	// TURN are relays to use beside those of the RDVs, the ones to be preferred first.
+	TURN []TURNServer
+
+	// Proxy is the HTTP proxy through which RDVs and relays are reached over TCP and
+	// TLS, with user and password if it has them; nil: none. It must not be changed.
+	Proxy *url.URL
+
+	// FallbackPort is the TCP port at which RDVs are reached over TLS where UDP does
+	// not get through; 0: they are not.
+	FallbackPort uint16
+
 	// HardNAT is what looking for a way through a hard NAT may cost, ours or that of a
 	// peer; the zero Budget: none is looked for.
 	HardNAT hard.Budget
@@ -166,6 +206,9 @@ func (s Settings) withDefaults() Settings {
 
 // check reports what s lacks.
 func (s *Settings) check() error {
+	if s.RelayOnly && s.RelayNever {
+		return errors.New("client: relays alone, and no relays")
+	}
 	if !usableServers(s.Servers) || s.Verify == nil || s.Auth != AuthNo && s.VerifyServer == nil {
 		return errors.New("client: incomplete settings")
 	}

@@ -93,9 +93,9 @@ func (c *Client) welcome(now time.Time, t testing.TB, i int, hs *handshake.Hands
 	}
 	p := c.addPeer(vpn)
 	p.try = &try{began: now, asked: i%2 == 0}
-	c.beginPunching(now, p, punch.Candidate{Addr: addr})
+	c.beginPunching(now, p, nil, punch.Candidate{Addr: addr})
 	p.staged = append(p.staged, packetTo(c.cfg.VPNAddr, vpn, "first"))
-	run := &running{hs: hs, addr: addr, cancel: func() {}, under: c.changes, server: i%2 == 0}
+	run := &running{hs: hs, at: punch.Endpoint{Addr: addr}, cancel: func() {}, under: c.changes, server: i%2 == 0}
 	p.try.running = []*running{run}
 	c.handleFinished(now, handshakeEnd{p: p, run: run, result: r})
 }

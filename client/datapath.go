@@ -31,6 +31,7 @@ type inbound struct {
 	spare   []byte          // a copy of a record that two sessions may have sealed
 	ecn     packet.ECN      // of the datagram
 	from    netip.AddrPort  // likewise
+	out     *outbound       // what is relayed for others; nil: nothing has been
 
 	table    *table // of the batch
 	decision l2.Decision
@@ -90,6 +91,9 @@ func (in *inbound) flush() {
 		}
 	}
 	in.packets = in.packets[:0]
+	if in.out != nil {
+		in.out.flush()
+	}
 }
 
 // datagram sorts by protocol.
@@ -199,6 +203,7 @@ func (in *inbound) received(s *tunnel.Session, h record.Header, payload []byte, 
 		if (d == tunnel.DropNotIP || d == tunnel.DropSource) && s.FirstTime(d) {
 			in.c.hand(in.c.inner, event{session: s, drop: d})
 		}
+	case control && in.tmp.Type() == record.ApplicationData && in.relay(s, payload):
 	case control && s.Frames() && in.fragment(s, payload):
 	case control:
 		in.c.hand(in.c.inner, event{addr: in.from, conn: in.conn, session: s, typ: in.tmp.Type(), data: bytes.Clone(payload)})

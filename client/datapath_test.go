@@ -235,7 +235,7 @@ func TestEstablishLeavesNoGap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &running{hs: hs, addr: addr, server: true, cancel: func() {}}
+	r := &running{hs: hs, at: punch.Endpoint{Addr: addr}, server: true, cancel: func() {}}
 	p.try.running = []*running{r}
 	looked := 0
 	conn.look = func() {

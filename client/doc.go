@@ -8,7 +8,8 @@
 //	fromNet   reads the socket; opens records and writes packets to the device
 //	fromDev   reads the device; seals packets and sends them
 //
-// and one more for each handshake, with a peer or the RDV, while it lasts. A client with several sockets and
+// and one more for each handshake, with a peer or the RDV, while it lasts, and for each
+// stream to an RDV. A client with several sockets and
 // queues of the device has the latter two as often. fromNet and fromDev take each
 // packet from its reading to its sending. They see peers through an immutable
 // table that control publishes, take no lock that another holds for long, and
@@ -41,12 +42,36 @@
 //
 // # Paths
 //
-// A path is a socket of ours and an address of the peer. The socket is the primary one,
-// which the RDV knows, too; or, behind a NAT that takes another port for each
-// destination, the one of hundreds by which the peer was found (hardDesk, hardTry). Such
-// a socket has a goroutine like fromNet from when it is opened, belongs to the try and
-// then to the session, and is closed with it. Where a socket is an argument or a field,
-// nil stands for the primary one.
+// A path is a punch.Endpoint: an address of the peer as one of our sockets sees it. The
+// socket is the primary one, which the RDV knows, too, and for which nil stands; or,
+// behind a NAT that takes another port for each destination, the one of hundreds by which
+// the peer was found (hardDesk, hardTry). Such a socket has a goroutine like fromNet from
+// when it is opened, belongs to the try and then to the session (peer.extras), and is
+// closed when no path of the session leads by it any more. A socket whose datagrams a
+// relay passes on leads to several peers, and no session closes it (control.shared).
+//
+// A session may begin on a path through a relay, and fall back to one. It goes on looking
+// for a direct one then: a search is beside it what a try is where there is none, and both
+// are a quest.
+//
+// To the table an address is the same by whichever socket, since a record says by its
+// connection ID whose it is. To control they are different endpoints: a peer has the same
+// address on a direct path and through a relay of ours.
+//
+// # Relaying
+//
+// A peer may pass on what we and another peer send each other, inside its sessions with
+// both (relaypeer.go is its side). Who does is named by the RDV (relays.go); a peer says
+// itself that it does, too, by a probe, and with that comes a socket through it
+// (throughPeer): its Send seals what leaves into the session with the relay, and the data
+// path takes what the relay has passed on to us as if it had come by that socket. So it
+// leads to peers as any other socket does, by an address that is made of their VPN address
+// and is nobody's elsewhere.
+//
+// Relays are such sockets, too: what we send by one, somebody else passes on. Addresses of
+// ours at TURN servers (turn.go), which are asked for as they are needed, and peers that
+// relay (relaypeer.go is their part, throughpeer.go ours) make no other difference than that
+// their paths are the last choice.
 //
 // # Who a peer is
 //
@@ -70,6 +95,12 @@
 // machines side by side, of which the second leads: it tells the first when to begin
 // and when to be quiet. Introductions come by the one that is registered, and are
 // the same from there on.
+//
+// Where UDP gets no answer, the channel goes over a stream, a connection by TCP or TLS
+// (fallback): which way the next channel is tried, and which way each goes that stands,
+// is the rendezvous's affair, and what the machines say is the same. A stream has a
+// goroutine that reads it from when it is open, and belongs to its rendezvous. It is no
+// path to anybody else: where it comes from, peers find nobody.
 //
 // Over the channel comes what all members should have, too (fetcher): it is handed to
 // an ObjectStore, in a goroutine, and is nothing to the client itself. Requests to the

@@ -22,6 +22,7 @@ type dossier struct {
 	addrs []netip.Addr    // that belong to the same host, says the RDV
 	name  string          // in the certificate of its last session
 	nat   nat.Behaviour   // of the last introduction that tells it
+	relay string          // why no relay was found when one was looked for last, for people; "": one was
 	words map[string]Word // by RDV
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -27,9 +26,8 @@ const maxServing = 3
 // A running is a handshake under way.
 type running struct {
 	hs     *handshake.Handshake
-	addr   netip.AddrPort
-	conn   punch.Conn                // an extra socket; nil: the primary one
-	to     *atomic.Pointer[endpoint] // addr and conn, for the handshake's goroutine
+	at     punch.Endpoint
+	to     *atomic.Pointer[punch.Endpoint] // at, for the handshake's goroutine
 	server bool
 	began  time.Time
 	under  int      // which settings it began under: Client.changes
@@ -42,12 +40,6 @@ type running struct {
 	silent time.Time
 }
 
-// An endpoint is where a handshake's datagrams go.
-type endpoint struct {
-	addr netip.AddrPort
-	conn punch.Conn // by an extra socket; nil: the primary one
-}
-
 // A handshakeEnd is how a handshake ended.
 type handshakeEnd struct {
 	p      *peer
@@ -58,22 +50,22 @@ type handshakeEnd struct {
 
 // startHandshake begins a handshake with p at an endpoint, with the first datagram if
 // the peer has spoken already.
-func (c *Client) startHandshake(now time.Time, p *peer, at endpoint, server bool, first []byte) {
+func (c *Client) startHandshake(now time.Time, p *peer, at punch.Endpoint, server bool, first []byte) {
 	shaper := c.shaper
-	to := new(atomic.Pointer[endpoint])
+	to := new(atomic.Pointer[punch.Endpoint])
 	to.Store(&at)
 	hs, err := handshake.New(c.handshakeConfig(p, server), func(b []byte) {
 		shaper.charge(time.Now(), b)
 		// Straight to the socket: control may be the one that waits for this.
 		e := to.Load()
-		c.socket(e.conn).Send([]punch.Datagram{{Addr: e.addr, Data: b}})
+		c.socket(e.Conn).Send([]punch.Datagram{{Addr: e.Addr, Data: b}})
 	})
 	if err != nil {
 		c.log.Error("Cannot begin a DTLS handshake", "peer", p.vpn, "err", err)
 		return
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
-	r := &running{hs: hs, addr: at.addr, conn: at.conn, to: to, server: server, began: now, under: c.changes, leaf: leafOf(&c.set), cancel: cancel}
+	r := &running{hs: hs, at: at, to: to, server: server, began: now, under: c.changes, leaf: leafOf(&c.set), cancel: cancel}
 	if !server {
 		r.silent = now.Add(silentLife)
 	}
@@ -120,29 +112,27 @@ func (c *Client) run(ctx context.Context, p *peer, r *running) {
 
 // handleRecords takes a datagram with records that belong to no session: those
 // of a handshake, or of one that has just ended.
-func (c *Client) handleRecords(now time.Time, addr netip.AddrPort, conn punch.Conn, b []byte) {
-	p := c.ends[addr]
-	if p == nil || !c.holds(p, conn) {
+func (c *Client) handleRecords(now time.Time, at punch.Endpoint, b []byte) {
+	p := c.ends[at.Addr]
+	if p == nil || !c.holds(p, at.Conn) || !p.mayBeAt(at) {
 		return
 	}
 	if p.try != nil {
 		for _, r := range p.try.running {
-			if r.addr == addr && !r.challengedBy(now, b) {
+			if r.at == at && !r.challengedBy(now, b) {
 				r.silent = time.Time{}
-				if conn == r.conn {
-					c.chooseHard(p, conn)
-				}
+				c.chooseHard(now, p, at)
 				r.hs.Handle(b)
 				return
 			}
 		}
 	}
 	switch {
-	case p.try != nil && p.try.answered(endpoint{addr, conn}, b):
+	case p.try != nil && p.try.answered(at, b):
 	case isClientHello(b):
-		c.handleClientHello(now, p, endpoint{addr, conn}, b)
-	case p.session != nil && p.addr == addr:
-		c.receiveLate(now, p, endpoint{addr, conn}, b)
+		c.handleClientHello(now, p, at, b)
+	case p.session != nil && p.at.Addr == at.Addr:
+		c.receiveLate(now, p, at, b)
 	}
 	c.settle(p)
 }
@@ -150,15 +140,15 @@ func (c *Client) handleRecords(now time.Time, addr netip.AddrPort, conn punch.Co
 // answered reports whether a datagram is the first answer to our ClientHello,
 // from another address of the peer than we sent it to, and takes it: behind a
 // NAT that uses a new port for us, that is the one which carries data both ways.
-func (t *try) answered(at endpoint, b []byte) bool {
+func (t *try) answered(at punch.Endpoint, b []byte) bool {
 	const serverHello, helloVerifyRequest = 2, 3
 	typ, ok := handshakeType(b)
-	if !ok || typ != serverHello && typ != helloVerifyRequest || !t.attempt.Knows(at.addr) {
+	if !ok || typ != serverHello && typ != helloVerifyRequest || !t.attempt.Knows(at) {
 		return false
 	}
 	for _, r := range t.running {
 		if !r.server && !r.silent.IsZero() {
-			r.addr, r.conn, r.silent = at.addr, at.conn, time.Time{}
+			r.at, r.silent = at, time.Time{}
 			r.to.Store(&at)
 			r.hs.Handle(b)
 			return true
@@ -169,25 +159,24 @@ func (t *try) answered(at endpoint, b []byte) bool {
 
 // handleClientHello lets a peer begin a handshake: one whom we try to reach, or
 // one with a session, who may have been restarted.
-func (c *Client) handleClientHello(now time.Time, p *peer, at endpoint, b []byte) {
-	addr := at.addr
+func (c *Client) handleClientHello(now time.Time, p *peer, at punch.Endpoint, b []byte) {
 	if p.try == nil {
 		if now.Sub(p.challenged) < shadowGap {
 			return
 		}
 		p.challenged = now
 		p.try = &try{began: now}
-		c.beginPunching(now, p, punch.Candidate{Addr: addr, Kind: punch.Reflexive})
+		c.beginPunching(now, p, at.Conn, punch.Candidate{Addr: at.Addr, Kind: punch.Reflexive})
 	}
 	t := p.try
-	if t.attempt == nil || !t.attempt.Knows(addr) || !t.attempt.Yields(addr) || !c.chooseHard(p, at.conn) {
+	if t.attempt == nil || !t.attempt.Knows(at) && !t.hard.leadsTo(at) || !t.attempt.Yields(at) || !c.chooseHard(now, p, at) {
 		return
 	}
-	t.attempt.Opened(now, addr)
+	t.attempt.Opened(now, at)
 	serving := 0
 	for _, r := range slices.Clone(t.running) {
 		switch {
-		case r.addr == addr: // we yield, or it begins anew
+		case r.at == at: // we yield, or it begins anew
 			c.remove(p, r)
 		case r.server:
 			serving++
@@ -239,12 +228,12 @@ func (c *Client) remove(p *peer, r *running) {
 // may be elsewhere.
 func (c *Client) giveUpSilent(now time.Time, p *peer, r *running) {
 	r.silent = time.Time{}
-	if !p.try.attempt.HasOther(r.addr) {
+	if !p.try.attempt.HasOther(r.at) {
 		return
 	}
-	c.log.Debug("No answer on this path, trying another", "peer", p.vpn, "addr", r.addr)
+	c.log.Debug("No answer on this path, trying another", "peer", p.vpn, "addr", r.at.Addr)
 	c.remove(p, r)
-	p.try.attempt.Reject(now, r.addr)
+	p.try.attempt.Reject(now, r.at)
 }
 
 // handleFinished takes the end of a handshake.
@@ -257,6 +246,7 @@ func (c *Client) handleFinished(now time.Time, e handshakeEnd) {
 		return // abandoned meanwhile
 	}
 	c.remove(p, e.run)
+	defer func() { c.tally.handshake(e.err) }()
 	if errors.Is(e.err, handshake.ErrProtocol) {
 		e.err = fmt.Errorf("%w (%w)", errMode, e.err)
 	}
@@ -283,13 +273,13 @@ func (c *Client) handshakeFailed(now time.Time, p *peer, r *running, err error) 
 	if errors.Is(err, handshake.ErrTakeOver) {
 		level = slog.LevelError
 	}
-	attrs := append([]any{"peer", p.vpn, "addr", r.addr, "err", err}, c.refusePeer(now, p.vpn, err)...)
+	attrs := append([]any{"peer", p.vpn, "addr", r.at.Addr, "err", err}, c.refusePeer(now, p.vpn, err)...)
 	c.log.Log(c.ctx, level, "Error during DTLS handshake with peer", attrs...)
 	if len(p.try.running) > 0 {
 		return // another address still claims to be the peer
 	}
 	p.try.cause = err
-	p.try.attempt.Reject(now, r.addr)
+	p.try.attempt.Reject(now, r.at)
 	if s, _ := p.try.attempt.State(); s == punch.Open {
 		c.stepTry(now, p)
 		return

@@ -20,6 +20,7 @@ type EthernetStatus struct {
 	MACs      int // hardware addresses that are learned
 	Groups    int // multicast groups that somebody wants
 	Drops     map[string]uint64
+	Multicast mcast.Stats
 }
 
 // A Member is who is at a port of the switch.
@@ -92,6 +93,7 @@ func (c *Client) ethernetStatus() *EthernetStatus {
 	s := &EthernetStatus{
 		MAC: e.cfg.Switch.MAC, FullMesh: e.cfg.FullMesh, Connected: len(e.peers),
 		MACs: e.sw.Learned(), Groups: e.groups.Groups(), Drops: e.sw.Drops(),
+		Multicast: e.groups.Stats(),
 	}
 	for _, vpn := range e.roster.members {
 		if c.isMember(vpn) {

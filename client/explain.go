@@ -60,10 +60,20 @@ type Explanation struct {
 	NAT, PeerNAT nat.Behaviour // ours, and what the peer has said of its own
 	Offered      []punch.Candidate
 
+	Relaying Relaying
+
 	Words    []Word // of RDVs, by name
 	RDVs     []RDVStatus
 	Failure  *Failure // nil: none
 	Refusals []Refusal
+}
+
+// Relaying says what is known of relays, other than peers, between a peer and us.
+type Relaying struct {
+	Ready []string         // those that may be used, for people
+	Told  []netip.AddrPort // where the peer was told that it reaches us by them
+	Why   string           // none was found when one was looked for last, for people; "": there was none to be found
+	Never bool             // none is used: the settings do not want it
 }
 
 // Explain returns what is known about the peer with a VPN address, or with a network
@@ -135,12 +145,13 @@ func (c *Client) explain(now time.Time, asked netip.Addr) Explanation {
 	}
 	e.Fate, e.LeftUntil = c.fateOf(now, dst, p)
 	if d != nil {
-		e.Name, e.PeerNAT = d.name, d.nat
+		e.Name, e.PeerNAT, e.Relaying.Why = d.name, d.nat, d.relay
 		for _, w := range d.words {
 			e.Words = append(e.Words, w)
 		}
 		slices.SortFunc(e.Words, func(a, b Word) int { return strings.Compare(a.Server, b.Server) })
 	}
+	e.Relaying.Never = c.set.RelayNever
 	if c.set.HardNAT != (hard.Budget{}) {
 		e.Hard = hard.Make(e.NAT, e.PeerNAT)
 	}
@@ -159,18 +170,29 @@ func (c *Client) explainPeer(now time.Time, e *Explanation, p *peer) {
 	e.Status = &s
 	if p.session != nil {
 		e.Name, e.Chain = p.id.Name, p.session.Certificates()
-		if p.conn != nil {
-			e.Socket, e.Extra = p.conn.LocalAddr(), true
+		if conn := p.at.Conn; conn != nil {
+			e.Socket, e.Extra = conn.LocalAddr(), !p.at.Relayed()
 		}
 	}
 	if p.paths != nil {
 		e.Paths, e.Dark = p.paths.Report(now), p.paths.Dark()
 	}
+	if q := &p.relaying; !q.since.IsZero() {
+		e.Relaying.Told = slices.Clone(q.told)
+		for _, r := range q.ready {
+			if r.alloc != nil {
+				e.Relaying.Ready = append(e.Relaying.Ready, r.alloc.Relay())
+			}
+		}
+	}
+	if p.search != nil {
+		e.Guessing = p.search.guesses()
+	}
 	if t := p.try; t != nil && t.attempt != nil {
 		tried := t.tried(p.vpn)
 		tried.Running = true
 		e.Tried = &tried
-		e.Guessing = t.hard.attempt != nil && !t.hard.over
+		e.Guessing = e.Guessing || t.guesses()
 	} else if tried, ok := c.tried.find(p.vpn); ok {
 		e.Tried = &tried
 	}

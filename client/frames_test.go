@@ -21,7 +21,7 @@ func (s *station) narrow(to *station, mtu int) {
 	s.t.Helper()
 	s.site.SetLinks(simnet.Link{MTU: mtu}, simnet.Link{})
 	s.on(func(now time.Time) {
-		s.client.handlePathError(now, punch.PathError{Addr: s.client.peers[to.vpn].addr, Err: syscall.EMSGSIZE, MTU: mtu})
+		s.client.handlePathError(now, punch.PathError{Addr: s.client.peers[to.vpn].at.Addr, Err: syscall.EMSGSIZE, MTU: mtu})
 	})
 }
 

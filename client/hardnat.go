@@ -1,9 +1,7 @@
 package client
 
 import (
-	"errors"
 	"math"
-	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -23,11 +21,17 @@ const speakTime = 200 * time.Millisecond
 // to use up.
 type hardDesk struct {
 	ration  hard.Ration
-	busy    *try    // whose turn it is; nil: nobody's
-	waiting []*peer // for theirs, in order; some have lost interest
+	busy    *quest     // whose turn it is; nil: nobody's
+	waiting []hardTurn // for theirs, in order; some have lost interest
 }
 
-// A hardTry is what a try does to find a way through a hard NAT, ours or the peer's.
+// A hardTurn is a quest that waits for its turn.
+type hardTurn struct {
+	peer  *peer
+	quest *quest
+}
+
+// A hardTry is what a quest does to find a way through a hard NAT, ours or the peer's.
 // Its zero value does nothing.
 type hardTry struct {
 	plan    hard.Plan
@@ -54,13 +58,29 @@ func (h *hardTry) timeout() time.Time {
 	return h.at
 }
 
+// quest returns what is under way to find out where p can be reached, or nil: a search,
+// if there is one, since a try beside a session is often soon over.
+func (p *peer) quest() *quest {
+	switch {
+	case p.search != nil:
+		return &p.search.quest
+	case p.try != nil && p.try.attempt != nil:
+		return &p.try.quest
+	}
+	return nil
+}
+
 // meetNAT: the RDV tells what a peer that we try to reach is behind.
 func (c *Client) meetNAT(now time.Time, vpn netip.Addr, msg *channel.Message) {
 	p, target := c.peers[vpn], c.publicOf(msg)
-	if p == nil || p.try == nil || p.try.attempt == nil || !target.IsValid() || c.set.HardNAT == (hard.Budget{}) {
+	if p == nil || !target.IsValid() || c.set.HardNAT == (hard.Budget{}) {
 		return
 	}
-	h := &p.try.hard
+	q := p.quest()
+	if q == nil {
+		return
+	}
+	h := &q.hard
 	if h.attempt != nil || h.waiting {
 		return
 	}
@@ -88,22 +108,22 @@ func (c *Client) publicOf(msg *channel.Message) netip.AddrPort {
 	return at
 }
 
-// advanceHard does what is due for the way through a hard NAT that p's try looks for.
-func (c *Client) advanceHard(now time.Time, p *peer) {
-	h := &p.try.hard
+// advanceHard does what is due for the way through a hard NAT that a quest for p looks for.
+func (c *Client) advanceHard(now time.Time, p *peer, q *quest) {
+	h := &q.hard
 	if !h.speak.IsZero() && !now.Before(h.speak) {
 		h.speak, h.spoken = time.Time{}, true
 	}
 	if t := h.timeout(); t.IsZero() || now.Before(t) {
 		return
 	}
-	sought := p.try.sought()
+	sought := q.sought()
 	switch {
 	case h.attempt == nil && !sought: // there is a way
 		h.at = time.Time{}
 		c.callNext()
 		return
-	case h.attempt == nil && !c.beginHard(now, p):
+	case h.attempt == nil && !c.beginHard(now, p, q):
 		return
 	}
 	if !sought {
@@ -113,12 +133,12 @@ func (c *Client) advanceHard(now time.Time, p *peer) {
 		}
 	}
 	for _, o := range h.attempt.Advance(now, nil) {
-		c.sendProbe(p, o)
+		c.sendProbe(q, o)
 	}
 	if h.attempt.Done(now) {
 		h.over = true
 		c.closeExtras(h, h.conn)
-		c.releaseHard(p)
+		c.releaseHard(q)
 	}
 }
 
@@ -134,13 +154,13 @@ func (c *Client) maySpeak(now time.Time, t *try) bool {
 	return false
 }
 
-// beginHard begins to look for a way, if it is p's turn.
-func (c *Client) beginHard(now time.Time, p *peer) bool {
-	d, h := &c.hard, &p.try.hard
+// beginHard begins to look for a way, if it is the quest's turn.
+func (c *Client) beginHard(now time.Time, p *peer, q *quest) bool {
+	d, h := &c.hard, &q.hard
 	switch {
 	case d.busy != nil:
 		h.waiting = true
-		d.waiting = append(d.waiting, p)
+		d.waiting = append(d.waiting, hardTurn{p, q})
 		return false
 	case !d.ration.Begin(now, p.vpn, h.target.Addr()):
 		c.log.Debug("No way through a hard NAT is looked for so soon after the last time", "peer", p.vpn, "addr", h.target)
@@ -149,7 +169,7 @@ func (c *Client) beginHard(now time.Time, p *peer) bool {
 		return false
 	}
 	c.flush() // which closes the sockets of the attempt before
-	d.busy = p.try
+	d.busy = q
 	h.attempt = hard.NewAttempt(now, h.plan, h.target, c.set.HardNAT, math.Float64bits(c.cfg.Jitter()))
 	c.log.Info("Looking for a way through a hard NAT", "peer", p.vpn, "addr", h.target, "role", h.plan.Role.String())
 	return true
@@ -157,8 +177,8 @@ func (c *Client) beginHard(now time.Time, p *peer) bool {
 
 // sendProbe sends a punch that may find the peer. Thousands are not worth a line in the
 // log each.
-func (c *Client) sendProbe(p *peer, o hard.Out) {
-	h := &p.try.hard
+func (c *Client) sendProbe(q *quest, o hard.Out) {
+	h := &q.hard
 	var conn punch.Conn
 	if o.Socket != hard.Primary {
 		if o.Socket == len(h.conns) {
@@ -170,7 +190,7 @@ func (c *Client) sendProbe(p *peer, o hard.Out) {
 		conn = h.conns[o.Socket]
 	}
 	c.hard.ration.Cost.Probes++
-	c.sendBy(conn, o.To, p.try.attempt.Probe().Append(nil))
+	c.sendTo(punch.Endpoint{Addr: o.To, Conn: conn}, q.attempt.Probe().Append(nil))
 }
 
 // openExtra opens another socket, and listens to it.
@@ -186,138 +206,112 @@ func (c *Client) openExtra(h *hardTry) {
 	c.wg.Go(func() { c.fromExtra(conn) })
 }
 
-// fromExtra is fromNet for an extra socket. That it is closed, or fails, is the end of
-// nothing else.
-func (c *Client) fromExtra(conn punch.Conn) {
-	in := newInbound(c, c.cfg.Device)
-	in.conn = conn
-	var failures <-chan punch.PathError
-	if e, ok := conn.(interface{ Errors() <-chan punch.PathError }); ok {
-		failures = e.Errors()
-	}
-	for {
-		ds, err := conn.Receive()
-		if err != nil {
-			if !errors.Is(err, net.ErrClosed) {
-				c.log.Info("An extra socket has failed", "addr", conn.LocalAddr(), "err", err)
-			}
-			return
-		}
-		in.batch(time.Now(), c.table.Load(), ds)
-		select {
-		case e := <-failures:
-			c.handPathError(e)
-		default:
-		}
-	}
-}
-
-// handPathError hands control what the network says about an extra socket's path.
-func (c *Client) handPathError(e punch.PathError) {
-	select {
-	case c.paths <- e:
-	default:
-	}
-}
-
-// heardBy takes note by which socket a punch of p has come, and reports whether it counts:
+// heardBy takes note of where a punch of p has come from, and reports whether it counts:
 // the first of the extra sockets that hears anything is the only one that does.
-func (c *Client) heardBy(p *peer, from netip.AddrPort, conn punch.Conn) bool {
-	h := &p.try.hard
+func (c *Client) heardBy(p *peer, q *quest, at punch.Endpoint) bool {
+	h := &q.hard
 	switch {
-	case conn == nil:
+	case at.Conn == nil || c.shared[at.Conn]:
 		return true
-	case conn == p.conn:
-		return from == p.addr
-	case from != h.target || !slices.Contains(h.conns, conn):
+	case slices.Contains(p.extras, at.Conn):
+		return at == p.at
+	case !h.leadsTo(at):
 		return false
 	case h.conn == nil:
-		if !p.try.sought() {
+		if !q.sought() {
 			return false // there is a better way
 		}
-		h.conn = conn
+		h.conn = at.Conn
 		h.attempt.Stop()
-		for _, r := range slices.Clone(p.try.running) {
-			if !r.server && !r.silent.IsZero() && r.addr == from {
-				c.remove(p, r) // it speaks where nobody hears it
-			}
+		c.silence(p, q, at.Addr)
+	}
+	return at.Conn == h.conn
+}
+
+// silence ends handshakes in which we speak to an address where nobody hears us.
+func (c *Client) silence(p *peer, q *quest, addr netip.AddrPort) {
+	if p.try == nil || q != &p.try.quest {
+		return
+	}
+	for _, r := range slices.Clone(p.try.running) {
+		if !r.server && !r.silent.IsZero() && r.at.Addr == addr && r.at.Conn == nil {
+			c.remove(p, r)
 		}
 	}
-	return conn == h.conn
 }
 
-// sought reports whether a way through a hard NAT is still to be found. That the peer is
+// leadsTo reports whether an endpoint is where the peer is, by one of the extra sockets.
+func (h *hardTry) leadsTo(at punch.Endpoint) bool {
+	return at.Conn != nil && at.Addr == h.target && slices.Contains(h.conns, at.Conn)
+}
+
+// preferHard makes where a punch came from the path, if that is what the extra sockets
+// are for: that the primary one hears the peer, too, is no way out.
+func (c *Client) preferHard(now time.Time, t *try, at punch.Endpoint) {
+	if _, path := t.attempt.State(); t.hard.conn != nil && at.Conn == t.hard.conn && path.Conn == nil && path.Addr == at.Addr {
+		t.attempt.Prefer(now, at)
+	}
+}
+
+// sought reports whether a way through a hard NAT is still to be found. One through a relay
+// is none. That the peer is
 // heard is none if our own NAT is the hard one, and lets everybody in at the port that the
 // RDV sees: what we say comes from another port, which the peer's does not let in.
-func (t *try) sought() bool {
-	state, path := t.attempt.State()
-	h := &t.hard
-	return state == punch.Punching ||
-		state == punch.Open && h.plan.Role == hard.Open && h.conn == nil && path == h.target && !t.attempt.PeerHasHeard()
+func (q *quest) sought() bool {
+	state, path := q.attempt.State()
+	h := &q.hard
+	return state == punch.Punching || state == punch.Open && q.attempt.Relayed() ||
+		state == punch.Open && h.plan.Role == hard.Open && h.conn == nil && path == punch.Endpoint{Addr: h.target} && !q.attempt.PeerHasHeard()
 }
 
-// chooseHard settles that what is said with p from now on is said by conn: records have
-// come by it. It reports whether it can be. Until then, the peer may have heard another
-// of our sockets first, and speak to that.
-func (c *Client) chooseHard(p *peer, conn punch.Conn) bool {
+// chooseHard settles that what is said with p from now on is said from the socket of at:
+// records have come by it. It reports whether it can be. Until then, the peer may have
+// heard another of our sockets first, and speak to that.
+func (c *Client) chooseHard(now time.Time, p *peer, at punch.Endpoint) bool {
 	h := &p.try.hard
 	switch {
-	case conn == nil || conn == p.conn:
+	case at.Conn == nil || c.shared[at.Conn] || slices.Contains(p.extras, at.Conn):
 		return true
-	case !slices.Contains(h.conns, conn):
+	case !slices.Contains(h.conns, at.Conn):
 		return false
 	}
-	h.conn = conn
+	if h.conn != at.Conn {
+		p.try.attempt.Lost(now, h.conn)
+	}
+	h.conn = at.Conn
 	h.attempt.Stop()
-	c.closeExtras(h, conn)
+	c.closeExtras(h, at.Conn)
 	return true
 }
 
-// holds reports whether conn is a socket by which p may speak to us: not one that has
-// been closed since something came by it.
-func (c *Client) holds(p *peer, conn punch.Conn) bool {
-	return conn == nil || conn == p.conn || conn == p.oldConn || p.try != nil && slices.Contains(p.try.hard.conns, conn)
-}
-
-// by returns the extra socket by which p, whom we try to reach, is spoken to at addr;
-// nil: the primary one.
-func (c *Client) by(p *peer, addr netip.AddrPort) punch.Conn {
-	switch h := &p.try.hard; {
-	case h.conn != nil && addr == h.target:
-		return h.conn
-	case addr == p.addr:
-		return p.conn
-	}
-	return nil
-}
-
-// postTo is post for what p's attempt says.
-func (c *Client) postTo(p *peer, ms []punch.Out) {
+// post sends what an attempt says.
+func (c *Client) post(ms []punch.Out) {
 	for _, m := range ms {
-		c.sendMessageBy(c.by(p, m.To), m.To, m.Msg)
+		c.sendMessageTo(m.To, m.Msg)
 	}
 }
 
-// hardSucceeded takes note that p's try has led to a session.
-func (c *Client) hardSucceeded(p *peer) {
-	h := &p.try.hard
-	if h.attempt == nil {
+// hardSucceeded takes note that a quest has led to a session, or to a direct path of one.
+func (c *Client) hardSucceeded(p *peer, q *quest) {
+	h := &q.hard
+	if h.attempt == nil || p.relayed() {
 		return
 	}
 	c.hard.ration.Succeeded(p.vpn, h.target.Addr())
-	guessed := h.plan.Role == hard.Guess && p.addr.Addr() == h.target.Addr() && p.addr.Port() != h.target.Port()
-	if guessed || h.plan.Role == hard.Open && p.addr == h.target {
+	at := p.at.Addr
+	guessed := h.plan.Role == hard.Guess && at.Addr() == h.target.Addr() && at.Port() != h.target.Port()
+	if guessed || h.plan.Role == hard.Open && at == h.target {
 		c.hard.ration.Cost.Successes++
 	}
 }
 
 // endHard ends what p's try does about a hard NAT. A socket that a session uses stays.
 func (c *Client) endHard(p *peer) {
-	c.closeExtras(&p.try.hard, p.conn, p.oldConn)
-	c.releaseHard(p)
+	c.closeExtras(&p.try.hard, p.extras...)
+	c.releaseHard(&p.try.quest)
 }
 
-// closeExtras closes a try's extra sockets but those in keep.
+// closeExtras closes a quest's extra sockets but those in keep.
 func (c *Client) closeExtras(h *hardTry, keep ...punch.Conn) {
 	h.conns = slices.DeleteFunc(h.conns, func(conn punch.Conn) bool {
 		if slices.Contains(keep, conn) {
@@ -328,14 +322,14 @@ func (c *Client) closeExtras(h *hardTry, keep ...punch.Conn) {
 	})
 }
 
-// releaseHard ends p's turn, if it is that, or its wait for it.
-func (c *Client) releaseHard(p *peer) {
+// releaseHard ends a quest's turn, if it is that, or its wait for it.
+func (c *Client) releaseHard(q *quest) {
 	d := &c.hard
-	if p.try.hard.waiting {
-		p.try.hard.waiting = false
-		d.waiting = slices.DeleteFunc(d.waiting, func(q *peer) bool { return q == p })
+	if q.hard.waiting {
+		q.hard.waiting = false
+		d.waiting = slices.DeleteFunc(d.waiting, func(w hardTurn) bool { return w.quest == q })
 	}
-	if d.busy == p.try {
+	if d.busy == q {
 		d.busy = nil
 		c.callNext()
 	}
@@ -347,8 +341,8 @@ func (c *Client) callNext() {
 	if len(d.waiting) == 0 {
 		return
 	}
-	p := d.waiting[0]
+	w := d.waiting[0]
 	d.waiting = slices.Delete(d.waiting, 0, 1)
-	p.try.hard.waiting = false
-	c.due.set(p, c.peerTimeout(p))
+	w.quest.hard.waiting = false
+	c.due.set(w.peer, c.peerTimeout(w.peer))
 }

@@ -182,21 +182,21 @@ func TestHardNATStrangers(t *testing.T) {
 				{"the peer to the first again", h.target, first, true},
 				{"anybody to the primary one", stranger, nil, true},
 			} {
-				if got := c.heardBy(p, x.from, x.conn); got != x.want {
+				if got := c.heardBy(p, &p.try.quest, punch.Endpoint{Addr: x.from, Conn: x.conn}); got != x.want {
 					v.t.Errorf("%s: counts %v, want %v", x.name, got, x.want)
 				}
 			}
-			c.handlePunch(now, stranger, second, m)
+			c.handlePunch(now, punch.Endpoint{Addr: stranger, Conn: second}, m)
 			if s, _ := p.try.attempt.State(); s != punch.Punching {
 				v.t.Errorf("a stranger's punch to an extra socket: %v", s)
 			}
 			if c.holds(p, other) || !c.holds(p, nil) || !c.holds(p, second) {
 				v.t.Error("bob does not know his sockets")
 			}
-			if c.chooseHard(p, other) || len(h.conns) != before {
+			if c.chooseHard(now, p, punch.Endpoint{Addr: h.target, Conn: other}) || len(h.conns) != before {
 				v.t.Error("a socket that is none of the attempt's was chosen")
 			}
-			if !c.chooseHard(p, second) || h.conn != second || len(h.conns) != 1 || len(c.closing) != before-1 {
+			if !c.chooseHard(now, p, punch.Endpoint{Addr: h.target, Conn: second}) || h.conn != second || len(h.conns) != 1 || len(c.closing) != before-1 {
 				v.t.Errorf("the peer speaks to the second: %d sockets left, %d to be closed", len(h.conns), len(c.closing))
 			}
 		})

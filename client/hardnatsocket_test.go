@@ -64,7 +64,7 @@ func TestHardNATSession(t *testing.T) {
 		}
 		pass(100 * time.Second) // keep-alives only
 		alice.ping(bob.node, time.Second)
-		if elsewhere != 0 {
+		if elsewhere > 12 { // challenges, to see whether that is a path, too
 			t.Errorf("bob has sent %d datagrams to alice from his primary socket", elsewhere)
 		}
 		if got := bob.onlyExtra(); got != conn {

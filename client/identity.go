@@ -14,6 +14,7 @@ type Identity struct {
 	Name   string         // of the certificate, for people
 	Key    [32]byte       // identifies its key
 	Issued time.Time      // when it was issued: of two for one address the newer has it
+	Ends   time.Time      // until when it is good, for people; zero: not known
 	Addrs  []netip.Addr   // VPN addresses
 	Routes []netip.Prefix // networks behind the host
 }
@@ -146,6 +147,7 @@ func (c *Client) absorb(now time.Time, p *peer, id *Identity) {
 			c.log.Info("Closing DTLS connection with peer", "peer", q.vpn, "reason", "the host has a newer one", "other", p.vpn)
 			c.stopTry(q)
 			c.tell(wire.Close, q.vpn)
+			q.ending = "the host has a newer one"
 			c.closeSession(now, q)
 		case q.session == nil && q.try.asked:
 			p.staged = append(p.staged, q.staged...)

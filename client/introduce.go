@@ -91,7 +91,7 @@ func (c *Client) sendPacket(now time.Time, r *route, pkt []byte) {
 		return
 	}
 	if r.pass(now, packet.NotECT, rec) {
-		c.sendBy(r.conn, r.addr, rec)
+		c.sendTo(punch.Endpoint{Addr: r.addr, Conn: r.conn}, rec)
 	}
 }
 
@@ -99,32 +99,38 @@ func (c *Client) sendPacket(now time.Time, r *route, pkt []byte) {
 // candidates that we try.
 func (c *Client) handleAnswer(now time.Time, vpn netip.Addr, at []punch.Candidate) {
 	p := c.peers[vpn]
-	if p != nil && p.paths != nil && p.paths.Dark() && len(at) > 0 {
-		c.introduced(now, p, at) // beside the session, which lives on if it answers there
+	if len(at) == 0 && !c.usesRelays() {
+		return
 	}
-	if p == nil || p.try == nil || !p.try.asked || len(at) == 0 {
+	if p != nil && p.paths != nil && (p.paths.Dark() || p.relayed()) {
+		c.introduced(now, p, at) // beside the session, which lives on if it answers there
+		c.offerTURN(now, p)
+	}
+	if p == nil || p.try == nil || !p.try.asked {
 		return
 	}
 	p.named = at
+	near := c.unrelayed(at)
 	switch a := p.try.attempt; {
 	case a == nil:
-		c.beginPunching(now, p, at...)
-	case !knowsAll(a, at): // asked twice, and the peer is elsewhere now
-		a.Try(now, at...)
+		c.beginPunching(now, p, nil, near...)
+	case !knowsAll(a, near): // asked twice, and the peer is elsewhere now
+		a.Try(now, near...)
 		c.stepTry(now, p)
 	}
+	c.offerTURN(now, p)
 	c.settle(p)
 }
 
 // knowsAll reports whether all of at are candidates of an attempt.
 func knowsAll(a *punch.Attempt, at []punch.Candidate) bool {
-	return !slices.ContainsFunc(at, func(n punch.Candidate) bool { return !a.Knows(n.Addr) })
+	return !slices.ContainsFunc(at, func(n punch.Candidate) bool { return !a.Knows(punch.Endpoint{Addr: n.Addr}) })
 }
 
 // handleForward: the RDV tells who asked for us. at are those of its candidates that
 // we try.
 func (c *Client) handleForward(now time.Time, vpn netip.Addr, at []punch.Candidate) {
-	if !vpn.Is4() || vpn == c.cfg.VPNAddr || !c.cfg.Network.Contains(vpn) || len(at) == 0 {
+	if !vpn.Is4() || vpn == c.cfg.VPNAddr || !c.cfg.Network.Contains(vpn) || len(at) == 0 && !c.usesRelays() {
 		return
 	}
 	p := c.peers[vpn]
@@ -138,22 +144,24 @@ func (c *Client) handleForward(now time.Time, vpn netip.Addr, at []punch.Candida
 	}
 	c.refused.forget(vpn)
 	c.introduced(now, p, at)
+	near := c.unrelayed(at)
 	switch {
 	case p.try == nil: // new, or an established peer that was restarted
 		p.try = &try{began: now}
-		c.beginPunching(now, p, at...)
+		c.beginPunching(now, p, nil, near...)
 	case p.try.attempt == nil: // we asked, and so did it
-		c.beginPunching(now, p, at...)
+		c.beginPunching(now, p, nil, near...)
 		p.try.attempt.Cross()
 	default:
 		if p.try.asked {
 			p.try.attempt.Cross()
 		}
-		if now.Sub(p.try.began) > time.Second || !knowsAll(p.try.attempt, at) {
-			p.try.attempt.Try(now, at...)
+		if now.Sub(p.try.began) > time.Second || !knowsAll(p.try.attempt, near) {
+			p.try.attempt.Try(now, near...)
 			c.stepTry(now, p)
 		}
 	}
+	c.offerTURN(now, p)
 	c.settle(p)
 }
 
@@ -186,13 +194,14 @@ func (c *Client) handleReject(now time.Time, vpn netip.Addr, why string) {
 	}
 	c.refused.note(now, p.vpn)
 	c.failures.note(now, p.vpn, why, nil)
+	c.notify(Event{Kind: EventFailed, VPNAddr: p.vpn, Reason: why})
 	c.stopTry(p)
 	c.settle(p)
 }
 
-// beginPunching makes p's try leave NEW. at are where the peer may be, the likeliest
-// first; there is one at least.
-func (c *Client) beginPunching(now time.Time, p *peer, at ...punch.Candidate) {
+// beginPunching makes p's try leave NEW. at are where the peer may be, by a socket
+// of ours, the likeliest first. It is nowhere if only a relay may find a way to it.
+func (c *Client) beginPunching(now time.Time, p *peer, conn punch.Conn, at ...punch.Candidate) {
 	t := p.try
 	t.ask = time.Time{}
 	if t.asked {
@@ -200,23 +209,32 @@ func (c *Client) beginPunching(now time.Time, p *peer, at ...punch.Candidate) {
 	}
 	t.until = now.Add(tryLife)
 	t.attempt = punch.NewAttempt(now, punch.Config{Self: c.cfg.VPNAddr, Peer: p.vpn, Asked: t.asked})
-	t.attempt.Try(now, at...)
-	first := at[0].Addr
-	c.log.Debug("Punching {ip} {port}", "ip", first.Addr(), "port", first.Port(), "peer", p.vpn)
+	t.attempt.TryBy(now, conn, at...)
+	if len(at) > 0 {
+		first := at[0].Addr
+		c.log.Debug("Punching {ip} {port}", "ip", first.Addr(), "port", first.Port(), "peer", p.vpn)
+	}
 	c.messages = t.attempt.Advance(now, c.messages[:0])
-	c.postTo(p, c.messages)
+	c.post(c.messages)
 	c.stepTry(now, p)
 }
 
 // handlePunch takes a punch that names a peer whom we look for.
-func (c *Client) handlePunch(now time.Time, from netip.AddrPort, conn punch.Conn, m wire.Message) {
+func (c *Client) handlePunch(now time.Time, from punch.Endpoint, m wire.Message) {
 	p := c.peers[m.IP1]
-	if p == nil || p.try == nil || p.try.attempt == nil || !c.usable(from) || !c.heardBy(p, from, conn) {
+	if p == nil || !c.usable(from.Addr) || !p.mayBeAt(from) || !c.admits(p, from) {
 		return
 	}
-	c.messages = p.try.attempt.Handle(now, from, m, c.messages[:0])
-	c.postTo(p, c.messages)
-	c.stepTry(now, p)
+	tried := p.try != nil && p.try.attempt != nil && c.heardBy(p, &p.try.quest, from)
+	if tried {
+		c.messages = p.try.attempt.Handle(now, from, m, c.messages[:0])
+		c.preferHard(now, p.try, from)
+		c.post(c.messages)
+		c.stepTry(now, p)
+	}
+	if p.search != nil {
+		c.heardInSearch(now, p, from, m, !tried)
+	}
 	c.settle(p)
 }
 

@@ -109,6 +109,8 @@ func (c *Client) handlePeer(now time.Time, r *rendezvous, asked netip.Addr, msg 
 	if asked.Is4() {
 		c.handleAnswer(now, asked, c.usableOf(msg.Endpoints, msg.Candidates))
 		c.meetNAT(now, asked, msg)
+		c.meetRelay(now, asked, msg, true)
+		c.nameRelays(now, asked, msg)
 		return
 	}
 	p := c.peers[asked]
@@ -123,6 +125,8 @@ func (c *Client) handlePeer(now time.Time, r *rendezvous, asked netip.Addr, msg 
 	if c.lead(now, p, known) {
 		c.handleAnswer(now, known, c.usableOf(msg.Endpoints, msg.Candidates))
 		c.meetNAT(now, known, msg)
+		c.meetRelay(now, known, msg, true)
+		c.nameRelays(now, known, msg)
 	}
 }
 
@@ -142,6 +146,8 @@ func (c *Client) handleIntroduce(now time.Time, msg *channel.Message) {
 	}
 	c.handleForward(now, known, c.usableOf(msg.Endpoints, msg.Candidates))
 	c.meetNAT(now, known, msg)
+	c.meetRelay(now, known, msg, false)
+	c.nameRelays(now, known, msg)
 }
 
 // knownBy returns by which of the addresses that the RDV names a peer is known, or is
@@ -222,7 +228,7 @@ func (o *outbound) multicast6(t *table, info *packet.Info, pkt []byte) {
 
 // reportIPv6Path says that a path carries less than IPv6 needs.
 func (c *Client) reportIPv6Path(p *peer, mtu int) {
-	if size := payloadLimit(p.addr, mtu) - p.session.Overhead(); p.session.IPv6() && size < segment.MinIPv6 {
+	if size := payloadLimit(p.at.Addr, mtu) - p.session.Overhead(); p.session.IPv6() && size < segment.MinIPv6 {
 		c.log.Warn("The path to the peer carries less than IPv6 needs: larger packets of IPv6 are dropped", "peer", p.vpn, "bytes", size)
 	}
 }

@@ -74,7 +74,7 @@ func (c *Client) stunServers() (list []netip.AddrPort) {
 	var others []netip.AddrPort // RDVs that must not be asked, or are of the other family
 	var is4, known bool
 	for _, r := range c.servers.rdvs {
-		if !r.registered() {
+		if !r.registered() || r.overStream() {
 			continue
 		}
 		if !known {
@@ -113,7 +113,7 @@ func (c *Client) advanceChecker(now time.Time) {
 		n.at = time.Time{}
 		return
 	}
-	if !c.registered() {
+	if !c.registered() || c.blocked {
 		n.servers = nil // who comes back may have moved
 		return
 	}

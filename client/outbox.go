@@ -15,21 +15,21 @@ type outgoing struct {
 }
 
 // send puts a datagram into the outbox, which keeps it.
-func (c *Client) send(to netip.AddrPort, b []byte) { c.sendBy(nil, to, b) }
+func (c *Client) send(to netip.AddrPort, b []byte) { c.sendTo(punch.Endpoint{Addr: to}, b) }
 
-// sendBy is send by an extra socket, unless conn is nil.
-func (c *Client) sendBy(conn punch.Conn, to netip.AddrPort, b []byte) {
-	c.outbox = append(c.outbox, outgoing{conn, punch.Datagram{Addr: to, Data: b}})
+// sendTo is send to where a peer is.
+func (c *Client) sendTo(at punch.Endpoint, b []byte) {
+	c.outbox = append(c.outbox, outgoing{at.Conn, punch.Datagram{Addr: at.Addr, Data: b}})
 }
 
-// sendRecordBy is sendBy for a DTLS record, which counts for the rate limits.
-func (c *Client) sendRecordBy(now time.Time, conn punch.Conn, to netip.AddrPort, b []byte) {
+// sendRecordTo is sendTo for a DTLS record, which counts for the rate limits.
+func (c *Client) sendRecordTo(now time.Time, at punch.Endpoint, b []byte) {
 	c.shaper.charge(now, b)
-	c.sendBy(conn, to, b)
+	c.sendTo(at, b)
 }
 
 // sendToPeer sends a record along the path of p's session.
-func (c *Client) sendToPeer(now time.Time, p *peer, b []byte) { c.sendRecordBy(now, p.conn, p.addr, b) }
+func (c *Client) sendToPeer(now time.Time, p *peer, b []byte) { c.sendRecordTo(now, p.at, b) }
 
 // socket returns what a conn stands for that is nil for the primary socket.
 func (c *Client) socket(conn punch.Conn) punch.Conn {

@@ -145,11 +145,11 @@ func TestOutbox(t *testing.T) {
 	c := p.out.c
 	c.cfg.Conn = primary
 	c.send(toA, []byte("one"))
-	c.sendRecordBy(began, nil, toA, []byte("two"))
-	c.sendBy(extra, toB, []byte("three"))
+	c.sendRecordTo(began, punch.Endpoint{Addr: toA}, []byte("two"))
+	c.sendTo(punch.Endpoint{Addr: toB, Conn: extra}, []byte("three"))
 	c.closeLater(extra)
 	c.closeLater(nil)
-	c.sendToPeer(began, &peer{addr: toB, conn: extra}, []byte("four"))
+	c.sendToPeer(began, &peer{at: punch.Endpoint{Addr: toB, Conn: extra}}, []byte("four"))
 	c.send(toA, []byte("five"))
 	if extra.closed {
 		t.Error("the extra socket was closed before its last word")

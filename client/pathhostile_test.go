@@ -262,15 +262,15 @@ func TestSharedAddress(t *testing.T) {
 	defer c.stop()
 	err := c.client.do(t.Context(), func(now time.Time) {
 		for _, p := range c.client.peersInOrder() {
-			p.paths = punchpath.New(now, drawNumber, p.addr, nil) // as if it were ours
-			c.client.introduced(now, p, []punch.Candidate{{Addr: shared, Kind: punch.Host}, {Addr: p.addr, Kind: punch.Observed}})
+			p.paths = punchpath.New(now, drawNumber, p.at, nil) // as if it were ours
+			c.client.introduced(now, p, []punch.Candidate{{Addr: shared, Kind: punch.Host}, {Addr: p.at.Addr, Kind: punch.Observed}})
 		}
 		src, ok := c.client.table.Load().source(shared)
 		if !ok || len(src.sessions) != maxShared {
 			t.Errorf("%v is a source of %+v, want %d sessions", shared, src, maxShared)
 		}
 		for _, p := range c.client.peersInOrder() {
-			if own, _ := c.client.table.Load().source(p.addr); own == nil || own.sessions[0] != p.session {
+			if own, _ := c.client.table.Load().source(p.at.Addr); own == nil || own.sessions[0] != p.session {
 				t.Errorf("the path to %v is a source of %+v", p.vpn, own)
 			}
 			c.client.dropSession(p)
@@ -294,12 +294,12 @@ func TestOriginalStays(t *testing.T) {
 			c := alice.client
 			p := c.peers[bob.vpn]
 			p.paths, p.places = nil, nil // as establish leaves it with one
-			before := fmt.Sprint(p.addr, p.sources, len(c.outbox))
+			before := fmt.Sprint(p.at, p.sources, len(c.outbox))
 			c.introduced(now, p, []punch.Candidate{{Addr: netip.MustParseAddrPort("203.0.113.9:5000"), Kind: punch.Observed}})
-			c.strayed(now, p, p.session, netip.MustParseAddrPort("203.0.113.9:5000"))
+			c.strayed(now, p, p.session, punch.Endpoint{Addr: netip.MustParseAddrPort("203.0.113.9:5000")})
 			c.doubtPaths(now)
 			c.wake(now, p)
-			if got := fmt.Sprint(p.addr, p.sources, len(c.outbox)); got != before {
+			if got := fmt.Sprint(p.at, p.sources, len(c.outbox)); got != before {
 				v.t.Errorf("%s, want %s", got, before)
 			}
 			if c.peerTimeout(p).IsZero() || p.pulse.at.IsZero() {

@@ -57,8 +57,14 @@ func (c *Client) searchMTU(now time.Time, p *peer) {
 	if p.session.Frames() {
 		cfg.Max += frame
 	}
-	if !p.addr.Addr().Is4() {
+	if !p.at.Addr.Addr().Is4() {
 		cfg.Min, cfg.Max = minIPv6, cfg.Max+packet.IPv6HeaderLen-packet.IPv4HeaderLen
+	}
+	if t, ok := p.at.Conn.(*throughPeer); ok {
+		cfg.Max = max(cfg.Min, packet.IPv4HeaderLen+udpHeaderLen+c.roomThrough(t, p))
+		cfg.Base, cfg.Bounded = min(cfg.Base, cfg.Max), true
+	} else if n := c.relayHeader(p); n > 0 && cfg.Max > etherMTU-n {
+		cfg.Max, cfg.Bounded = etherMTU-n, true
 	}
 	p.mtu = pmtu.New(now, cfg)
 	c.heedMTU(p)
@@ -69,7 +75,7 @@ func (c *Client) advanceMTU(now time.Time, p *peer) {
 	const recent = 10 * time.Second
 	used := now.Sub(c.clock.Time(p.session.LastOut())) < recent
 	for _, probe := range p.mtu.Advance(now, used, nil) {
-		if b := p.session.SealChallenge(probe.Number, payloadLimit(p.addr, probe.Size), &c.tmp); b != nil {
+		if b := p.session.SealChallenge(probe.Number, payloadLimit(p.at.Addr, probe.Size), &c.tmp); b != nil {
 			c.sendToPeer(now, p, b)
 		}
 	}
@@ -95,8 +101,8 @@ func (c *Client) handlePathError(now time.Time, e punch.PathError) {
 	}
 	// Our own interface is too small. It is so for all ports.
 	for _, p := range c.peersInOrder() {
-		if p.addr.Addr() == e.Addr.Addr() {
-			e.Addr = p.addr
+		if p.at.Addr.Addr() == e.Addr.Addr() {
+			e.Addr = p.at.Addr
 			c.heedPathError(now, p, e)
 		}
 	}
@@ -105,7 +111,7 @@ func (c *Client) handlePathError(now time.Time, e punch.PathError) {
 // heedPathError takes what the network says about the place of p, which is nil if
 // nobody is there.
 func (c *Client) heedPathError(now time.Time, p *peer, e punch.PathError) {
-	if e.MTU <= 0 || p == nil || p.session == nil || p.addr != e.Addr {
+	if e.MTU <= 0 || p == nil || p.session == nil || p.at.Addr != e.Addr {
 		return
 	}
 	p.mtu.TooBig(now, e.MTU)
@@ -115,10 +121,16 @@ func (c *Client) heedPathError(now time.Time, p *peer, e punch.PathError) {
 
 // pathLimit returns how much payload a datagram to p may have; 0: any.
 func (c *Client) pathLimit(p *peer) int {
-	if p.mtu.Wide() {
-		return 0
+	limit := 0
+	if !p.mtu.Wide() {
+		limit = c.limitOf(p.session, p.at.Addr, p.mtu.Limit())
 	}
-	return c.limitOf(p.session, p.addr, p.mtu.Limit())
+	if t, ok := p.at.Conn.(*throughPeer); ok {
+		if room := c.roomThrough(t, p); limit == 0 || limit > room {
+			limit = room // the session with the relay takes some of its path
+		}
+	}
+	return limit
 }
 
 // heedMTU makes the data path heed what p's path carries, and says so, with attrs, when
@@ -129,12 +141,13 @@ func (c *Client) heedMTU(p *peer, attrs ...any) {
 		return
 	}
 	if mtu > 0 && (p.way.limit == 0 || limit < p.way.limit) {
-		c.log.Info("The path to the peer carries smaller packets", append([]any{"peer", p.vpn, "addr", p.addr, "mtu", mtu}, attrs...)...)
+		c.log.Info("The path to the peer carries smaller packets", append([]any{"peer", p.vpn, "addr", p.at.Addr, "mtu", mtu}, attrs...)...)
 		c.reportIPv6Path(p, mtu)
 	}
 	next := *p.way
 	next.limit = limit
 	c.publish(c.setWay(c.table.Load(), p, &next))
+	c.heedThrough(p)
 }
 
 // tooBig reports whether a packet does not fit r's path.

@@ -61,14 +61,20 @@ func (c *Client) introduced(now time.Time, p *peer, list []punch.Candidate) {
 	if t := p.try; t != nil && t.attempt == nil {
 		t.hold = now.Add(liveChance)
 	}
-	p.paths.Introduce(now, list)
+	p.paths.Introduce(now, c.unrelayed(list))
+	c.introduceByShared(now, p, list)
+	if p.relayed() && !c.set.RelayOnly {
+		c.beginSearch(now, p)
+		p.look.note(now)
+		c.lookLater(now, p)
+	}
 	c.advancePaths(now, p)
 }
 
 // strayed takes that a record of p's session, which is authentic and newer than those
 // before, has come from an address that is no source of it.
-func (c *Client) strayed(now time.Time, p *peer, s *tunnel.Session, from netip.AddrPort) {
-	if p.paths == nil || !c.isPathOf(p, s) || !c.eligible(from) {
+func (c *Client) strayed(now time.Time, p *peer, s *tunnel.Session, from punch.Endpoint) {
+	if p.paths == nil || !c.isPathOf(p, s) || !c.eligibleFor(p, from) || !c.holds(p, from.Conn) {
 		return
 	}
 	p.paths.Stray(now, from)
@@ -84,9 +90,8 @@ func (c *Client) isPathOf(p *peer, s *tunnel.Session) bool {
 
 // handlePath takes a challenge or a response of p's. A challenge is answered where it
 // came from, and where the path leads.
-func (c *Client) handlePath(now time.Time, p *peer, at endpoint, s *tunnel.Session, sig *tunnel.PathSignal) {
-	from := at.addr
-	if !c.eligible(from) || sig.Response && c.isPathOf(p, s) && c.answeredMTU(now, p, sig.Number) {
+func (c *Client) handlePath(now time.Time, p *peer, from punch.Endpoint, s *tunnel.Session, sig *tunnel.PathSignal) {
+	if !c.eligibleFor(p, from) || !c.holds(p, from.Conn) || sig.Response && c.isPathOf(p, s) && (c.answeredMTU(now, p, sig.Number) || c.answeredPing(now, p, sig.Number)) {
 		return
 	}
 	if !sig.Response {
@@ -94,11 +99,11 @@ func (c *Client) handlePath(now time.Time, p *peer, at endpoint, s *tunnel.Sessi
 			return
 		}
 		if b := s.SealResponse(sig.Number, &c.tmp); b != nil {
-			c.sendRecordBy(now, at.conn, from, b)
+			c.sendRecordTo(now, from, b)
 		}
 		// Somebody may pass on the peer's challenges faster than they come themselves,
 		// so that only his count: the answer must not depend on him.
-		if from != p.addr && c.isPathOf(p, s) {
+		if from != p.at && c.isPathOf(p, s) {
 			if b := s.SealResponse(sig.Number, &c.tmp); b != nil {
 				c.sendToPeer(now, p, b)
 			}
@@ -132,17 +137,18 @@ func (c *Client) advancePaths(now time.Time, p *peer) {
 		heard = max(heard, p.old.Heard())
 	}
 	p.paths.Observe(c.clock.Time(s.LastOut()), c.clock.Time(s.LastIn()), later(c.clock.Time(heard), s.Opened()))
-	before := p.addr
+	before := p.at.Addr
 	for _, o := range p.paths.Advance(now, nil) {
 		switch o.Do {
 		case punchpath.Challenge:
-			if b := p.session.SealChallenge(o.Number, 0, &c.tmp); b != nil && (o.Addr == p.addr || c.eligible(o.Addr)) {
-				c.sendRecordBy(now, c.socketTo(p, o.Addr), o.Addr, b)
+			if b := p.session.SealChallenge(o.Number, 0, &c.tmp); b != nil && (o.At == p.at || c.eligibleFor(p, o.At)) {
+				c.sendRecordTo(now, o.At, b)
 			}
 		case punchpath.Move:
-			c.movePath(now, p, o.Addr)
-			c.log.Info("The path to the peer has changed", "peer", p.vpn, "addr", p.addr, "before", before,
-				"reason", o.Why, "rtt", p.paths.View().RTT.Round(time.Microsecond))
+			c.movePath(now, p, o.At)
+			c.log.Info("The path to the peer has changed", append([]any{"peer", p.vpn, "addr", p.at.Addr, "before", before,
+				"reason", o.Why, "rtt", p.paths.View().RTT.Round(time.Microsecond)}, p.relayAttr()...)...)
+			c.notify(Event{Kind: EventMoved, VPNAddr: p.vpn, Name: p.id.Name, Addr: p.at.Addr, Before: before, Reason: o.Why})
 		case punchpath.Ask:
 			c.seek(now, p)
 		case punchpath.Revive:
@@ -156,61 +162,50 @@ func (c *Client) advancePaths(now time.Time, p *peer) {
 	if !p.paths.Dark() && !p.pulse.missing.IsZero() {
 		p.pulse = pulse{}
 	}
-	if !slices.Equal(p.paths.Addrs(), p.places) {
-		p.places = p.paths.Addrs()
+	c.followRelay(now, p)
+	if places := p.paths.Endpoints(); !slices.Equal(places, p.places) {
+		p.places = places
 		c.publish(c.spread(c.table.Load(), p))
+		c.closeUnused(p)
 	}
 	c.due.set(p, c.peerTimeout(p))
 }
 
-// movePath makes addr the path of p's session. The address that was it stays one from
+// movePath makes at the path of p's session. The endpoint that was it stays one from
 // which records are taken, as long as package path remembers it.
-func (c *Client) movePath(now time.Time, p *peer, addr netip.AddrPort) {
-	if p.session == nil || p.addr == addr {
+func (c *Client) movePath(now time.Time, p *peer, at punch.Endpoint) {
+	if p.session == nil || p.at == at {
 		return
 	}
-	if conn := c.socketTo(p, addr); conn != p.conn {
-		if p.old != nil && p.oldConn == p.conn && !p.session.Continues(p.old) {
-			p.conn = nil // retireOld closes it
-		}
-		c.closeLater(p.conn)
-		p.conn = conn
-	}
-	p.addr, p.kept = addr, now
+	p.at, p.kept = at, now
+	c.keepExtra(p, at.Conn)
 	if p.old != nil && p.session.Continues(p.old) {
-		p.oldAddr, p.oldConn = addr, p.conn
+		p.oldAt = at
 	}
 	if r := p.rekey.run; r != nil {
-		r.addr, r.conn = addr, p.conn
-		r.to.Store(&endpoint{addr, p.conn})
+		r.at = at
+		r.to.Store(&at)
 	}
-	if q := c.ends[addr]; q == nil || q.try == nil {
-		c.ends[addr] = p
+	if q := c.ends[at.Addr]; q == nil || q.try == nil {
+		c.ends[at.Addr] = p
 	}
 	way := *p.way // with its place behind the rate limits
-	way.addr, way.conn = addr, p.conn
-	tab := c.moveTo(c.table.Load(), p, addr.Addr())
+	way.addr, way.conn = at.Addr, at.Conn
+	tab := c.moveTo(c.table.Load(), p, addrBelow(at))
 	c.publish(c.spread(c.setWay(tab, p, &way), p))
 	c.searchMTU(now, p)
-}
-
-// socketTo returns the socket by which p is reached at an address: an extra one leads to
-// the end of its path, and nowhere else.
-func (c *Client) socketTo(p *peer, addr netip.AddrPort) punch.Conn {
-	if addr == p.addr {
-		return p.conn
-	}
-	return nil
 }
 
 // seek asks the RDV to introduce p and us anew, beside a session whose path is dark, and
 // whether it still knows us: perhaps it is we who have moved.
 func (c *Client) seek(now time.Time, p *peer) {
-	c.log.Debug("Path to peer is dark", "peer", p.vpn, "addr", p.addr)
+	c.log.Debug("Path to peer is dark", "peer", p.vpn, "addr", p.at.Addr)
 	c.doubtServer(now)
+	c.wantRelay(now, p, 0)
 	if c.asks.take(now, askRate, askBurst) {
 		c.tell(wire.Ask, p.vpn)
 	}
+	c.offerRelays(now, p, c.throughPeers(now, p))
 }
 
 // doubtServer sees whether the RDVs know us by the address that we have.
@@ -236,8 +231,14 @@ func (c *Client) seekAgain(now time.Time) {
 }
 
 // registeredAt takes where an RDV sees us, over a new channel. If that is elsewhere than
-// before, so we are for all peers, also for those that nothing is sent to now.
-func (c *Client) registeredAt(now time.Time, r *rendezvous, at netip.AddrPort) {
+// before, so we are for all peers, also for those that nothing is sent to now. Where a
+// stream comes from, peers find nobody.
+func (c *Client) registeredAt(now time.Time, r *rendezvous, l *link) {
+	at := l.endpoint
+	if l.conn != nil {
+		c.seekAgain(now)
+		return
+	}
 	if r.seenAt.IsValid() && at.IsValid() && at != r.seenAt {
 		c.log.Debug("The RDV server sees us elsewhere than before", "server", r.at, "addr", at, "before", r.seenAt)
 		c.doubtPaths(now)
@@ -278,14 +279,14 @@ func (p *peer) sessions() []*tunnel.Session {
 func (c *Client) spread(tab *table, p *peer) *table {
 	var at []netip.AddrPort
 	if p.session != nil {
-		at = append(at, p.addr)
+		at = append(at, p.at.Addr)
 	}
-	if p.old != nil && p.oldAddr != p.addr {
-		at = append(at, p.oldAddr)
+	if p.old != nil && p.oldAt.Addr != p.at.Addr {
+		at = append(at, p.oldAt.Addr)
 	}
-	for _, a := range p.places {
-		if !slices.Contains(at, a) && c.eligible(a) {
-			at = append(at, a)
+	for _, e := range p.places {
+		if !slices.Contains(at, e.Addr) && c.eligibleFor(p, e) {
+			at = append(at, e.Addr)
 		}
 	}
 	for _, a := range p.sources {
@@ -314,9 +315,9 @@ func (c *Client) withSessions(tab *table, p *peer, addr netip.AddrPort, list []*
 	others := slices.DeleteFunc(slices.Clone(src.sessions), func(s *tunnel.Session) bool { return s.Peer() == p.vpn })
 	var next []*tunnel.Session
 	switch {
-	case len(list) == 0 || addr != p.addr && addr != p.oldAddr && len(others) >= maxShared:
+	case len(list) == 0 || addr != p.at.Addr && addr != p.oldAt.Addr && len(others) >= maxShared:
 		next = others
-	case addr == p.addr:
+	case addr == p.at.Addr:
 		next = slices.Concat(list, others)
 	default:
 		next = slices.Concat(others, list)

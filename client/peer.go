@@ -27,32 +27,40 @@ const (
 // A peer is what control knows of another node. It exists while it has a session
 // or a try.
 type peer struct {
-	vpn     netip.Addr
-	try     *try              // at a new session; nil: none
-	session *tunnel.Session   // nil: none
-	addr    netip.AddrPort    // of the session's path
-	conn    punch.Conn        // likewise, which is then ours to close; nil: the primary socket
-	server  bool              // we were the DTLS server of the session
-	mtu     *pmtu.Search      // of the path; nil: no session
-	kept    time.Time         // the last keep-alive
-	paths   *punchpath.Keeper // of the session; nil: none, or it is an original's
-	pulse   pulse             // of the session
-	rekey   rekey             // of the session
-	way     *route            // of packets for it; nil: no session
-	via     serverSet         // RDVs that have introduced us; none: not known
+	vpn      netip.Addr
+	try      *try              // at a new session; nil: none
+	session  *tunnel.Session   // nil: none
+	ending   string            // why it is being closed, for people; empty: nobody has said
+	at       punch.Endpoint    // of the session's path
+	extras   []punch.Conn      // extra sockets through a hard NAT that its paths use: ours to close
+	server   bool              // we were the DTLS server of the session
+	mtu      *pmtu.Search      // of the path; nil: no session
+	kept     time.Time         // the last keep-alive
+	paths    *punchpath.Keeper // of the session; nil: none, or it is an original's
+	search   *search           // for a direct path; nil: none
+	look     look              // for a direct path
+	pulse    pulse             // of the session
+	rekey    rekey             // of the session
+	relaying relaying          // by relays that are no peers
+	way      *route            // of packets for it; nil: no session
+	via      serverSet         // RDVs that have introduced us; none: not known
 
 	id     Identity       // by the session's certificate
 	claims []netip.Prefix // what id stands for
-	under  netip.Addr     // of addr, as claims knows it
+	under  netip.Addr     // of at, as claims knows it
+
+	relays  []netip.Addr // who relays between it and us, as the RDV says
+	asRelay bool         // we look for it only because it relays
+	through *throughPeer // the socket through it; nil: it does not relay
+	telling telling      // of what we can do
 
 	named   []punch.Candidate // by the last introduction
-	places  []netip.AddrPort  // where paths says that it may be
+	places  []punch.Endpoint  // where paths says that it may be
 	sources []netip.AddrPort  // that the table knows
 	answers bucket            // to its challenges
 
 	old      *tunnel.Session // replaced by session
-	oldAddr  netip.AddrPort
-	oldConn  punch.Conn // may be conn
+	oldAt    punch.Endpoint
 	oldUntil time.Time
 
 	challenged time.Time // the last ClientHello to an established session
@@ -64,9 +72,9 @@ type peer struct {
 
 // A try is one way from NEW to ESTABLISHED.
 type try struct {
-	asked   bool           // we asked the RDV
-	also    []netip.Addr   // IPv6 addresses that lead here, says the RDV
-	attempt *punch.Attempt // nil while NEW
+	quest
+	asked   bool         // we asked the RDV
+	also    []netip.Addr // IPv6 addresses that lead here, says the RDV
 	began   time.Time
 	ask     time.Time // when to ask again; zero: no longer
 	poll    poll      // what RDVs have said while NEW
@@ -74,10 +82,10 @@ type try struct {
 	claim   time.Time // when to say hello in the peer's place: both of us have a session; zero: no such time
 	hold    time.Time // until when we do not say hello, since the session may live; zero: at once
 	until   time.Time // the latest end
+	relays  time.Time // when to open sessions with relays to the peer; zero: no such time
 	running []*running
 	cause   error            // of the last handshake that failed
 	watched []netip.AddrPort // candidates that the table and ends know
-	hard    hardTry
 }
 
 // state returns the original's name for where the peer stands.
@@ -147,6 +155,7 @@ func (c *Client) peerTimeout(p *peer) time.Time {
 		consider(t.hello)
 		consider(t.hold)
 		consider(t.claim)
+		consider(t.relays)
 		if t.attempt != nil {
 			consider(t.attempt.Timeout())
 			consider(t.hard.timeout())
@@ -163,15 +172,21 @@ func (c *Client) peerTimeout(p *peer) time.Time {
 		consider(c.keepAliveAt(p))
 		if p.paths != nil {
 			consider(p.paths.Timeout())
+			consider(p.look.at)
+			if p.search != nil {
+				consider(p.search.timeout())
+			}
 		} else {
 			consider(p.pulse.at)
 		}
 		consider(c.rekeyAt(p))
 		consider(p.mtu.Timeout())
+		consider(p.telling.next)
 	}
 	if p.old != nil {
 		consider(p.oldUntil)
 	}
+	consider(p.relaying.timeout())
 	return next
 }
 
@@ -209,11 +224,13 @@ func (c *Client) advancePeer(now time.Time, p *peer) {
 	}
 	if p.session != nil {
 		c.advanceMTU(now, p)
+		c.advanceTelling(now, p)
 		c.advanceSession(now, p)
 	}
 	if p.try != nil {
 		c.advanceTry(now, p)
 	}
+	c.advanceRelaying(now, p)
 	c.settle(p)
 }
 
@@ -222,16 +239,20 @@ func (c *Client) advanceSession(now time.Time, p *peer) {
 		c.log.Debug("Session timeout:", "peer", p.vpn)
 		c.log.Info("Closing DTLS connection with peer", "peer", p.vpn)
 		c.tell(wire.Close, p.vpn)
+		p.ending = "it was not used"
 		c.closeSession(now, p)
 		return
 	}
 	if !now.Before(c.keepAliveAt(p)) {
 		p.kept = now
-		c.sendMessageBy(p.conn, p.addr, wire.Message{Type: wire.KeepAlive})
+		c.sendMessageTo(p.at, wire.Message{Type: wire.KeepAlive})
 	}
 	c.advanceRekey(now, p)
 	if p.session != nil {
 		c.feelPulse(now, p)
+	}
+	if p.session != nil {
+		c.advanceSearch(now, p)
 	}
 }
 
@@ -251,9 +272,10 @@ func (c *Client) advanceTry(now time.Time, p *peer) {
 		}
 		return
 	}
+	c.advanceRelays(now, p)
 	c.messages = t.attempt.Advance(now, c.messages[:0])
-	c.postTo(p, c.messages)
-	c.advanceHard(now, p)
+	c.post(c.messages)
+	c.advanceHard(now, p, &t.quest)
 	if t.asked && !now.Before(t.ask) && !t.ask.IsZero() {
 		// No punch so far: the RDV's word to the peer may have been lost.
 		t.ask = time.Time{}
@@ -284,7 +306,7 @@ func (c *Client) stepTry(now time.Time, p *peer) {
 	if state != punch.Open || t.attempt.Role() != punch.Server || len(t.running) > 0 {
 		t.hello = time.Time{}
 	} else if t.hello.IsZero() {
-		c.log.Debug("Path open to peer", "peer", p.vpn, "addr", path)
+		c.log.Debug("Path open to peer", "peer", p.vpn, "addr", path.Addr)
 		t.hello = now.Add(helloLife)
 	}
 	switch {
@@ -293,8 +315,8 @@ func (c *Client) stepTry(now time.Time, p *peer) {
 	case !t.hello.IsZero() && !now.Before(t.hello):
 		c.failTry(now, p, "the peer does not begin the handshake")
 	case state == punch.Open && t.attempt.Role() == punch.Client && !t.speaking() && t.hold.IsZero() && c.maySpeak(now, t):
-		c.log.Debug("Path open to peer", "peer", p.vpn, "addr", path)
-		c.startHandshake(now, p, endpoint{path, c.by(p, path)}, false, nil)
+		c.log.Debug("Path open to peer", "peer", p.vpn, "addr", path.Addr)
+		c.startHandshake(now, p, path, false, nil)
 	}
 }
 
@@ -329,7 +351,7 @@ func (c *Client) watch(p *peer) {
 	if !tab.isPunching(p.vpn) {
 		tab = tab.withPunching(p.vpn, true)
 	}
-	candidates := t.attempt.Candidates()
+	candidates := addrsOf(t.attempt.Candidates())
 	for _, addr := range t.watched {
 		if !slices.Contains(candidates, addr) {
 			tab = c.unwatch(tab, p, addr)
@@ -356,6 +378,17 @@ func (c *Client) watch(p *peer) {
 	}
 }
 
+// addrsOf returns the addresses of endpoints, each once: by which socket something comes
+// from there makes no difference to the table.
+func addrsOf(list []punch.Endpoint) (addrs []netip.AddrPort) {
+	for _, at := range list {
+		if !slices.Contains(addrs, at.Addr) {
+			addrs = append(addrs, at.Addr)
+		}
+	}
+	return addrs
+}
+
 // failTry ends p's try without a session.
 func (c *Client) failTry(now time.Time, p *peer, why string) {
 	if p.session != nil { // somebody said that it was no longer there
@@ -370,6 +403,7 @@ func (c *Client) failTry(now time.Time, p *peer, why string) {
 	}
 	c.refused.note(now, p.vpn)
 	c.failures.note(now, p.vpn, why, p.try.cause)
+	c.notify(Event{Kind: EventFailed, VPNAddr: p.vpn, Reason: why})
 	c.refuseOthers(now, p)
 	c.stopTry(p)
 }
@@ -390,7 +424,7 @@ func (c *Client) endTry(tab *table, p *peer) *table {
 	c.tried.note(p.vpn, t)
 	c.endHard(p)
 	p.try = nil
-	tab = tab.withPunching(p.vpn, false)
+	tab = tab.withPunching(p.vpn, p.search != nil)
 	for _, addr := range t.watched {
 		tab = c.unwatch(tab, p, addr)
 	}

@@ -42,6 +42,7 @@ func (c *Client) ask(now time.Time, p *peer) {
 	c.log.Debug("Asking the RDV server for peer", "peer", p.vpn)
 	c.tell(wire.Ask, p.vpn)
 	p.try.ask = now.Add(askAgain)
+	c.wantRelay(now, p, c.relayDelay(nat.Behaviour{}, true))
 	for i, r := range c.servers.rdvs {
 		if r.registered() {
 			p.try.poll.asked |= 1 << i

@@ -93,7 +93,10 @@ func later(a, b time.Time) time.Time {
 
 // abilities are what we tell peers about ourselves.
 func (c *Client) abilities() tunnel.Abilities {
-	return tunnel.Abilities{ECN: c.cfg.ECN, Fragments: c.cfg.Ethernet != nil && c.cfg.Ethernet.Fragment}
+	return tunnel.Abilities{
+		ECN: c.cfg.ECN, Fragments: c.cfg.Ethernet != nil && c.cfg.Ethernet.Fragment,
+		Relays: c.set.RelayFor, Relayed: true,
+	}
 }
 
 // probe asks p whether it is there.
@@ -108,7 +111,7 @@ func (c *Client) miss(now time.Time, p *peer) {
 	pl := &p.pulse
 	if pl.missing.IsZero() || now.Sub(pl.missed) > reviveRest {
 		pl.missing, pl.next = now, now
-		c.log.Info("Peer no longer answers; trying to reach it anew", "peer", p.vpn, "addr", p.addr)
+		c.log.Info("Peer no longer answers; trying to reach it anew", "peer", p.vpn, "addr", p.at.Addr)
 	}
 	pl.missed = now
 	if p.session.IsOurs() && now.Sub(pl.missing) > deadTime {
@@ -116,6 +119,7 @@ func (c *Client) miss(now time.Time, p *peer) {
 		c.tell(wire.Close, p.vpn)
 		c.refused.note(now, p.vpn)
 		c.failures.note(now, p.vpn, "the peer no longer answers", nil)
+		p.ending = "the peer no longer answers"
 		c.dropSession(p)
 		return
 	}

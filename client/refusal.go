@@ -113,6 +113,8 @@ func (c *Client) refuse(now time.Time, vpn netip.Addr, err error) (attrs []any) 
 		return nil
 	}
 	c.recent.note(now, vpn, code, err)
+	c.tally.refusal(code)
+	c.notify(Event{Kind: EventRefused, VPNAddr: vpn, Code: code, Reason: err.Error()})
 	return []any{"code", code}
 }
 

@@ -119,7 +119,7 @@ func (r *registration) advance(now time.Time, out []punch.Out) ([]punch.Out, reg
 		if !r.silent && now.Sub(r.heard) > rdvPatience {
 			r.silent, ev = true, regSilent
 		}
-		return append(out, punch.Out{To: r.server, Msg: wire.Message{Type: wire.Ping}}), ev
+		return append(out, punch.Out{To: punch.Endpoint{Addr: r.server}, Msg: wire.Message{Type: wire.Ping}}), ev
 	case r.state == regHello && r.tries >= helloTries:
 		return r.fail(now, out)
 	}
@@ -137,7 +137,7 @@ func (r *registration) inDoubt(now time.Time, out []punch.Out) []punch.Out {
 		return out
 	}
 	r.doubt = now
-	return append(out, punch.Out{To: r.server, Msg: wire.Message{Type: wire.Ping}})
+	return append(out, punch.Out{To: punch.Endpoint{Addr: r.server}, Msg: wire.Message{Type: wire.Ping}})
 }
 
 // begin begins a round.
@@ -151,7 +151,7 @@ func (r *registration) sayHello(now time.Time, out []punch.Out) []punch.Out {
 	r.state, r.said = regHello, now
 	r.tries++
 	r.next = now.Add(wait)
-	return append(out, punch.Out{To: r.server, Msg: r.hello})
+	return append(out, punch.Out{To: punch.Endpoint{Addr: r.server}, Msg: r.hello})
 }
 
 // fail ends a round. Its BYE undoes a registration whose OK was lost, which an
@@ -170,7 +170,7 @@ func (r *registration) fail(now time.Time, out []punch.Out) ([]punch.Out, regEve
 
 // bye returns the message that unregisters us.
 func (r *registration) bye() punch.Out {
-	return punch.Out{To: r.server, Msg: wire.Message{Type: wire.Bye, IP1: r.hello.IP1}}
+	return punch.Out{To: punch.Endpoint{Addr: r.server}, Msg: wire.Message{Type: wire.Bye, IP1: r.hello.IP1}}
 }
 
 // handle takes a message from the RDV's address and appends what to send to out.
@@ -210,8 +210,9 @@ func (c *Client) handleRDV(now time.Time, from netip.AddrPort, m wire.Message) {
 		return
 	}
 	c.log.Debug("<< "+m.Type.String(), "from", from)
+	r.heardBy(now, nil)
 	if m.Type == wire.Pong || m.Type == wire.Reconnect {
-		c.perform(now, r, r.handleClear(now, from, m.Type))
+		c.perform(now, r, r.handleClear(now, nil, from, m.Type))
 	} else if r.reg.held() {
 		c.drops.Add(tunnel.DropClear)
 		return

@@ -32,7 +32,7 @@ func line(t *testing.T, out []punch.Out, ev regEvent) string {
 	t.Helper()
 	var s []string
 	for _, o := range out {
-		if o.To != rdvAddr {
+		if o.To.Addr != rdvAddr {
 			t.Errorf("sent to %v", o.To)
 		}
 		s = append(s, o.Msg.Type.String())
@@ -157,7 +157,7 @@ func TestRegistrationBackoffIsBounded(t *testing.T) {
 
 func TestBye(t *testing.T) {
 	b := newReg().bye()
-	if b.To != rdvAddr || b.Msg != (wire.Message{Type: wire.Bye, IP1: netip.MustParseAddr("10.9.0.1")}) {
+	if b.To.Addr != rdvAddr || b.Msg != (wire.Message{Type: wire.Bye, IP1: netip.MustParseAddr("10.9.0.1")}) {
 		t.Errorf("bye = %+v", b)
 	}
 }

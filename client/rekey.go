@@ -230,8 +230,9 @@ func (c *Client) sendRenewal(now time.Time, p *peer, datagram []byte) {
 // peer has begun it.
 func (c *Client) runRekey(now time.Time, p *peer, first []byte) {
 	s, server, number, shaper := p.session, p.server, p.rekey.number, c.shaper
-	to := new(atomic.Pointer[endpoint])
-	to.Store(&endpoint{p.addr, p.conn})
+	to := new(atomic.Pointer[punch.Endpoint])
+	at := p.at
+	to.Store(&at)
 	var tmp record.Scratch
 	send := func(b []byte) {
 		if server && endsHandshake(b) {
@@ -240,7 +241,7 @@ func (c *Client) runRekey(now time.Time, p *peer, first []byte) {
 		if rec := s.SealRenewal(tunnel.Renewal{Number: number, Datagram: b}, &tmp); rec != nil {
 			shaper.charge(time.Now(), rec)
 			at := to.Load()
-			c.socket(at.conn).Send([]punch.Datagram{{Addr: at.addr, Data: rec}})
+			c.socket(at.Conn).Send([]punch.Datagram{{Addr: at.Addr, Data: rec}})
 		}
 	}
 	cfg := c.handshakeConfig(p, server)
@@ -258,7 +259,7 @@ func (c *Client) runRekey(now time.Time, p *peer, first []byte) {
 		return
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
-	r := &running{hs: hs, addr: p.addr, conn: p.conn, to: to, server: server, began: now, under: c.changes, cancel: cancel}
+	r := &running{hs: hs, at: p.at, to: to, server: server, began: now, under: c.changes, cancel: cancel}
 	p.rekey.run, p.rekey.began = r, now
 	if first != nil {
 		hs.Handle(first)
@@ -367,7 +368,7 @@ func (c *Client) offerFlight(now time.Time, p *peer) {
 // useKeys makes s, which goes on for p's session, the one that is sent with. What
 // is on its way with the old keys is still taken.
 func (c *Client) useKeys(now time.Time, p *peer, s *tunnel.Session) {
-	c.log.Debug("The session has fresh keys", "peer", p.vpn, "addr", p.addr, "cipher", s.Suite().String(),
+	c.log.Debug("The session has fresh keys", "peer", p.vpn, "addr", p.at.Addr, "cipher", s.Suite().String(),
 		"renewals", s.Renewals(), "records", p.session.Records())
 	next := rekey{random: c.cfg.Jitter(), failures: p.rekey.failures, began: p.rekey.began}
 	if p.rekey.began.Before(p.rekey.shown) { // it has shown the certificate before that
@@ -375,6 +376,7 @@ func (c *Client) useKeys(now time.Time, p *peer, s *tunnel.Session) {
 	}
 	p.rekey = next
 	c.replace(now, p)
+	c.tally.Rekeys++
 	p.session = s
 	tab := c.table.Load()
 	way := *p.way // with its place behind the rate limits
@@ -439,6 +441,7 @@ func (c *Client) stopRekey(p *peer) {
 func (c *Client) rekeyFailed(now time.Time, p *peer, err error) {
 	k := &p.rekey
 	k.failures++
+	c.tally.RekeysFailed++
 	k.next = now.Add(k.wait)
 	c.reportRekey(p, err)
 }
@@ -464,5 +467,6 @@ func (c *Client) giveUpKeys(now time.Time, p *peer, reason string, err error) {
 	}
 	c.log.Warn("Closing DTLS connection with peer", attrs...)
 	c.tell(wire.Close, p.vpn)
+	p.ending = reason
 	c.closeSession(now, p)
 }

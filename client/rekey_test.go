@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"campagnol/punch"
 	"campagnol/punch/simnet"
 	"campagnol/tunnel"
 	"campagnol/tunnel/record"
@@ -140,7 +141,7 @@ func wantTidy(v *vpn, nodes ...*node) {
 				if p.old != nil || p.rekey.run != nil || p.rekey.fresh != nil {
 					v.t.Errorf("%v: something of a change of keys is left: %+v", n.vpn, p.rekey)
 				}
-				if src, ok := n.client.table.Load().source(p.addr); !ok || len(src.sessions) != 1 || src.sessions[0] != p.session {
+				if src, ok := n.client.table.Load().source(p.at.Addr); !ok || len(src.sessions) != 1 || src.sessions[0] != p.session {
 					v.t.Errorf("%v: the data path knows other keys than control", n.vpn)
 				}
 			}
@@ -341,7 +342,7 @@ func TestRekeyWorn(t *testing.T) {
 			}
 			r.Suite = s
 			p.session = tunnel.NewSession(now, vpn, r)
-			c.client.publish(c.client.table.Load().withRoute(vpn, c.client.newRoute(now, p.session, addr)))
+			c.client.publish(c.client.table.Load().withRoute(vpn, c.client.newRoute(now, p.session, punch.Endpoint{Addr: addr})))
 			c.client.advanceRekey(now, p)
 			if p.session == nil {
 				t.Error("closed one record before the limit")

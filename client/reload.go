@@ -32,6 +32,7 @@ func (c *Client) Restart(ctx context.Context, s Settings) error {
 		c.goodbye(now)
 		c.change(now, s)
 		c.enlist(now, nil)
+		c.enlistRelays(now)
 	})
 }
 
@@ -62,6 +63,7 @@ func (c *Client) apply(now time.Time, s Settings) {
 	}
 	c.change(now, s)
 	c.enlist(now, keep)
+	c.enlistRelays(now)
 	for _, r := range keep {
 		c.applyToChannel(now, r, &old)
 	}
@@ -73,7 +75,11 @@ func (c *Client) apply(now time.Time, s Settings) {
 		if replaced {
 			p.rekey.shown = now
 		}
-		if p.session != nil && c.isServer(p.addr) {
+		if old.RelayFor != c.set.RelayFor {
+			c.tellAbilities(now, p)
+		}
+		c.keepThrough(now, p)
+		if p.session != nil && c.isServer(p.at.Addr) {
 			c.closeSession(now, p) // that is an RDV's place now
 		}
 		c.settle(p)
@@ -104,13 +110,13 @@ func (c *Client) change(now time.Time, s Settings) {
 		c.shape(now)
 		for _, p := range c.peers {
 			if p.session != nil {
-				r := c.newRoute(now, p.session, p.addr)
-				r.conn, r.limit = p.conn, c.pathLimit(p)
+				r := c.newRoute(now, p.session, p.at)
+				r.limit = c.pathLimit(p)
 				next = c.setWay(next, p, r)
 			}
 		}
 	}
-	next = c.settleOwn(next, old)
+	next = c.relayAnew(c.settleOwn(next, old))
 	if !c.set.AcceptRoutes {
 		next = c.forgetAsleep(next, netip.Addr{})
 	}
@@ -161,6 +167,7 @@ func (c *Client) verifyAgain(now time.Time, p *peer) {
 	attrs := append([]any{"peer", p.vpn, "err", err}, c.refusePeer(now, p.vpn, err)...)
 	c.log.Warn("Closing DTLS connection with peer", attrs...)
 	c.tell(wire.Close, p.vpn)
+	p.ending = err.Error()
 	c.closeSession(now, p)
 	c.publish(c.forgetAsleep(c.table.Load(), p.vpn))
 }

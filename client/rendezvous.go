@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode"
 
+	"campagnol/punch"
 	"campagnol/rdv/wire"
 	"campagnol/tunnel"
 )
@@ -30,6 +31,10 @@ type Server struct {
 
 	// Addrs all lead to it, the best first. There is at least one.
 	Addrs []netip.AddrPort
+
+	// TLSPort is the port at these addresses where it takes connections by TCP or TLS,
+	// see Config.OpenStream; 0: none is opened.
+	TLSPort uint16
 }
 
 // At returns servers that have one address each.
@@ -94,6 +99,9 @@ type rendezvous struct {
 	race  race
 	gates []gateway // newest last
 
+	given Server // as the settings have it
+	fall  fallback
+
 	down time.Time // since when it is on and does not answer; zero: it does
 	up   time.Time // since when it does
 
@@ -118,9 +126,9 @@ type gateway struct {
 
 // An owner is what a rendezvous needs of whoever has it.
 type owner struct {
-	ctx   context.Context // of Run
-	wg    *sync.WaitGroup // its goroutines
-	send  func(to netip.AddrPort, b []byte)
+	ctx   context.Context                                    // of Run
+	wg    *sync.WaitGroup                                    // its goroutines
+	send  func(conn punch.Conn, to netip.AddrPort, b []byte) // nil: by UDP
 	shake func() shakeConfig
 }
 
@@ -171,8 +179,9 @@ func (r *rendezvous) call(now time.Time, b []byte, first bool) {
 		}
 	}
 	rc.call = b
+	r.fall.ask(now)
 	for _, a := range rc.open {
-		r.owner.send(a, b)
+		r.owner.send(nil, a, b)
 	}
 }
 
@@ -187,7 +196,7 @@ func (r *rendezvous) advanceRace(now time.Time) {
 	if len(rc.rest) > 0 {
 		rc.next = now.Add(raceDelay)
 	}
-	r.owner.send(a, rc.call)
+	r.owner.send(nil, a, rc.call)
 }
 
 // found ends the search: the RDV has answered on a way.
@@ -202,18 +211,27 @@ func (r *rendezvous) patience() time.Duration {
 	return time.Duration(max(0, len(r.ways)-1)) * raceDelay
 }
 
-// send sends a datagram of the channel.
-func (r *rendezvous) send(now time.Time, b []byte) {
-	switch {
-	case wire.KindOf(b) == wire.KindGate:
+// send sends a datagram of a link or, if that is nil, of the attempt at the next one.
+func (r *rendezvous) send(now time.Time, l *link, b []byte) {
+	conn := r.server.by
+	if l != nil {
+		conn = l.conn
+	}
+	switch kind := wire.KindOf(b); {
+	case conn != nil:
+		r.owner.send(conn, r.fall.at, b)
+	case kind == wire.KindGate:
 		r.call(now, b, r.server.tries == 1)
-	case r.server.state == chanJoining:
+	case l == r.server.joining:
 		// By which way the handshake went only an authentic answer shows.
 		for _, a := range r.tried() {
-			r.owner.send(a, b)
+			r.owner.send(nil, a, b)
 		}
 	default:
-		r.owner.send(r.at, b)
+		if kind == wire.KindRendezvous { // PING
+			r.fall.ask(now)
+		}
+		r.owner.send(nil, r.at, b)
 	}
 }
 
@@ -233,7 +251,7 @@ func (r *rendezvous) tried() []netip.AddrPort {
 func (r *rendezvous) perform(now time.Time, o *chanOut, more []chanOut) (_ []chanOut, done bool) {
 	switch o.act {
 	case actSend:
-		r.send(now, o.data)
+		r.send(now, o.link, o.data)
 	case actBegin:
 		return r.shake(now, o.cookies, more), true
 	case actCookies:
@@ -252,9 +270,13 @@ func (r *rendezvous) perform(now time.Time, o *chanOut, more []chanOut) (_ []cha
 	return more, true
 }
 
-// handleGate takes a gate message that came by a way.
-func (r *rendezvous) handleGate(now time.Time, way netip.AddrPort, g wire.GateMessage) []chanOut {
+// handleGate takes a gate message that came by a way: over a stream or, if conn is nil,
+// by UDP.
+func (r *rendezvous) handleGate(now time.Time, conn punch.Conn, way netip.AddrPort, g wire.GateMessage) []chanOut {
+	r.heardBy(now, conn)
 	switch {
+	case conn != r.server.by: // the attempt goes another way
+		return nil
 	case g.Type == wire.Closed && r.server.state == chanKnocking && r.server.mayClear():
 		r.found(way)
 	case g.Type == wire.Cookie:
@@ -277,11 +299,14 @@ func (r *rendezvous) gatesOf(cookies []cookie) (list []gateway) {
 	return list
 }
 
-// receive takes a datagram of records that came by a way, whose content it destroys.
-func (r *rendezvous) receive(now time.Time, way netip.AddrPort, b []byte) ([]chanOut, tunnel.Drop) {
+// receive takes a datagram of records that came by a way, as handleGate does, and
+// destroys its content.
+func (r *rendezvous) receive(now time.Time, conn punch.Conn, way netip.AddrPort, b []byte) ([]chanOut, tunnel.Drop) {
+	r.heardBy(now, conn)
 	before, waiting := r.server.link, r.server.state == chanShaking && !r.server.answered
-	out, d := r.server.receive(now, b, nil)
+	out, d := r.server.receive(now, b, conn == r.server.by, nil)
 	switch {
+	case conn != nil:
 	case r.server.link != nil && r.server.link != before:
 		r.found(way)
 	case waiting && r.server.answered:
@@ -290,8 +315,15 @@ func (r *rendezvous) receive(now time.Time, way netip.AddrPort, b []byte) ([]cha
 	return out, d
 }
 
-// handleClear takes a PONG or a RECONNECT that came by a way.
-func (r *rendezvous) handleClear(now time.Time, way netip.AddrPort, t wire.Type) []chanOut {
+// handleClear takes a PONG or a RECONNECT that came by a way, as handleGate does.
+func (r *rendezvous) handleClear(now time.Time, conn punch.Conn, way netip.AddrPort, t wire.Type) []chanOut {
+	r.heardBy(now, conn)
+	switch l := r.server.link; {
+	case t == wire.Pong && l != nil && l.conn != conn: // it says nothing of the link
+		return nil
+	case t == wire.Reconnect && conn != r.server.by:
+		return nil
+	}
 	if t == wire.Reconnect && r.server.state == chanKnocking && r.server.mayClear() {
 		r.found(way)
 	}
@@ -302,11 +334,17 @@ func (r *rendezvous) handleClear(now time.Time, way netip.AddrPort, t wire.Type)
 func (r *rendezvous) shake(now time.Time, cookies []cookie, more []chanOut) []chanOut {
 	r.abandon()
 	cfg := r.owner.shake()
+	if r.server.by != nil {
+		cfg.conn = r.server.by
+	} else {
+		r.fall.ask(now)
+	}
 	s, err := startShaking(r.owner.ctx, r.owner.wg, cfg, r.gatesOf(cookies))
 	if err != nil {
 		cfg.log.Error("Cannot begin a DTLS handshake with the RDV server", "server", r.at, "err", err)
 		return r.server.handshaken(now, nil, err, more)
 	}
+	s.by = r.server.by
 	r.shaking = s
 	return more
 }

@@ -34,7 +34,8 @@ type serverList struct {
 
 // newRendezvous returns the RDV of settings, which is not on.
 func (c *Client) newRendezvous(now time.Time, s Server) *rendezvous {
-	r := &rendezvous{name: s.Name, owner: &owner{ctx: c.ctx, wg: c.wg, send: c.send}}
+	r := &rendezvous{name: s.Name, owner: &owner{ctx: c.ctx, wg: c.wg}}
+	r.owner.send = func(conn punch.Conn, to netip.AddrPort, b []byte) { c.sendTo(punch.Endpoint{Addr: to, Conn: conn}, b) }
 	r.owner.shake = func() shakeConfig {
 		return shakeConfig{
 			conn: c.cfg.Conn, certificate: c.set.Certificate, verify: c.set.VerifyServer,
@@ -42,6 +43,7 @@ func (c *Client) newRendezvous(now time.Time, s Server) *rendezvous {
 		}
 	}
 	r.setWays(s.Addrs)
+	r.given = s
 	c.reset(now, r, false)
 	return r
 }
@@ -49,6 +51,7 @@ func (c *Client) newRendezvous(now time.Time, s Server) *rendezvous {
 // reset makes an RDV one at which we are not registered: if it is on, that begins.
 func (c *Client) reset(now time.Time, r *rendezvous, on bool) {
 	r.abandon()
+	c.endFallback(r)
 	r.on, r.reg, r.server = on, newRegistration(now, r.at, c.hello(), c.cfg.Jitter), new(serverChannel)
 	if on {
 		r.server = newServerChannel(now, c.channelConfig(r))
@@ -70,6 +73,7 @@ func (c *Client) enlist(now time.Time, keep []*rendezvous) {
 			continue
 		}
 		keep[i].setWays(s.Addrs)
+		c.give(now, keep[i], s)
 		c.servers.rdvs = append(c.servers.rdvs, keep[i])
 	}
 	for _, p := range c.peers {
@@ -153,8 +157,10 @@ func (c *Client) advanceServers(now time.Time) {
 			r.reg.start(now) // the RDV may answer on another
 		}
 		r.advanceRace(now)
+		c.advanceFallback(now, r)
 		r.noteAnswers(now)
 	}
+	c.judgeUDP(now)
 	c.arrange(now)
 }
 
@@ -165,6 +171,9 @@ func (c *Client) serversTimeout() time.Time {
 		if t := r.timeout(); r.on && !t.IsZero() {
 			l.wake(t)
 		}
+		if t := c.fallbackTimeout(r); r.on && !t.IsZero() {
+			l.wake(t)
+		}
 	}
 	return l.next
 }
@@ -173,6 +182,7 @@ func (c *Client) serversTimeout() time.Time {
 func (c *Client) sayInClear(now time.Time, r *rendezvous, outs []punch.Out) {
 	for _, o := range outs {
 		if o.Msg.Type != wire.Hello {
+			r.fall.ask(now)
 			c.sendMessage(r.at, o.Msg)
 			continue
 		}
@@ -210,12 +220,15 @@ func (c *Client) byChannel() bool {
 // the channel. ASK goes to all, others go to those that have introduced us.
 func (c *Client) tell(t wire.Type, vpn netip.Addr) {
 	var via serverSet
-	if p := c.peers[vpn]; p != nil && t != wire.Ask {
+	p := c.peers[vpn]
+	if p != nil && t != wire.Ask {
 		via = p.via
 	}
 	for i, r := range c.servers.rdvs {
 		switch {
 		case !r.on, via != 0 && !via.has(i):
+		case r.reg.held() && t == wire.Ask && p != nil && len(p.relaying.told) > 0:
+			r.server.askAt(vpn, p.relaying.candidates())
 		case r.reg.held():
 			r.tellChannel(t, vpn)
 		case vpn.Is4(): // the messages in clear have no room for others

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"campagnol/punch"
 	punchpath "campagnol/punch/path"
 	"campagnol/tunnel"
 	"campagnol/tunnel/device"
@@ -18,67 +19,76 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	c.absorb(now, p, &id)
 	s := tunnel.NewSession(now, p.vpn, result)
 	if p.session != nil {
+		c.tally.leavePaths(p)
 		c.replace(now, p)
+		c.publish(c.closeThrough(c.endRelaying(c.table.Load(), p.vpn), p)) // it may be another host
 	}
 	c.setFilter(s)
-	c.log.Info("New DTLS connection opened with peer", "peer", p.vpn, "addr", r.addr,
-		"cipher", s.Suite().String(), "took", now.Sub(p.try.began).Round(time.Microsecond))
-	p.session, p.addr, p.conn, p.server, p.kept = s, r.addr, r.conn, r.server, now
+	p.session, p.at, p.server, p.kept = s, r.at, r.server, now
+	c.keepExtra(p, r.at.Conn)
+	p.ending = ""
+	c.notify(Event{Kind: EventOpened, VPNAddr: p.vpn, Name: id.Name, Addr: r.at.Addr})
 	p.rekey = rekey{random: c.cfg.Jitter()}
 	if !bytes.Equal(r.leaf, leafOf(&c.set)) { // it was replaced meanwhile
 		p.rekey.shown = now
 	}
 	p.pulse, p.paths, p.places = pulse{at: now.Add(pulseInterval)}, nil, nil
 	if s.IsOurs() {
-		p.paths = punchpath.New(now, drawNumber, r.addr, p.named)
-		p.places = p.paths.Addrs()
+		p.paths = punchpath.New(now, drawNumber, r.at, c.unrelayed(p.named))
+		p.places = p.paths.Endpoints()
 	}
+	c.log.Info("New DTLS connection opened with peer", append([]any{"peer", p.vpn, "addr", r.at.Addr,
+		"cipher", s.Suite().String(), "took", now.Sub(p.try.began).Round(time.Microsecond)}, p.relayAttr()...)...)
 	c.refused.forget(p.vpn)
 	c.failures.forget(p.vpn)
 	c.dossiers.of(p.vpn).name = id.Name
-	p.way = c.newRoute(now, s, r.addr)
-	p.way.conn = r.conn
+	p.way = c.newRoute(now, s, r.at)
 	c.searchMTU(now, p)
-	c.hardSucceeded(p)
+	c.hardSucceeded(p, &p.try.quest)
+	c.inheritSearch(now, p)
 	c.plug(now, p)
-	tab := c.moveTo(c.claim(c.table.Load(), p, id), p, r.addr.Addr())
+	tab := c.moveTo(c.claim(c.table.Load(), p, id), p, addrBelow(r.at))
 	c.sendStaged(now, tab, p) // before the data path can overtake them
 	c.refuseOthers(now, p)
-	if c.abilities() != (tunnel.Abilities{}) && s.IsOurs() {
-		c.probe(now, p) // it tells the peer so
-	}
+	c.tellAbilities(now, p)
 	c.flush()
 
 	// One change for the data path: in between, it would drop what comes.
-	c.ends[r.addr] = p
+	c.ends[r.at.Addr] = p
 	c.publish(c.endTry(c.withPort(c.spread(tab, p), p), p))
 	c.plugged(now, p)
+	c.keepOffering(now, p)
 	c.closeLosers(now)
 	for _, rec := range r.hs.Early() {
-		c.receiveLate(now, p, endpoint{r.addr, r.conn}, rec)
+		c.receiveLate(now, p, r.at, rec)
 	}
+	c.closeUnused(p)
+	c.offerTURN(now, p)
 }
 
 // replace makes p's session the old one: what it still has on the way is taken
 // for a while.
 func (c *Client) replace(now time.Time, p *peer) {
 	c.stopRekey(p)
+	c.endSearch(p)
+	p.look = look{}
 	if p.old != nil {
 		c.retireOld(p)
 	}
-	p.old, p.oldAddr, p.oldConn, p.oldUntil = p.session, p.addr, p.conn, now.Add(oldKeysLife)
+	p.old, p.oldAt, p.oldUntil = p.session, p.at, now.Add(oldKeysLife)
 }
 
 // retireOld forgets p's old session.
 func (c *Client) retireOld(p *peer) {
+	if p.session != nil {
+		c.tally.endOld(p)
+	}
 	c.publish(c.withoutSession(c.table.Load(), p, p.old))
 	if p.session == nil || !p.session.Continues(p.old) {
 		p.old.Filter().Close()
 	}
-	if p.oldConn != p.conn {
-		c.closeLater(p.oldConn)
-	}
-	p.old, p.oldConn = nil, nil
+	p.old, p.oldAt = nil, punch.Endpoint{}
+	c.closeUnused(p)
 }
 
 // closeSession tells the peer that the session is over, and ends it.
@@ -91,9 +101,15 @@ func (c *Client) closeSession(now time.Time, p *peer) {
 
 // dropSession ends p's session.
 func (c *Client) dropSession(p *peer) {
+	c.tally.end(p)
+	c.notify(Event{Kind: EventClosed, VPNAddr: p.vpn, Name: p.id.Name, Addr: p.at.Addr, Reason: p.ending})
+	p.ending = ""
 	c.stopRekey(p)
+	c.endSearch(p)
+	p.look = look{}
 	c.unplug(p)
-	tab := c.moveTo(c.claim(c.table.Load(), p, Identity{}), p, netip.Addr{})
+	tab := c.closeThrough(c.endRelaying(c.table.Load(), p.vpn), p)
+	tab = c.moveTo(c.claim(tab, p, Identity{}), p, netip.Addr{})
 	c.publish(c.withoutSession(tab, p, p.session))
 	p.way, p.paths, p.places = nil, nil, nil
 	p.session.Filter().Close()
@@ -101,13 +117,12 @@ func (c *Client) dropSession(p *peer) {
 	if p.old != nil {
 		c.retireOld(p)
 	}
-	c.closeLater(p.conn)
-	p.conn = nil
+	c.closeUnused(p)
 }
 
 // receiveLate opens a datagram that came before its session was known to the
 // data path.
-func (c *Client) receiveLate(now time.Time, p *peer, from endpoint, b []byte) {
+func (c *Client) receiveLate(now time.Time, p *peer, from punch.Endpoint, b []byte) {
 	for len(b) > 0 && p.session != nil {
 		h, rec, rest, err := record.Split(b)
 		if err != nil {
@@ -118,7 +133,7 @@ func (c *Client) receiveLate(now time.Time, p *peer, from endpoint, b []byte) {
 		if h.Epoch == 0 {
 			if s.RepeatsFlight(h) {
 				for _, flight := range s.LastFlight(now) {
-					c.sendRecordBy(now, from.conn, from.addr, flight)
+					c.sendRecordTo(now, from, flight)
 				}
 			}
 			continue
@@ -141,7 +156,7 @@ func (c *Client) receiveLate(now time.Time, p *peer, from endpoint, b []byte) {
 				c.drops.Add(tunnel.DropDevice)
 			}
 		default:
-			c.handleInner(now, event{addr: from.addr, conn: from.conn, session: s, typ: c.tmp.Type(), data: payload})
+			c.handleInner(now, event{addr: from.Addr, conn: from.Conn, session: s, typ: c.tmp.Type(), data: payload})
 		}
 	}
 }
@@ -164,24 +179,34 @@ func (c *Client) handleInner(now time.Time, e event) {
 		c.wake(now, p)
 		return
 	case e.stray:
-		c.strayed(now, p, e.session, e.addr)
+		c.strayed(now, p, e.session, e.at())
 	}
 	if e.data == nil || p.session == nil {
 		return
 	}
-	addr, conn := p.addr, p.conn
+	at := p.at
 	if e.session == p.old {
-		addr, conn = p.oldAddr, p.oldConn
+		at = p.oldAt
 	}
 	out, ev := e.session.Handle(now, e.typ, e.data, nil)
 	for _, b := range out {
-		c.sendRecordBy(now, conn, addr, b)
+		c.sendRecordTo(now, at, b)
+	}
+	if ev.Probe {
+		c.keepThrough(now, p)
+	}
+	if ev.Echo {
+		p.telling = telling{}
+		c.settle(p)
 	}
 	if ev.Path != nil {
-		c.handlePath(now, p, endpoint{e.addr, e.conn}, e.session, ev.Path)
+		c.handlePath(now, p, e.at(), e.session, ev.Path)
 	}
 	if ev.Groups != nil && e.session == p.session {
 		c.handlePeersGroups(now, p, ev.Groups)
+	}
+	if ev.Echoed != 0 {
+		c.echoed(now, p, ev.Echoed)
 	}
 	if ev.Renewal != nil && e.session == p.session {
 		c.handleRenewal(now, p, ev.Renewal)
@@ -197,6 +222,7 @@ func (c *Client) handleInner(now time.Time, e event) {
 			c.log.Warn("DTLS error, shutting down the connexion.", "peer", p.vpn, "err", ev.Reason)
 		}
 		c.log.Info("DTLS connection closed by peer", "peer", p.vpn)
+		p.ending = "by the peer"
 		c.dropSession(p)
 	}
 	c.settle(p)

@@ -10,6 +10,7 @@ import (
 	"campagnol/punch/hard"
 	"campagnol/punch/nat"
 	"campagnol/tunnel/device"
+	"campagnol/tunnel/filter"
 )
 
 // A Status is a snapshot of a Client.
@@ -25,6 +26,9 @@ type Status struct {
 	Ethernet   *EthernetStatus   // nil: IP packets are carried
 	HardNAT    hard.Cost         // of looking for ways through hard NATs
 	NAT        nat.Behaviour     // between us and the Internet
+	Relayed    *RelayStatus      // for others; nil: we are no relay
+	Filter     filter.Counters   // of the policy's filters
+	Tally      Tally
 }
 
 // An RDVStatus says how a Client is registered at an RDV.
@@ -37,12 +41,13 @@ type RDVStatus struct {
 
 	Auth          Auth      // of the Settings
 	Authenticated bool      // over the authenticated channel, not in clear
+	Stream        bool      // and that is over a stream, since UDP gets no answer
 	Since         time.Time // registered; zero: we are not
 
 	// Of the channel; zero without one.
 	Server   ServerIdentity
 	Cipher   string
-	Endpoint netip.AddrPort // where the RDV sees us
+	Endpoint netip.AddrPort // where the RDV sees us; zero: by a stream, where nobody finds us
 
 	// Refusal is why there was no channel when it was tried last, made for
 	// people; empty if there was one, or the RDV seems to have none.
@@ -66,6 +71,7 @@ type Failure struct {
 type PeerStatus struct {
 	VPNAddr  netip.Addr     // by which it is known
 	Name     string         // in its certificate
+	Ends     time.Time      // of its certificate; zero: not known
 	Addrs    []netip.Addr   // all that it has, VPNAddr first
 	Networks []netip.Prefix // behind it, that are reached through it
 	State    string         // NEW, PUNCHING, LINKED or ESTABLISHED
@@ -73,7 +79,10 @@ type PeerStatus struct {
 	PathMTU  int            // in bytes; 0: not known to be small
 	Path     string         // what kind of path it is: lan, wan or relay; empty: an original's
 	Found    string         // how its address was found, as punch.CandidateKind has it; likewise
+	Relay    string         // who passes on what goes there, for people; empty: nobody, as far as is known
 	RTT      time.Duration  // of its round trip; 0: not measured
+	Asked    int            // challenges that were sent by the path
+	Answered int            // of them
 	Moves    int            // how often the session has moved to another path
 	Server   bool           // we are the session's DTLS server
 	Cipher   string
@@ -114,6 +123,9 @@ func (c *Client) status() Status {
 		Ethernet:   c.ethernetStatus(),
 		HardNAT:    c.hard.ration.Cost,
 		NAT:        c.nat,
+		Relayed:    c.relayStatus(),
+		Filter:     c.flows.Counters(),
+		Tally:      c.tallied(),
 	}
 	for _, r := range c.servers.rdvs {
 		s.RDVs = append(s.RDVs, r.status(c.set.Auth))
@@ -168,7 +180,10 @@ func (r *rendezvous) status(auth Auth) RDVStatus {
 	}
 	if l := r.server.link; l != nil {
 		s.Authenticated, s.Since = true, l.since
-		s.Server, s.Cipher, s.Endpoint = l.server, l.suite.String(), l.endpoint
+		s.Server, s.Cipher = l.server, l.suite.String()
+		if s.Stream = l.conn != nil; !s.Stream {
+			s.Endpoint = l.endpoint
+		}
 	} else if r.reg.registered() {
 		s.Since = r.reg.since
 	}
@@ -177,7 +192,7 @@ func (r *rendezvous) status(auth Auth) RDVStatus {
 
 func (c *Client) describe(ps *PeerStatus, p *peer) {
 	st := p.session.Stats()
-	ps.Name = p.id.Name
+	ps.Name, ps.Ends = p.id.Name, p.id.Ends
 	for _, k := range c.claims.held(p) {
 		if c.claims.networks[k] != nil {
 			ps.Networks = append(ps.Networks, k)
@@ -187,9 +202,11 @@ func (c *Client) describe(ps *PeerStatus, p *peer) {
 	}
 	ps.PathMTU = p.mtu.Limit()
 	if k := p.paths; k != nil {
+		ps.Relay = RelayOf(p.at, k.Kind())
 		ps.Path, ps.Found, ps.RTT, ps.Moves = k.View().Class().String(), k.Kind().String(), k.View().RTT, k.Moves()
+		ps.Asked, ps.Answered = k.Challenges()
 	}
-	ps.Addr, ps.Server, ps.Since = p.addr, p.server, p.session.Since()
+	ps.Addr, ps.Server, ps.Since = p.at.Addr, p.server, p.session.Since()
 	ps.Keys, ps.Rekeys, ps.RekeyFailures = p.session.Opened(), p.session.Renewals(), p.rekey.failures
 	ps.Cipher, ps.Protocol = p.session.Suite().String(), p.session.Protocol()
 	ps.LastIn, ps.LastOut = c.clock.Time(p.session.LastIn()), c.clock.Time(p.session.LastOut())

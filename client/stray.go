@@ -84,7 +84,7 @@ func (in *inbound) identified(src *source, from netip.AddrPort, h record.Header,
 		return
 	}
 	if src.handshaking { // perhaps of the session that is about to begin
-		in.c.hand(in.c.records, event{addr: from, data: slices.Clone(rec)})
+		in.c.hand(in.c.records, event{addr: from, conn: in.conn, data: slices.Clone(rec)})
 		return
 	}
 	in.drop(src, tunnel.DropNoPeer)
@@ -117,7 +117,7 @@ func (in *inbound) stray(s *tunnel.Session, from netip.AddrPort, h record.Header
 	payload, control, d := s.Receive(in.now, h, rec, &in.tmp)
 	authentic := d == tunnel.Kept
 	if authentic && s.Stray(in.now) {
-		in.c.hand(in.c.inner, event{addr: from, session: s, stray: true})
+		in.c.hand(in.c.inner, event{addr: from, conn: in.conn, session: s, stray: true})
 	}
 	in.received(s, h, payload, control, d)
 	return authentic

@@ -24,6 +24,10 @@ type table struct {
 
 	frames *fabric // nil: packets are carried
 
+	relays  bool                          // we pass on datagrams for others
+	pairs   cow[relayKey, *relayPair]     // for whom we do, or not
+	through cow[netip.Addr, *throughPeer] // sockets through peers, by the VPN address of those
+
 	servers   []netip.AddrPort // of the RDVs, few; no peer is there
 	channel   bool             // control waits for a channel's datagrams from there
 	multicast bool             // goes over every open tunnel
@@ -31,7 +35,7 @@ type table struct {
 
 // newTable returns a table without peers.
 func (c *Client) newTable() *table {
-	return &table{servers: waysTo(c.set.Servers), channel: c.set.Auth != AuthNo, multicast: c.set.Multicast}
+	return &table{servers: waysTo(c.set.Servers), channel: c.set.Auth != AuthNo, multicast: c.set.Multicast, relays: c.set.RelayFor}
 }
 
 // A network is what is behind a peer. It is immutable.
@@ -52,8 +56,8 @@ type route struct {
 }
 
 // newRoute returns the way over a session.
-func (c *Client) newRoute(now time.Time, s *tunnel.Session, addr netip.AddrPort) *route {
-	return &route{session: s, addr: addr, limit: c.limitOf(s, addr, 0), shaper: c.shaper, lane: c.shaper.lane(now)}
+func (c *Client) newRoute(now time.Time, s *tunnel.Session, at punch.Endpoint) *route {
+	return &route{session: s, addr: at.Addr, conn: at.Conn, limit: c.limitOf(s, at.Addr, 0), shaper: c.shaper, lane: c.shaper.lane(now)}
 }
 
 // pass reports whether a datagram may be sent now; if not, the shaper has it.

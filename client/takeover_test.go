@@ -96,7 +96,7 @@ func TestEligible(t *testing.T) {
 				c.advancePaths(now, p)
 			}
 			for _, d := range c.outbox[sent:] {
-				if d.Addr != p.addr && d.Addr != v.server {
+				if d.Addr != p.at.Addr && d.Addr != v.server {
 					t.Errorf("a challenge to %v", d.Addr)
 				}
 			}
@@ -117,7 +117,7 @@ func TestMoveForgetsMTU(t *testing.T) {
 		err := r.alice.client.do(r.t.Context(), func(now time.Time) {
 			c := r.alice.client
 			p := c.peers[r.bob.vpn]
-			c.handlePathError(now, punch.PathError{Addr: p.addr, MTU: 1300})
+			c.handlePathError(now, punch.PathError{Addr: p.at.Addr, MTU: 1300})
 			if p.mtu.Limit() != 1300 || p.way.limit == 0 {
 				t.Errorf("MTU %d, limit %d", p.mtu.Limit(), p.way.limit)
 			}
@@ -129,8 +129,8 @@ func TestMoveForgetsMTU(t *testing.T) {
 		f.flowFor(2 * time.Second)
 		err = r.alice.client.do(r.t.Context(), func(now time.Time) {
 			p := r.alice.client.peers[r.bob.vpn]
-			if p.mtu.Limit() != 0 || p.way.limit != 0 || p.way.addr != p.addr || p.addr.Addr().String() != "203.0.113.99" {
-				t.Errorf("path %v, way to %v, MTU %d, limit %d", p.addr, p.way.addr, p.mtu.Limit(), p.way.limit)
+			if p.mtu.Limit() != 0 || p.way.limit != 0 || p.way.addr != p.at.Addr || p.at.Addr.Addr().String() != "203.0.113.99" {
+				t.Errorf("path %v, way to %v, MTU %d, limit %d", p.at.Addr, p.way.addr, p.mtu.Limit(), p.way.limit)
 			}
 		})
 		if err != nil {

@@ -70,7 +70,9 @@ func (v *vpn) startRDV() { v.startServer(rdv.Config{}) }
 
 // startServer starts the RDV with a configuration in which the socket is missing.
 func (v *vpn) startServer(cfg rdv.Config) {
-	cfg.Conn = v.listen()
+	if cfg.Conn == nil {
+		cfg.Conn = v.listen()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {

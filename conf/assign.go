@@ -23,7 +23,7 @@ func (a *assignment) fail(what string) { a.failWith(what, a.key.hint()) }
 func (a *assignment) failWith(what, hint string) {
 	p := Problem{
 		Section: a.key.Section, Key: a.key.Name,
-		Text: fmt.Sprintf("%s %s %s", a.key.Name, quote(a.text), what),
+		Text: fmt.Sprintf("%s %s %s", a.key.Name, quote(a.section().Shown(a.key.Name, a.text)), what),
 		Hint: hint,
 	}
 	if v := a.value; v != nil {
@@ -32,7 +32,7 @@ func (a *assignment) failWith(what, hint string) {
 			// Then the rest of the line is what is wrong.
 			a.decoder.seen[v] = true
 			p.Hint = fmt.Sprintf("%q starts no comment behind an unquoted value; %s",
-				v.Raw[v.commentAt], commentHint(a.key.Name, v))
+				v.Raw[v.commentAt], commentHint(a.section(), a.key.Name, v))
 		}
 	}
 	a.decoder.refuse(p)
@@ -42,7 +42,7 @@ func (a *assignment) failWith(what, hint string) {
 func (a *assignment) warn(what, hint string) {
 	p := Problem{
 		Section: a.key.Section, Key: a.key.Name,
-		Text: fmt.Sprintf("%s %s %s", a.key.Name, quote(a.text), what),
+		Text: fmt.Sprintf("%s %s %s", a.key.Name, quote(a.section().Shown(a.key.Name, a.text)), what),
 		Hint: hint,
 	}
 	if a.value != nil {
@@ -59,7 +59,7 @@ func (a *assignment) rest(taken any, rest string) {
 	hint := a.key.hint()
 	if v := a.value; v != nil && v.comment != (Pos{}) {
 		a.decoder.seen[v] = true
-		hint = commentHint(a.key.Name, v)
+		hint = commentHint(a.section(), a.key.Name, v)
 	}
 	a.warn(fmt.Sprintf("is taken as %v; %s is ignored", taken, quote(rest[skipSpace(rest):])), hint)
 }
@@ -169,6 +169,16 @@ func (a *assignment) controlGroup(c *Client) {
 		return
 	}
 	a.path(&c.ControlGroup)
+}
+
+// listen stores where to listen, over TCP.
+func (a *assignment) listen(dst *netip.AddrPort) {
+	at, err := netip.ParseAddrPort(a.text)
+	if err != nil || at.Port() == 0 {
+		a.fail("is not an address with a port")
+		return
+	}
+	*dst = at
 }
 
 // maxMTU is the greatest MTU that an interface can have: the greatest length of

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
+	"net/url"
 	"os"
 	"time"
 
@@ -57,6 +58,14 @@ type Client struct {
 	TapID     string // TAP driver on Windows; has no effect elsewhere
 
 	PortMapping bool // ask the gateway to forward the UDP port; default true
+
+	RelayFor     bool     // relay for other members
+	TURN         []TURN   // relays to use, beside those of the rendezvous servers
+	RelayOnly    bool     // reach peers through relays alone
+	RelayNever   bool     // reach peers without relays; not together with RelayOnly
+	RelayMaxRate float64  // bytes per second for others together; default 12.5e6; 0: no limit
+	HTTPProxy    *url.URL // for what goes over TCP and TLS; nil: none
+	FallbackPort uint16   // TCP port at which rendezvous servers take TLS; default 443; 0: never
 
 	// [ETHERNET]
 
@@ -110,6 +119,8 @@ type Client struct {
 	ControlSocket     string        // path of the control socket, or [NoControlSocket]; "": to be chosen
 	ControlGroup      string        // group that may use the control socket; "": none
 
+	Metrics netip.AddrPort // where metrics can be read; zero: nowhere
+
 	// [COMMANDS]
 
 	DefaultUp   bool // run the built-in set-up instead of Up; default true
@@ -131,33 +142,37 @@ const maxFile = 1 << 20
 // LoadClient reads the file at path. See [ParseClient] for the results. If the
 // file cannot be read, the error wraps that of the operating system.
 func LoadClient(path string) (*Client, []Problem, error) {
-	src, err := readFile(path)
+	src, mode, err := readFile(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	return ParseClient(path, src)
+	return parseClient(path, src, mode)
 }
 
-// readFile reads the file at path up to its maximal size. It need not be a
-// regular file.
-func readFile(path string) ([]byte, error) {
+// readFile reads the file at path up to its maximal size, and who may read it. It need
+// not be a regular file.
+func readFile(path string) ([]byte, fs.FileMode, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w%s", err, readHint(err))
+		return nil, 0, fmt.Errorf("read configuration: %w%s", err, readHint(err))
 	}
 	defer f.Close()
+	var mode fs.FileMode
+	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
+		mode = st.Mode().Perm()
+	}
 	src, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w%s", err, readHint(err))
+		return nil, 0, fmt.Errorf("read configuration: %w%s", err, readHint(err))
 	}
 	if len(src) > maxFile {
-		return nil, Problem{
+		return nil, 0, Problem{
 			File: path, Severity: Error,
 			Text: "the file is larger than 1 MiB",
 			Hint: "this is hardly a configuration file; is it the one that you meant?",
 		}
 	}
-	return src, nil
+	return src, mode, nil
 }
 
 // readHint returns what to do about err, on a line of its own.

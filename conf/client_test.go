@@ -106,6 +106,8 @@ func TestDefaults(t *testing.T) {
 		Ethernet:       Ethernet{FullMesh: true, MaxMACs: 256, StormRate: 1000, MaxGroups: 1024, Unregistered: "routers"},
 		UseLocalAddr:   true,
 		PortMapping:    true,
+		RelayMaxRate:   12_500_000,
+		FallbackPort:   443,
 		VPNIP:          netip.MustParseAddr("10.9.0.3"),
 		Network:        netip.MustParsePrefix("10.9.0.0/24"),
 		NetworkText:    "10.9.0.0/24",
@@ -152,6 +154,14 @@ tun_device = vpn7
 tap_id = tap0902
 port_mapping = no
 mode = tap
+relay = yes
+relay = turn:turn.example.org alice pa%ss
+relay = "turns:[2001:db8::7]:443?transport=tcp bob #1"
+relay_only = yes
+relay_never = no
+relay_max_rate = 12.5
+http_proxy = http://carol:s%40t@proxy.example.org:3128
+fallback_port = 0
 [ETHERNET]
 mesh = demand
 hardware_address = 02:00:00:00:00:09
@@ -203,6 +213,7 @@ queues = 4
 state_dir = /tmp/state
 control_socket = /tmp/control
 control_group = adm
+metrics = [::1]:9469
 [COMMANDS]
 default_up = no
 default_down = off
@@ -242,7 +253,7 @@ func TestEverything(t *testing.T) {
 		NetworkText:       "10.9.0.0/20",
 		VPNIP6:            netip.MustParseAddr("fd09::1"),
 		Network6:          netip.MustParsePrefix("fd09::/64"),
-		VPNIP6Pos:         Pos{Line: 38, Column: 11},
+		VPNIP6Pos:         Pos{Line: 46, Column: 11},
 		AcceptRoutes:      true,
 		Certificate:       "/etc/campagnol/c.pem",
 		Key:               "/etc/campagnol/k.pem",
@@ -271,9 +282,11 @@ func TestEverything(t *testing.T) {
 		StateDir:          "/tmp/state",
 		ControlSocket:     "/tmp/control",
 		ControlGroup:      "adm",
+		Metrics:           netip.MustParseAddrPort("[::1]:9469"),
 		Up:                []string{"ip link set %D up # shell", "ip route add %N dev tun9; true ${HOME}"},
 		Down:              []string{"echo down"},
 	}
+	relaysOfEverything(want)
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}

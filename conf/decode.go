@@ -2,6 +2,7 @@ package conf
 
 import (
 	"fmt"
+	"io/fs"
 	"net/netip"
 )
 
@@ -13,13 +14,20 @@ import (
 // in the order of the file; those of severity Error are lines that were
 // skipped, and further values that make the file unusable.
 func ParseClient(name string, src []byte) (*Client, []Problem, error) {
+	return parseClient(name, src, 0)
+}
+
+// parseClient does the work of ParseClient for a file that those may read whom mode
+// lets, which matters if there are passwords in it.
+func parseClient(name string, src []byte, mode fs.FileMode) (*Client, []Problem, error) {
 	f, r := parse(name, src)
-	d := &decoder{file: f, report: r, client: &Client{File: name}, seen: map[*Value]bool{}}
+	d := &decoder{file: f, mode: mode, report: r, client: &Client{File: name}, seen: map[*Value]bool{}}
 	for i := range registry {
 		d.key(&registry[i])
 	}
 	d.finishServers()
 	d.localAddress()
+	d.relaying()
 	d.bothIPv6()
 	d.leftovers()
 	if d.fatal != nil {
@@ -37,6 +45,9 @@ type decoder struct {
 
 	list   []Server // of server_host; port 0 is that of server_port
 	values []*Value // of list
+
+	mode     fs.FileMode // of the file; 0: it is not known, or nobody else may read it
+	relayFor *Value      // that said last whether we relay for others; nil: none
 
 	// seen holds the values for which it has been said that a comment in them
 	// is none.
@@ -201,8 +212,8 @@ func (d *decoder) leftover(s *Section, st *Setting) {
 		}
 		if v.comment != (Pos{}) && !d.seen[v] && !d.report.full(Warning) {
 			warn(v.comment, fmt.Sprintf("%s is a part of the value of %s, not a comment",
-				quote(v.Raw[v.commentAt:]), plain(st.Name)),
-				commentHint(st.Name, v)+"; or quote all of it if that is what you mean")
+				shownComment(s, st.Name, v), plain(st.Name)),
+				commentHint(s, st.Name, v)+"; or quote all of it if that is what you mean")
 		}
 		for _, name := range v.unknown {
 			warn(v.Pos, fmt.Sprintf("[%s] has no key %s; ${%s} stays as it is", s.Name, plain(name), plain(name)),
@@ -211,10 +222,18 @@ func (d *decoder) leftover(s *Section, st *Setting) {
 	}
 }
 
+// shownComment returns what looks like a comment in v for a message.
+func shownComment(s *Section, key string, v *Value) string {
+	if s.Shown(key, v.Raw) != v.Raw {
+		return fmt.Sprintf("what begins with %q", v.Raw[v.commentAt])
+	}
+	return quote(v.Raw[v.commentAt:])
+}
+
 // commentHint says how to write the comment that v seems to have.
-func commentHint(key string, v *Value) string {
+func commentHint(s *Section, key string, v *Value) string {
 	return fmt.Sprintf("quote the value: %s = %s %c comment",
-		plain(key), quote(trimBlanks(v.Raw[:v.commentAt])), v.Raw[v.commentAt])
+		plain(key), quote(s.Shown(key, trimBlanks(v.Raw[:v.commentAt]))), v.Raw[v.commentAt])
 }
 
 func trimBlanks(s string) string {

@@ -107,6 +107,11 @@ var refused = []struct {
 	{"CLIENT", "state_dir", "$", `:11:13: state_dir "" is empty`},
 	{"CLIENT", "control_socket", "$", `:11:18: control_socket "" is empty`},
 	{"CLIENT", "control_group", "$", `:11:17: control_group "" is empty`},
+	{"CLIENT", "metrics", "$", `:11:11: metrics "" is not an address with a port`},
+	{"CLIENT", "metrics", "9469", `:11:11: metrics "9469" is not an address with a port`},
+	{"CLIENT", "metrics", "127.0.0.1", `:11:11: metrics "127.0.0.1" is not an address with a port`},
+	{"CLIENT", "metrics", "127.0.0.1:0", `:11:11: metrics "127.0.0.1:0" is not an address with a port`},
+	{"CLIENT", "metrics", "localhost:9469", `:11:11: metrics "localhost:9469" is not an address with a port`},
 }
 
 func TestRefused(t *testing.T) {

@@ -32,6 +32,10 @@ const (
 
 	TypeScope    Type = "name"               // of a network
 	TypeExternal Type = "address:port scope" // the scope may be left out
+
+	TypeRelay  Type = "yes, no or a TURN server" // which has a password
+	TypeProxy  Type = "URL"                      // which may have a password
+	TypeListen Type = "address:port"             // of this host
 )
 
 // A Key describes one key of the client's file.
@@ -131,6 +135,24 @@ var registry = [...]definition{
 	{Key{Section: sectionNetwork, Name: "port_mapping", Type: TypeBool, Default: "yes", New: true,
 		Doc: "Whether the gateway of the local network is asked, by PCP, NAT-PMP or UPnP, to forward the UDP port to this client."},
 		func(c *Client, a *assignment) { a.boolean(&c.PortMapping) }},
+	{Key{Section: sectionNetwork, Name: "relay", Type: TypeRelay, Default: "no", Several: true, New: true,
+		Doc: "Whether this client relays for other members, whose traffic it cannot read: yes or no; or a TURN server of your own that this client may use as a relay, beside those of the rendezvous servers: turn:HOST:PORT?transport=udp USER PASSWORD, with tcp in place of udp, or turns: for TLS; the key may be given several times."},
+		func(c *Client, a *assignment) { a.relay(c) }},
+	{Key{Section: sectionNetwork, Name: "relay_only", Type: TypeBool, Default: "no", New: true,
+		Doc: "Whether peers are reached through relays alone, and never directly."},
+		func(c *Client, a *assignment) { a.boolean(&c.RelayOnly) }},
+	{Key{Section: sectionNetwork, Name: "relay_never", Type: TypeBool, Default: "no", New: true,
+		Doc: "Whether peers are never reached through relays, but directly or not at all."},
+		func(c *Client, a *assignment) { a.boolean(&c.RelayNever) }},
+	{Key{Section: sectionNetwork, Name: "relay_max_rate", Type: TypeRate, Default: "12500", New: true,
+		Doc: "The greatest rate at which this client relays for all other members together; 0 is no limit."},
+		func(c *Client, a *assignment) { a.rate(&c.RelayMaxRate) }},
+	{Key{Section: sectionNetwork, Name: "http_proxy", Type: TypeProxy, New: true,
+		Doc: "The HTTP proxy through which rendezvous servers and relays are reached over TCP and TLS, as http://HOST:PORT, with USER:PASSWORD@ before the host if it wants that."},
+		func(c *Client, a *assignment) { a.proxyURL(&c.HTTPProxy) }},
+	{Key{Section: sectionNetwork, Name: "fallback_port", Type: TypePort, Default: "443", New: true,
+		Doc: "The TCP port at which rendezvous servers are reached over TLS where UDP does not get through; 0 is never."},
+		func(c *Client, a *assignment) { a.port(&c.FallbackPort) }},
 	{Key{Section: sectionEthernet, Name: "mesh", Type: TypeChoice, Choices: []string{"full", "demand"}, Default: "full", New: true,
 		Doc: "Whether connections to all members are kept open (full; max_clients bounds them), or opened when a host is asked for by ARP or neighbour discovery (demand)."},
 		func(c *Client, a *assignment) { a.mesh(c) }},
@@ -274,6 +296,9 @@ var registry = [...]definition{
 	{Key{Section: sectionClient, Name: "control_group", Type: TypeText, New: true,
 		Doc: "The group whose members may use the control socket, beside root and the user that the client runs as."},
 		func(c *Client, a *assignment) { a.controlGroup(c) }},
+	{Key{Section: sectionClient, Name: "metrics", Type: TypeListen, New: true,
+		Doc: "Where metrics for Prometheus, and whether the client is registered, can be read over HTTP, by whoever reaches the address: see docs/metrics.md; nowhere by default."},
+		func(c *Client, a *assignment) { a.listen(&c.Metrics) }},
 
 	{Key{Section: sectionCommands, Name: "default_up", Type: TypeBool, Default: "yes",
 		Doc: "Whether the client itself sets up address, MTU and route of the virtual interface; with no, the up commands are run instead."},
@@ -334,6 +359,12 @@ func (k *Key) hint() string {
 		h = scopeHint
 	case TypeExternal:
 		h = "write an address, a colon and a port, and the name of the network from which it can be reached if it cannot from everywhere, such as 192.0.2.5:4444, [2001:db8::5]:4444 or 10.1.2.3:4444 office"
+	case TypeRelay:
+		h = "write yes or no, or a TURN server with user and password, such as turn:turn.example.org:3478 alice secret"
+	case TypeProxy:
+		h = "write http://HOST:PORT, such as http://proxy.example.org:3128, with USER:PASSWORD@ before the host if the proxy wants that; %40 stands for an @ in them, %3a for a colon"
+	case TypeListen:
+		h = "write an address, a colon and a port, such as 127.0.0.1:9469, which this host alone reaches, or [::]:9469 for everybody"
 	case TypeChoice:
 		h = "write " + strings.Join(k.Choices[:len(k.Choices)-1], ", ") + " or " + k.Choices[len(k.Choices)-1]
 	case TypeMAC:

@@ -44,12 +44,6 @@ const (
 	holdTime = 1500 * time.Millisecond
 )
 
-// Bounds on the candidates of one attempt.
-const (
-	maxCandidates = 12 // named by the RDV
-	maxReflexive  = 4  // seen as the source of a punch only
-)
-
 // A State is where an Attempt stands.
 //
 //	Punching ──a punch arrives──► Open ──Reject, none left──► Failed
@@ -79,7 +73,7 @@ func (r Role) String() string { return [...]string{"undecided", "client", "serve
 
 // An Out is a message to send.
 type Out struct {
-	To  netip.AddrPort
+	To  Endpoint
 	Msg wire.Message
 }
 
@@ -97,7 +91,7 @@ type Attempt struct {
 	cfg        Config
 	crossed    bool // the RDV says that the peer asked, too
 	candidates []candidate
-	path       netip.AddrPort // of the chosen candidate, once Open
+	path       Endpoint // of the chosen candidate, once Open
 	state      State
 	volleys    int       // begun since the last introduction
 	rest       int       // of the volley that has begun: the next candidate; 0: it is complete
@@ -108,9 +102,10 @@ type Attempt struct {
 	hold       time.Time // until when we leave the first word to a peer that asked, too; zero: no longer
 }
 
-// A candidate is an address at which the peer may be.
+// A candidate is where the peer may be: an address as one of our sockets sees it. The
+// same address by two sockets is two candidates.
 type candidate struct {
-	addr      netip.AddrPort
+	at        Endpoint
 	kind      CandidateKind
 	scope     string
 	reflexive bool // known only as the source of a punch
@@ -140,44 +135,6 @@ func (a *Attempt) Introduce(now time.Time, addrs ...netip.AddrPort) {
 	a.Try(now, list...)
 }
 
-// Try adds candidates that the RDV has named, the likeliest first, and gives the
-// attempt new time. When there are too many, those make room that were never heard
-// and are not named again. It does nothing once the attempt has failed.
-func (a *Attempt) Try(now time.Time, candidates ...Candidate) {
-	if a.state == Failed {
-		return
-	}
-	for _, n := range candidates {
-		c := a.find(n.Addr)
-		if !n.Addr.IsValid() || n.Addr.Port() == 0 || (c == nil || c.reflexive) && !a.makeRoom(candidates) {
-			continue
-		}
-		if c = a.find(n.Addr); c == nil { // room was made in the same slice
-			a.candidates = append(a.candidates, candidate{addr: n.Addr})
-			c = &a.candidates[len(a.candidates)-1]
-		}
-		c.kind, c.scope, c.rejected, c.reflexive = n.Kind, n.Scope, false, false
-	}
-	a.volleys, a.rest, a.next = 0, 0, now
-	a.deadline = now.Add(patience)
-}
-
-// makeRoom reports whether there is room for one more named candidate, and makes
-// some at the cost of one that is not in list.
-func (a *Attempt) makeRoom(list []Candidate) bool {
-	if a.named() < maxCandidates {
-		return true
-	}
-	i := slices.IndexFunc(a.candidates, func(c candidate) bool {
-		return !c.reflexive && !c.heard && !slices.ContainsFunc(list, func(n Candidate) bool { return n.Addr == c.addr })
-	})
-	if i < 0 {
-		return false
-	}
-	a.candidates = slices.Delete(a.candidates, i, i+1)
-	return true
-}
-
 // Cross notes that the RDV says that the peer asked for us as we asked for it.
 func (a *Attempt) Cross() { a.crossed = true }
 
@@ -186,19 +143,13 @@ func (a *Attempt) Cross() { a.crossed = true }
 func (a *Attempt) Claim() { a.cfg.Asked = true }
 
 // State returns where the attempt stands and, once it is Open, the path.
-func (a *Attempt) State() (State, netip.AddrPort) { return a.state, a.path }
+func (a *Attempt) State() (State, Endpoint) { return a.state, a.path }
 
-// Knows reports whether addr is one of the attempt's candidates.
-func (a *Attempt) Knows(addr netip.AddrPort) bool { return a.find(addr) != nil }
-
-// Candidates returns the addresses under which the peer may be, for logs and
-// status.
-func (a *Attempt) Candidates() []netip.AddrPort {
-	var addrs []netip.AddrPort
-	for i := range a.candidates {
-		addrs = append(addrs, a.candidates[i].addr)
-	}
-	return addrs
+// Relayed reports whether the path leads through a relay, as far as is known: at our end
+// or at the peer's.
+func (a *Attempt) Relayed() bool {
+	c := a.find(a.path)
+	return c != nil && (c.kind == Relayed || c.at.Relayed())
 }
 
 // PeerIsOurs reports whether the peer on the path has marked its punches, as
@@ -233,9 +184,12 @@ func (a *Attempt) holding() bool {
 }
 
 // Yields reports whether we act as the DTLS server for a ClientHello that comes
-// from the peer's address addr, although we may have sent one of our own.
-func (a *Attempt) Yields(addr netip.AddrPort) bool {
-	c := a.find(addr)
+// from the peer's endpoint at, although we may have sent one of our own.
+func (a *Attempt) Yields(at Endpoint) bool {
+	c := a.find(at)
+	if c == nil {
+		c = a.elsewhere(at)
+	}
 	switch {
 	case !a.cfg.Asked || c == nil || !c.marked:
 		return true
@@ -243,15 +197,15 @@ func (a *Attempt) Yields(addr netip.AddrPort) bool {
 	return a.cfg.Peer.Less(a.cfg.Self)
 }
 
-// Handle takes a punch of the peer that came from addr and appends what to send
+// Handle takes a punch of the peer that came from an endpoint and appends what to send
 // to out. A punch proves nothing: who holds the path is for DTLS to find out.
-func (a *Attempt) Handle(now time.Time, addr netip.AddrPort, m wire.Message, out []Out) []Out {
+func (a *Attempt) Handle(now time.Time, at Endpoint, m wire.Message, out []Out) []Out {
 	if a.state == Failed || m.Type != wire.Punch {
 		return out
 	}
-	c := a.find(addr)
+	c := a.find(at)
 	if c == nil {
-		c = a.addReflexive(addr)
+		c = a.addReflexive(at)
 	}
 	c.heard = true
 	mark, marked := m.Mark()
@@ -266,20 +220,35 @@ func (a *Attempt) Handle(now time.Time, addr netip.AddrPort, m wire.Message, out
 	}
 	a.replies++
 	c.replied, c.sent = now, true
-	return append(out, Out{addr, a.punch(true)})
+	return append(out, Out{at, a.punch(true)})
 }
 
-// Opened tells that the path carries more than punches: a ClientHello arrived on
-// it before any punch did.
-func (a *Attempt) Opened(now time.Time, addr netip.AddrPort) {
-	if c := a.find(addr); c != nil && a.state == Punching {
+// Opened tells that an endpoint carries more than punches: a ClientHello arrived there
+// before any punch did. It may be by another socket that the address is known.
+func (a *Attempt) Opened(now time.Time, at Endpoint) {
+	if a.state != Punching {
+		return
+	}
+	c := a.find(at)
+	if c == nil && a.elsewhere(at) != nil {
+		c = a.addReflexive(at)
+	}
+	if c != nil {
 		c.heard = true
 		a.open(now, c)
 	}
 }
 
+// Prefer makes an endpoint at which the peer was heard the path, in place of another
+// one.
+func (a *Attempt) Prefer(now time.Time, at Endpoint) {
+	if c := a.find(at); c != nil && c.heard && !c.rejected && a.state == Open && a.path != at {
+		a.open(now, c)
+	}
+}
+
 func (a *Attempt) open(now time.Time, c *candidate) {
-	a.state, a.path, a.rest = Open, c.addr, 0
+	a.state, a.path, a.rest = Open, c.at, 0
 	c.chosen = true
 	a.hold = now.Add(holdTime)
 }
@@ -289,27 +258,31 @@ func (a *Attempt) Heard() bool {
 	return slices.ContainsFunc(a.candidates, func(c candidate) bool { return c.heard })
 }
 
-// HasOther reports whether the peer was heard at another address than addr, on
-// which a session may still come about.
-func (a *Attempt) HasOther(addr netip.AddrPort) bool {
+// HasOther reports whether the peer was heard at another endpoint than at, on which a
+// session may still come about.
+func (a *Attempt) HasOther(at Endpoint) bool {
 	return slices.ContainsFunc(a.candidates, func(c candidate) bool {
-		return c.addr != addr && c.heard && !c.rejected
+		return c.at != at && c.heard && !c.rejected
 	})
 }
 
-// Reject tells that no session came about on addr. If that was the path, another
+// Reject tells that no session came about at an endpoint. If that was the path, another
 // one on which the peer was heard becomes it; if there is none, the attempt goes
 // on looking for as long as it has time.
-func (a *Attempt) Reject(now time.Time, addr netip.AddrPort) {
-	c := a.find(addr)
+func (a *Attempt) Reject(now time.Time, at Endpoint) {
+	c := a.find(at)
 	if c == nil || a.state == Failed {
 		return
 	}
 	c.rejected = true
-	if a.path != addr {
-		return
+	if a.state == Open && a.path == at {
+		a.reopen(now)
 	}
-	a.state, a.path, a.next = Punching, netip.AddrPort{}, now
+}
+
+// reopen makes another candidate the path, or looks for one.
+func (a *Attempt) reopen(now time.Time) {
+	a.state, a.path, a.next = Punching, Endpoint{}, now
 	for i := range a.candidates {
 		if c := &a.candidates[i]; c.heard && !c.rejected {
 			a.open(now, c)
@@ -398,7 +371,7 @@ func (a *Attempt) volley(now time.Time, out []Out) []Out {
 		}
 		room--
 		c.sent = true
-		out = append(out, Out{c.addr, a.punch(c.heard)})
+		out = append(out, Out{c.at, a.punch(c.heard)})
 	}
 	a.rest, a.next = 0, a.nextVolley(now)
 	return out
@@ -415,36 +388,4 @@ func volleyRoom(i int) int {
 
 func (a *Attempt) punch(heard bool) wire.Message {
 	return wire.NewPunch(a.cfg.Self, wire.Mark{Asked: a.cfg.Asked, Heard: heard})
-}
-
-func (a *Attempt) find(addr netip.AddrPort) *candidate {
-	for i := range a.candidates {
-		if a.candidates[i].addr == addr {
-			return &a.candidates[i]
-		}
-	}
-	return nil
-}
-
-// named returns how many candidates are more than the source of a punch.
-func (a *Attempt) named() int {
-	n := 0
-	for i := range a.candidates {
-		if !a.candidates[i].reflexive {
-			n++
-		}
-	}
-	return n
-}
-
-// addReflexive adds the source of a punch. A symmetric NAT punches from a port
-// that the RDV has never seen. When there are too many, the oldest that is not
-// the path makes room: whoever floods us must not lock the peer out.
-func (a *Attempt) addReflexive(addr netip.AddrPort) *candidate {
-	if len(a.candidates)-a.named() >= maxReflexive {
-		oldest := slices.IndexFunc(a.candidates, func(c candidate) bool { return c.reflexive && c.addr != a.path })
-		a.candidates = slices.Delete(a.candidates, oldest, oldest+1)
-	}
-	a.candidates = append(a.candidates, candidate{addr: addr, kind: Reflexive, reflexive: true})
-	return &a.candidates[len(a.candidates)-1]
 }

@@ -19,6 +19,9 @@ var (
 	start = time.Unix(0, 0) // any value: the machine never reads a clock
 )
 
+// at returns where a peer is, by the primary socket.
+func at(addr netip.AddrPort) Endpoint { return Endpoint{Addr: addr} }
+
 func asker() Config { return Config{Self: low, Peer: high, Asked: true} }
 func asked() Config { return Config{Self: low, Peer: high} }
 
@@ -61,7 +64,7 @@ func run(a *Attempt, from, until time.Duration) []string {
 	}
 }
 
-func wantState(t *testing.T, a *Attempt, state State, path netip.AddrPort, role Role) {
+func wantState(t *testing.T, a *Attempt, state State, path Endpoint, role Role) {
 	t.Helper()
 	s, p := a.State()
 	if s != state || p != path || a.Role() != role {
@@ -90,13 +93,13 @@ func TestGivesUp(t *testing.T) {
 			t.Errorf("volley %d = %q, want %q", i, log[i], want)
 		}
 	}
-	wantState(t, a, Failed, netip.AddrPort{}, Undecided)
-	if out := a.Handle(start, there, original(high), nil); out != nil || !a.Timeout().IsZero() {
+	wantState(t, a, Failed, Endpoint{}, Undecided)
+	if out := a.Handle(start, at(there), original(high), nil); out != nil || !a.Timeout().IsZero() {
 		t.Error("a failed attempt still acts")
 	}
 	a.Introduce(start, lan)
-	a.Reject(start, there)
-	wantState(t, a, Failed, netip.AddrPort{}, Undecided)
+	a.Reject(start, at(there))
+	wantState(t, a, Failed, Endpoint{}, Undecided)
 }
 
 // TestOriginalPeer: an original looks for a punch only while it waits for one,
@@ -104,33 +107,33 @@ func TestGivesUp(t *testing.T) {
 func TestOriginalPeer(t *testing.T) {
 	a := NewAttempt(start, asker(), there)
 	a.Advance(start, nil)
-	out := a.Handle(start.Add(100*time.Millisecond), there, original(high), nil)
+	out := a.Handle(start.Add(100*time.Millisecond), at(there), original(high), nil)
 	if got, want := sends(out), "203.0.113.22:39538 heard"; got != want {
 		t.Errorf("answer %q, want %q", got, want)
 	}
-	wantState(t, a, Open, there, Client)
+	wantState(t, a, Open, at(there), Client)
 	if a.PeerIsOurs() {
 		t.Error("an original is taken for one of ours")
 	}
 	if log := run(a, 0, time.Hour); len(log) != 12 || log[11] != "1900: 203.0.113.22:39538 heard" {
 		t.Errorf("volleys after opening: %v, want twelve more", log)
 	}
-	wantState(t, a, Open, there, Client)
+	wantState(t, a, Open, at(there), Client)
 }
 
 // TestOurPeer: one of ours that has heard us needs no more punches.
 func TestOurPeer(t *testing.T) {
 	a := NewAttempt(start, asked(), there)
 	a.Advance(start, nil)
-	out := a.Handle(start.Add(10*time.Millisecond), there, theirs(high, wire.Mark{Asked: true}), nil)
+	out := a.Handle(start.Add(10*time.Millisecond), at(there), theirs(high, wire.Mark{Asked: true}), nil)
 	if got, want := sends(out), "203.0.113.22:39538 heard"; got != want {
 		t.Errorf("answer %q, want %q", got, want)
 	}
-	wantState(t, a, Open, there, Server)
+	wantState(t, a, Open, at(there), Server)
 	if !a.PeerIsOurs() {
 		t.Error("one of ours is taken for an original")
 	}
-	out = a.Handle(start.Add(20*time.Millisecond), there, theirs(high, wire.Mark{Asked: true, Heard: true}), nil)
+	out = a.Handle(start.Add(20*time.Millisecond), at(there), theirs(high, wire.Mark{Asked: true, Heard: true}), nil)
 	if len(out) != 0 {
 		t.Errorf("answered a punch that says heard: %v", sends(out))
 	}
@@ -144,7 +147,7 @@ func TestAnswersAreLimited(t *testing.T) {
 	answers := 0
 	for ms := range 1000 {
 		now := start.Add(time.Duration(ms) * time.Millisecond)
-		answers += len(a.Handle(now, there, original(high), nil))
+		answers += len(a.Handle(now, at(there), original(high), nil))
 	}
 	if answers != 20 {
 		t.Errorf("%d answers to 1000 punches in a second, want 20", answers)
@@ -155,12 +158,12 @@ func TestAnswersAreLimited(t *testing.T) {
 func TestReflexive(t *testing.T) {
 	a := NewAttempt(start, asker(), there)
 	a.Advance(start, nil)
-	out := a.Handle(start, odd, theirs(high, wire.Mark{}), nil)
+	out := a.Handle(start, at(odd), theirs(high, wire.Mark{}), nil)
 	if got, want := sends(out), "203.0.113.22:51000 heard"; got != want {
 		t.Errorf("answer %q, want %q", got, want)
 	}
-	wantState(t, a, Open, odd, Client)
-	if !a.Knows(odd) || !a.Knows(there) || a.Knows(lan) {
+	wantState(t, a, Open, at(odd), Client)
+	if !a.Knows(at(odd)) || !a.Knows(at(there)) || a.Knows(at(lan)) {
 		t.Errorf("candidates %v", a.Candidates())
 	}
 }
@@ -169,20 +172,20 @@ func TestReflexive(t *testing.T) {
 // bound nor push out what the RDV named or the path.
 func TestReflexiveFlood(t *testing.T) {
 	a := NewAttempt(start, asked(), there, lan)
-	a.Handle(start, odd, original(high), nil)
+	a.Handle(start, at(odd), original(high), nil)
 	for port := range 5000 {
 		addr := netip.AddrPortFrom(netip.MustParseAddr("198.51.100.1"), uint16(port+1))
-		a.Handle(start, addr, original(high), nil)
+		a.Handle(start, at(addr), original(high), nil)
 	}
 	if n := len(a.Candidates()); n != 2+maxReflexive {
 		t.Errorf("%d candidates, want %d", n, 2+maxReflexive)
 	}
 	for _, addr := range []netip.AddrPort{there, lan, odd} {
-		if !a.Knows(addr) {
+		if !a.Knows(at(addr)) {
 			t.Errorf("%v was pushed out", addr)
 		}
 	}
-	wantState(t, a, Open, odd, Server)
+	wantState(t, a, Open, at(odd), Server)
 }
 
 func TestCandidatesBounded(t *testing.T) {
@@ -227,7 +230,7 @@ func TestGlare(t *testing.T) {
 				a.Cross()
 			}
 			a.Advance(start, nil)
-			a.Handle(start, there, c.punch(peer), nil)
+			a.Handle(start, at(there), c.punch(peer), nil)
 			if got := a.Role(); got != c.want {
 				t.Errorf("role %v, want %v", got, c.want)
 			}
@@ -259,9 +262,9 @@ func TestYields(t *testing.T) {
 	} {
 		a := NewAttempt(start, c.cfg, there)
 		if c.m != nil {
-			a.Handle(start, there, *c.m, nil)
+			a.Handle(start, at(there), *c.m, nil)
 		}
-		if got := a.Yields(there); got != c.want {
+		if got := a.Yields(at(there)); got != c.want {
 			t.Errorf("%s: Yields = %v, want %v", c.name, got, c.want)
 		}
 	}
@@ -273,32 +276,32 @@ func ptr(m wire.Message) *wire.Message { return &m }
 func TestReject(t *testing.T) {
 	a := NewAttempt(start, asker(), there, lan)
 	a.Advance(start, nil)
-	a.Handle(start, odd, original(high), nil) // somebody else's punch was first
-	a.Handle(start, there, original(high), nil)
-	wantState(t, a, Open, odd, Client)
-	a.Reject(start.Add(time.Second), lan) // not the path: nothing changes
-	wantState(t, a, Open, odd, Client)
-	a.Reject(start.Add(time.Second), odd)
-	wantState(t, a, Open, there, Client)
-	a.Reject(start.Add(2*time.Second), there)
-	wantState(t, a, Punching, netip.AddrPort{}, Undecided)
-	if out := a.Handle(start.Add(2*time.Second), there, original(high), nil); a.state != Punching {
+	a.Handle(start, at(odd), original(high), nil) // somebody else's punch was first
+	a.Handle(start, at(there), original(high), nil)
+	wantState(t, a, Open, at(odd), Client)
+	a.Reject(start.Add(time.Second), at(lan)) // not the path: nothing changes
+	wantState(t, a, Open, at(odd), Client)
+	a.Reject(start.Add(time.Second), at(odd))
+	wantState(t, a, Open, at(there), Client)
+	a.Reject(start.Add(2*time.Second), at(there))
+	wantState(t, a, Punching, Endpoint{}, Undecided)
+	if out := a.Handle(start.Add(2*time.Second), at(there), original(high), nil); a.state != Punching {
 		t.Errorf("a rejected path opened again, sent %v", sends(out))
 	}
 	a.Introduce(start.Add(3*time.Second), there) // the RDV names it anew
-	a.Handle(start.Add(3*time.Second), there, original(high), nil)
-	wantState(t, a, Open, there, Client)
-	a.Reject(start.Add(time.Minute), there)
-	wantState(t, a, Failed, netip.AddrPort{}, Undecided)
+	a.Handle(start.Add(3*time.Second), at(there), original(high), nil)
+	wantState(t, a, Open, at(there), Client)
+	a.Reject(start.Add(time.Minute), at(there))
+	wantState(t, a, Failed, Endpoint{}, Undecided)
 }
 
 // TestOpened: the ClientHello may overtake every punch.
 func TestOpened(t *testing.T) {
 	a := NewAttempt(start, asked(), there)
-	a.Opened(start, odd)
-	wantState(t, a, Punching, netip.AddrPort{}, Undecided)
-	a.Opened(start, there)
-	wantState(t, a, Open, there, Server)
+	a.Opened(start, at(odd))
+	wantState(t, a, Punching, Endpoint{}, Undecided)
+	a.Opened(start, at(there))
+	wantState(t, a, Open, at(there), Server)
 	if log := run(a, 0, time.Hour); len(log) != volleyCount {
 		t.Errorf("%d volleys, want 13: the peer may still wait for a punch", len(log))
 	}
@@ -312,17 +315,17 @@ func TestIntroduceGivesTime(t *testing.T) {
 	if len(log) == 0 || log[0] != "4000: 203.0.113.22:39538, 192.168.1.3:46252" {
 		t.Errorf("after a new introduction: %v", log)
 	}
-	wantState(t, a, Punching, netip.AddrPort{}, Undecided)
+	wantState(t, a, Punching, Endpoint{}, Undecided)
 	run(a, 0, 9*time.Second)
-	wantState(t, a, Failed, netip.AddrPort{}, Undecided)
+	wantState(t, a, Failed, Endpoint{}, Undecided)
 }
 
 func TestIgnoresOtherMessages(t *testing.T) {
 	a := NewAttempt(start, asked(), there)
-	if out := a.Handle(start, there, wire.Message{Type: wire.KeepAlive}, nil); out != nil {
+	if out := a.Handle(start, at(there), wire.Message{Type: wire.KeepAlive}, nil); out != nil {
 		t.Errorf("sent %v", sends(out))
 	}
-	wantState(t, a, Punching, netip.AddrPort{}, Undecided)
+	wantState(t, a, Punching, Endpoint{}, Undecided)
 }
 
 // TestPair lets two attempts talk, with and without each single message lost,
@@ -353,7 +356,7 @@ func pairOpens(t *testing.T, askers string, lost int, delay time.Duration) {
 	sent := 0
 	send := func(now time.Time, from int, out []Out) {
 		for _, o := range out {
-			if sent != lost && o.To == addrs[1-from] {
+			if sent != lost && o.To == at(addrs[1-from]) {
 				air = append(air, flying{now.Add(delay), from, o.Msg})
 			}
 			sent++
@@ -363,7 +366,7 @@ func pairOpens(t *testing.T, askers string, lost int, delay time.Duration) {
 		for len(air) > 0 && !now.Before(air[0].at) {
 			f := air[0]
 			air = air[1:]
-			send(now, 1-f.from, as[1-f.from].Handle(now, addrs[f.from], f.msg, nil))
+			send(now, 1-f.from, as[1-f.from].Handle(now, at(addrs[f.from]), f.msg, nil))
 		}
 		for i, a := range as {
 			if next := a.Timeout(); !next.IsZero() && !now.Before(next) {
@@ -375,8 +378,8 @@ func pairOpens(t *testing.T, askers string, lost int, delay time.Duration) {
 			if askers == "high" {
 				want = [2]Role{Server, Client}
 			}
-			wantState(t, as[0], Open, addrs[1], want[0])
-			wantState(t, as[1], Open, addrs[0], want[1])
+			wantState(t, as[0], Open, at(addrs[1]), want[0])
+			wantState(t, as[1], Open, at(addrs[0]), want[1])
 		}
 	}
 	if sent > 20 {
@@ -390,31 +393,42 @@ func FuzzAttempt(f *testing.F) {
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		a := NewAttempt(start, Config{Self: high, Peer: low, Asked: len(steps)%2 == 0}, there)
 		now := start
-		for _, s := range steps {
+		conns := []Conn{nil, &fakeConn{}, &fakeRelay{}}
+		for i, s := range steps {
 			addr := netip.AddrPortFrom(there.Addr(), uint16(s>>3)+1)
+			from := Endpoint{addr, conns[int(s>>3)%len(conns)]}
 			var out []Out
 			switch s & 7 {
 			case 0, 1:
 				now = now.Add(time.Duration(s>>3) * 10 * time.Millisecond)
 				out = a.Advance(now, nil)
 			case 2:
-				out = a.Handle(now, addr, original(low), nil)
+				out = a.Handle(now, from, original(low), nil)
 			case 3:
-				out = a.Handle(now, addr, theirs(low, wire.Mark{Asked: s>>3&1 != 0, Heard: s>>4&1 != 0}), nil)
+				out = a.Handle(now, from, theirs(low, wire.Mark{Asked: s>>3&1 != 0, Heard: s>>4&1 != 0}), nil)
 			case 4:
 				a.Introduce(now, addr)
 			case 5:
-				a.Reject(now, addr)
+				a.Reject(now, from)
 			case 6:
-				a.Opened(now, addr)
+				a.Opened(now, from)
 			case 7:
-				a.Cross()
+				switch i % 4 {
+				case 0:
+					a.Cross()
+				case 1:
+					a.TryBy(now, from.Conn, Candidate{Addr: addr, Kind: Observed})
+				case 2:
+					a.Lost(now, from.Conn)
+				case 3:
+					a.Prefer(now, from)
+				}
 			}
-			if len(out) > maxCandidates+maxReflexive || len(a.Candidates()) > maxCandidates+maxReflexive {
+			if len(out) > maxCandidates+maxByOther+maxReflexive || len(a.Candidates()) > maxCandidates+maxByOther+maxReflexive {
 				t.Fatalf("%d messages, %d candidates", len(out), len(a.Candidates()))
 			}
 			state, path := a.State()
-			if (state == Open) != path.IsValid() || (state == Open) != (a.Role() != Undecided) {
+			if (state == Open) != path.Addr.IsValid() || (state == Open) != (a.Role() != Undecided) {
 				t.Fatalf("%v on %v as %v", state, path, a.Role())
 			}
 			if state == Open && !a.Knows(path) {

@@ -49,7 +49,7 @@ func TestVolleysAreBounded(t *testing.T) {
 	sent := map[netip.AddrPort]int{}
 	for now := a.Timeout(); !now.IsZero(); now = a.Timeout() {
 		for _, o := range a.Advance(now, nil) {
-			sent[o.To]++
+			sent[o.To.Addr]++
 		}
 		if now.Sub(start) > time.Hour {
 			t.Fatal("the attempt never ends")
@@ -75,11 +75,11 @@ func TestOpenedInAVolley(t *testing.T) {
 	list := doors(9, Host)
 	a.Try(start, list...)
 	a.Advance(start, nil)
-	a.Handle(start.Add(time.Millisecond), list[1].Addr, original(high), nil)
+	a.Handle(start.Add(time.Millisecond), at(list[1].Addr), original(high), nil)
 	if got := ports(run(a, 0, 100*time.Millisecond)); got != "5: 2 heard | 45: 2 heard" {
 		t.Errorf("sent %s, want punches on the path only", got)
 	}
-	a.Reject(start.Add(100*time.Millisecond), list[1].Addr)
+	a.Reject(start.Add(100*time.Millisecond), at(list[1].Addr))
 	if got := ports(run(a, 100*time.Millisecond, 115*time.Millisecond)); !strings.HasPrefix(got, "100: 1, 2 heard, 3, 4") {
 		t.Errorf("after the path was rejected: %s, want a volley to all", got)
 	}
@@ -91,27 +91,27 @@ func TestNewPlaces(t *testing.T) {
 	a := NewAttempt(start, asker())
 	old := doors(maxCandidates, Host)
 	a.Try(start, old...)
-	a.Handle(start, old[3].Addr, original(high), nil)
+	a.Handle(start, at(old[3].Addr), original(high), nil)
 	again := append(doors(1, Host), Candidate{Addr: lan, Kind: Host}, Candidate{Addr: there, Kind: Observed})
 	a.Try(start.Add(time.Second), again...)
 	for _, c := range append(again, old[3]) {
-		if !a.Knows(c.Addr) {
+		if !a.Knows(at(c.Addr)) {
 			t.Errorf("%v is not tried", c.Addr)
 		}
 	}
-	if a.Knows(old[1].Addr) || a.Knows(old[2].Addr) || len(a.Candidates()) != maxCandidates {
+	if a.Knows(at(old[1].Addr)) || a.Knows(at(old[2].Addr)) || len(a.Candidates()) != maxCandidates {
 		t.Errorf("candidates %v, want %d, without those that have made room", a.Candidates(), maxCandidates)
 	}
-	wantState(t, a, Open, old[3].Addr, Client)
+	wantState(t, a, Open, at(old[3].Addr), Client)
 
 	// A peer that was heard everywhere keeps its places.
 	full := NewAttempt(start, asker())
 	full.Try(start, old...)
 	for _, c := range old {
-		full.Handle(start, c.Addr, original(high), nil)
+		full.Handle(start, at(c.Addr), original(high), nil)
 	}
 	full.Try(start, Candidate{Addr: lan})
-	if full.Knows(lan) {
+	if full.Knows(at(lan)) {
 		t.Error("a place where the peer was heard was given up")
 	}
 }
@@ -133,16 +133,16 @@ func TestReport(t *testing.T) {
 		t.Errorf("at first\n%s, want\n%s", got, none)
 	}
 	a.Advance(start, nil)
-	a.Handle(start, lan, theirs(high, wire.Mark{}), nil)
-	a.Handle(start, odd, theirs(high, wire.Mark{}), nil)
-	a.Reject(start, lan)
+	a.Handle(start, at(lan), theirs(high, wire.Mark{}), nil)
+	a.Handle(start, at(odd), theirs(high, wire.Mark{}), nil)
+	a.Reject(start, at(lan))
 	const want = "10.1.2.3:4 (configured, scope office): silent | 192.168.1.3:46252 (host): heard, chosen, no session" +
 		" | 203.0.113.22:39538 (observed): silent | 203.0.113.22:51000 (reflexive): heard, chosen"
 	if got := report(); got != want {
 		t.Errorf("after punches\n%s, want\n%s", got, want)
 	}
-	a.Reject(start.Add(10*time.Second), odd)
-	wantState(t, a, Failed, netip.AddrPort{}, Undecided)
+	a.Reject(start.Add(10*time.Second), at(odd))
+	wantState(t, a, Failed, Endpoint{}, Undecided)
 	if got := report(); got != want+", no session" {
 		t.Errorf("at the end\n%s, want\n%s, no session", got, want)
 	}
@@ -152,12 +152,12 @@ func TestReport(t *testing.T) {
 // one that the RDV has named from then on.
 func TestNamedAfterHeard(t *testing.T) {
 	a := NewAttempt(start, asked(), there)
-	a.Handle(start, lan, original(high), nil)
+	a.Handle(start, at(lan), original(high), nil)
 	a.Try(start, Candidate{Addr: lan, Kind: Host})
 	if got := fmt.Sprint(a.Report()[1]); got != "192.168.1.3:46252 (host): heard, chosen" {
 		t.Error(got)
 	}
-	if a.named() != 2 || !slices.Equal(a.Candidates(), []netip.AddrPort{there, lan}) {
-		t.Errorf("%d named, of %v", a.named(), a.Candidates())
+	if a.named(true) != 2 || !slices.Equal(a.Candidates(), []Endpoint{at(there), at(lan)}) {
+		t.Errorf("%d named, of %v", a.named(true), a.Candidates())
 	}
 }

@@ -15,14 +15,14 @@ func TestProbe(t *testing.T) {
 	if got := a.Probe(); got != first {
 		t.Errorf("a probe is %+v, want %+v", got, first)
 	}
-	if a.Knows(odd) {
+	if a.Knows(at(odd)) {
 		t.Error("a place is a candidate before anything came from there")
 	}
-	out := a.Handle(start, odd, theirs(high, wire.Mark{}), nil)
+	out := a.Handle(start, at(odd), theirs(high, wire.Mark{}), nil)
 	if got, want := sends(out), odd.String()+" heard"; got != want {
 		t.Errorf("answer %q, want %q", got, want)
 	}
-	wantState(t, a, Open, odd, Client)
+	wantState(t, a, Open, at(odd), Client)
 }
 
 // TestPeerHasHeard follows what the peer says on the path.
@@ -31,17 +31,17 @@ func TestPeerHasHeard(t *testing.T) {
 	if a.PeerHasHeard() {
 		t.Error("the peer has heard us before there is a path")
 	}
-	a.Handle(start, there, theirs(high, wire.Mark{}), nil)
-	a.Handle(start, odd, theirs(high, wire.Mark{Heard: true}), nil)
+	a.Handle(start, at(there), theirs(high, wire.Mark{}), nil)
+	a.Handle(start, at(odd), theirs(high, wire.Mark{Heard: true}), nil)
 	if a.PeerHasHeard() {
 		t.Error("the peer has heard us on the path, though it says so of another place")
 	}
-	a.Handle(start.Add(time.Millisecond), there, theirs(high, wire.Mark{Heard: true}), nil)
+	a.Handle(start.Add(time.Millisecond), at(there), theirs(high, wire.Mark{Heard: true}), nil)
 	if !a.PeerHasHeard() {
 		t.Error("the peer has not heard us, though it says so")
 	}
 	b := NewAttempt(start, asker(), there)
-	b.Handle(start, there, original(high), nil)
+	b.Handle(start, at(there), original(high), nil)
 	if b.PeerHasHeard() {
 		t.Error("an original says that it has heard us, which it cannot")
 	}

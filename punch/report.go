@@ -8,6 +8,7 @@ import (
 // An Outcome is what came of a candidate of an [Attempt].
 type Outcome struct {
 	Candidate
+	Conn     Conn // the socket that sees it; nil: the primary one
 	Tried    bool // a punch went there
 	Heard    bool // a punch, or a ClientHello, came from there
 	Chosen   bool // it became the path
@@ -21,8 +22,8 @@ func (a *Attempt) Report() []Outcome {
 	for i := range a.candidates {
 		c := &a.candidates[i]
 		list[i] = Outcome{
-			Candidate: Candidate{Addr: c.addr, Kind: c.kind, Scope: c.scope},
-			Tried:     c.sent, Heard: c.heard, Chosen: c.chosen, Rejected: c.rejected,
+			Candidate: Candidate{Addr: c.at.Addr, Kind: c.kind, Scope: c.scope}, Conn: c.at.Conn,
+			Tried: c.sent, Heard: c.heard, Chosen: c.chosen, Rejected: c.rejected,
 		}
 	}
 	return list
@@ -50,5 +51,5 @@ func (o Outcome) String() string {
 	if o.Scope != "" {
 		kind += fmt.Sprintf(", scope %s", o.Scope)
 	}
-	return fmt.Sprintf("%v (%s): %s", o.Addr, kind, strings.Join(what, ", "))
+	return fmt.Sprintf("%v (%s): %s", Endpoint{o.Addr, o.Conn}, kind, strings.Join(what, ", "))
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"campagnol/punch/stream"
 	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 )
@@ -170,7 +171,7 @@ func (r *Registry) pass(from asker, local netip.Addr, data []byte, out []Out) ([
 	case a == nil:
 		r.introID++
 		a = &application{id: r.introID, asker: from, local: local, to: to, since: r.now}
-		if to == nil && !r.cfg.Serve(a.id, from.at.AddrPort, bytes.Clone(data)) {
+		if to == nil && !r.cfg.Serve(a.id, stream.Real(from.at.AddrPort), bytes.Clone(data)) {
 			return out, false
 		}
 		d.add(a)
@@ -183,7 +184,7 @@ func (r *Registry) pass(from asker, local netip.Addr, data []byte, out []Out) ([
 		return out, true
 	}
 	return append(out, Out{To: to.at, Local: to.server, Socket: to.socket, Member: to, Answer: &channel.Message{
-		Type: channel.Apply, ID: a.id, Endpoints: []netip.AddrPort{from.at.AddrPort}, Data: bytes.Clone(data),
+		Type: channel.Apply, ID: a.id, Endpoints: []netip.AddrPort{stream.Real(from.at.AddrPort)}, Data: bytes.Clone(data),
 	}}), true
 }
 

@@ -18,6 +18,7 @@ import (
 	"campagnol/pki"
 	"campagnol/pki/pkitest"
 	"campagnol/punch"
+	"campagnol/punch/stream"
 	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 	"campagnol/tunnel/handshake"
@@ -305,7 +306,7 @@ func (d *dialer) silence() {
 func (d *dialer) register(vpn ...netip.Addr) *dialer {
 	d.t.Helper()
 	d.say(channel.Message{Type: channel.Register, VPN: vpn})
-	if m := d.wants(channel.Registered); len(m.Endpoints) != 1 || m.Endpoints[0] != d.at {
+	if m := d.wants(channel.Registered); len(m.Endpoints) != 1 || m.Endpoints[0] != stream.Real(d.at) {
 		d.t.Errorf("registered at %v, want %v", m.Endpoints, d.at)
 	}
 	return d

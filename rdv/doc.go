@@ -35,6 +35,12 @@
 // no goroutine. What keeps its client registered are PINGs in clear: forging them
 // gains nothing.
 //
+// # Clients without UDP
+//
+// They come by TCP or TLS. A listener of package punch/stream is a socket like the others,
+// whose clients have addresses with a zone: what is told to others, and what counts for
+// neighbours, is decided by that (streams.go).
+//
 // # What all clients should have
 //
 // Revocation lists and bulletins (docs/protocol.md, section Objects) come from files

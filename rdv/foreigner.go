@@ -1,6 +1,9 @@
 package rdv
 
-import "campagnol/rdv/wire"
+import (
+	"campagnol/punch/stream"
+	"campagnol/rdv/wire"
+)
 
 // foreigner answers what has come in clear from an endpoint that no message in clear
 // can name: an IPv6 one. Nobody is registered there, but for members, whose
@@ -14,6 +17,9 @@ import "campagnol/rdv/wire"
 // The sender may be forged. What goes to one network is limited as for strangers
 // with IPv4.
 func (r *Registry) foreigner(in In, out []Out) []Out {
+	if stream.IsStream(in.From) {
+		return r.unknownStream(in, out)
+	}
 	a := in.From.Addr()
 	if !a.Is6() || a.Is4In6() || a.IsUnspecified() || in.From.Port() == 0 {
 		r.counters.Address++

@@ -174,10 +174,11 @@ func (s *Server) handleEnd(ctx context.Context, now time.Time, e attemptEnd) {
 // establish makes a channel of a handshake's result.
 func (s *Server) establish(now time.Time, at *attempt, result *handshake.Result) *Member {
 	s.stats.established.Add(1)
-	m := s.registry.Join(now, at.spot, at.local, Identity{
-		Key: at.peer.Key, Name: at.peer.Name, Addrs: at.peer.Addrs, Leaf: result.Certificates[0],
-		Authority: at.peer.Leaf != nil && pki.IsAuthority(at.peer.Leaf),
-	})
+	id := Identity{Key: at.peer.Key, Name: at.peer.Name, Addrs: at.peer.Addrs, Leaf: result.Certificates[0]}
+	if leaf := at.peer.Leaf; leaf != nil {
+		id.Authority, id.Expires = pki.IsAuthority(leaf), leaf.NotAfter.Unix()
+	}
+	m := s.registry.Join(now, at.spot, at.local, id)
 	after := handshake.NewAftermath(now, result)
 	m.channel = &sealed{
 		seal:  result.Seal,

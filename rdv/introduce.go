@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"campagnol/punch"
+	"campagnol/punch/stream"
 	"campagnol/rdv/channel"
 )
 
@@ -43,7 +44,7 @@ func (r *Registry) askOver(m *Member, req *channel.Message, out []Out) []Out {
 	}
 	c := m.as(asked.vpn)
 	if asked.member == nil && (c.endpoint == 0 || !c.vpn.Is4()) {
-		return m.refuse(req, channel.Denied, "this client has no channel, and cannot be told where you are without IPv4", out)
+		return m.refuse(req, channel.Denied, m.untold(), out)
 	}
 	r.openSession(c, asked)
 	answer := &channel.Message{
@@ -51,6 +52,7 @@ func (r *Registry) askOver(m *Member, req *channel.Message, out []Out) []Out {
 		VPN:       asked.names(),
 		Endpoints: asked.endpointsFor(c),
 		Authentic: asked.member != nil,
+		Via:       r.viaFor(c, asked),
 	}
 	asked.describe(c, answer)
 	out = m.answer(req, answer, out)
@@ -97,7 +99,8 @@ func (c *client) names() []netip.Addr {
 	return list
 }
 
-// endpointsFor returns where other can reach c, best first.
+// endpointsFor returns where other can reach c, best first. It is nowhere, as far as we
+// see, if c comes by a connection: its candidates may say more.
 func (c *client) endpointsFor(other *client) []netip.AddrPort {
 	var list []netip.AddrPort
 	if together(c, other) {
@@ -107,7 +110,10 @@ func (c *client) endpointsFor(other *client) []netip.AddrPort {
 			list = append(list, c.local.addrPort())
 		}
 	}
-	return append(list, c.addrPort())
+	if at := c.addrPort(); !stream.IsStream(at) {
+		list = append(list, at)
+	}
+	return list
 }
 
 // finish forgets that m and the client with address v were introduced, by whichever
@@ -154,7 +160,7 @@ func (r *Registry) introduce(c, asked *client, at []punch.Candidate, out []Out) 
 		Endpoints: c.endpointsFor(asked),
 		Authentic: c.member != nil,
 	}}
-	i.msg.Candidates = at
+	i.msg.Candidates, i.msg.Via = at, r.viaFor(c, asked)
 	c.describe(asked, i.msg)
 	if c.member == nil {
 		i.sent = len(introWaits) - 1

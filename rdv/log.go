@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"campagnol/internal/logging"
+	"campagnol/punch/stream"
 	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 	"campagnol/tunnel/handshake"
@@ -39,32 +40,32 @@ func (s *Server) logEvent(e Event) {
 		s.log.InfoContext(ctx, "Remove connection from {asker} to {asked}", "asker", addr(e.VPN), "asked", addr(e.Peer))
 	case TableFull:
 		s.log.DebugContext(ctx, "Cannot register a new client: maximum number of clients reached",
-			"addr", e.Endpoint, "vpn", addr(e.VPN), "max", s.cfg.MaxClients)
+			"addr", shown(e.Endpoint), "vpn", addr(e.VPN), "max", s.cfg.MaxClients)
 	case ChannelOpened:
-		s.log.InfoContext(ctx, "Authenticated channel with {name} at {addr}", "name", e.Name, "addr", e.Endpoint)
+		s.log.InfoContext(ctx, "Authenticated channel with {name} at {addr}", "name", e.Name, "addr", shown(e.Endpoint))
 	case ChannelClosed:
-		s.log.InfoContext(ctx, "Channel with {name} at {addr} is over: {reason}", "name", e.Name, "addr", e.Endpoint, "reason", e.Why)
+		s.log.InfoContext(ctx, "Channel with {name} at {addr} is over: {reason}", "name", e.Name, "addr", shown(e.Endpoint), "reason", e.Why)
 	case Downgraded:
 		s.log.WarnContext(ctx, "{addr} asks without authentication for the VPN address {vpn}, which belongs to a client with a certificate; refused",
-			"addr", e.Endpoint, "vpn", addr(e.VPN))
+			"addr", shown(e.Endpoint), "vpn", addr(e.VPN))
 	case Forbidden:
 		s.log.InfoContext(ctx, "{asker} is not introduced to {asked}: {reason}", "asker", addr(e.VPN), "asked", addr(e.Peer), "reason", e.Why)
 	case NotRelayed:
 		s.log.InfoContext(ctx, "Nothing is relayed for {asker} to {asked}: {reason}", "asker", addr(e.VPN), "asked", addr(e.Peer), "reason", e.Why)
 	case AuthorityHere:
-		s.log.InfoContext(ctx, "{name} at {addr} is the VPN's authority", "name", e.Name, "addr", e.Endpoint)
+		s.log.InfoContext(ctx, "{name} at {addr} is the VPN's authority", "name", e.Name, "addr", shown(e.Endpoint))
 	case AuthorityGone:
-		s.log.InfoContext(ctx, "The VPN's authority {name} at {addr} is gone", "name", e.Name, "addr", e.Endpoint)
+		s.log.InfoContext(ctx, "The VPN's authority {name} at {addr} is gone", "name", e.Name, "addr", shown(e.Endpoint))
 	case ObjectLost:
-		s.log.WarnContext(ctx, "An object of {name} at {addr} is not fetched: {reason}", "name", e.Name, "addr", e.Endpoint, "reason", e.Why)
+		s.log.WarnContext(ctx, "An object of {name} at {addr} is not fetched: {reason}", "name", e.Name, "addr", shown(e.Endpoint), "reason", e.Why)
 	case Refused:
 		s.log.InfoContext(ctx, "{name} at {addr} does not get the VPN address {vpn}: {reason}",
-			"name", e.Name, "addr", e.Endpoint, "vpn", addr(e.VPN), "reason", e.Why)
+			"name", e.Name, "addr", shown(e.Endpoint), "vpn", addr(e.VPN), "reason", e.Why)
 	}
 }
 
 func (s *Server) logClient(ctx context.Context, msg string, e Event) {
-	s.log.InfoContext(ctx, msg, "ip", e.Endpoint.Addr(), "port", e.Endpoint.Port(), "vpn", addr(e.VPN))
+	s.log.InfoContext(ctx, msg, "ip", stream.Real(e.Endpoint).Addr(), "port", e.Endpoint.Port(), "vpn", addr(e.VPN))
 }
 
 // logReceived logs a message before it is handled: after it, a client that says
@@ -72,9 +73,9 @@ func (s *Server) logClient(ctx context.Context, msg string, e Event) {
 func (s *Server) logReceived(ctx context.Context, in In) {
 	if vpn, ok := s.registry.VPN(in.From, in.Socket); ok {
 		s.log.DebugContext(ctx, "<< {type} received from {addr} ({vpn})",
-			"type", in.Msg.Type.String(), "addr", in.From, "vpn", addr(vpn))
+			"type", in.Msg.Type.String(), "addr", shown(in.From), "vpn", addr(vpn))
 	} else {
-		s.log.DebugContext(ctx, "<< {type} received from {addr}", "type", in.Msg.Type.String(), "addr", in.From)
+		s.log.DebugContext(ctx, "<< {type} received from {addr}", "type", in.Msg.Type.String(), "addr", shown(in.From))
 	}
 	s.logBytes(ctx, in.Msg)
 }
@@ -82,10 +83,10 @@ func (s *Server) logReceived(ctx context.Context, in In) {
 // logRequest logs a message that has come over a channel.
 func (s *Server) logRequest(ctx context.Context, m *Member, msg *channel.Message, err error) {
 	if err != nil {
-		s.log.DebugContext(ctx, "<< message that cannot be read received from {addr} ({name})", "addr", m.at, "name", m.id.Name, "err", err)
+		s.log.DebugContext(ctx, "<< message that cannot be read received from {addr} ({name})", "addr", shown(m.at), "name", m.id.Name, "err", err)
 		return
 	}
-	s.log.DebugContext(ctx, "<< {type} received from {addr} ({name})", "type", msg.Type.String(), "addr", m.at, "name", m.id.Name)
+	s.log.DebugContext(ctx, "<< {type} received from {addr} ({name})", "type", msg.Type.String(), "addr", shown(m.at), "name", m.id.Name)
 	s.logFields(ctx, msg)
 }
 
@@ -113,7 +114,7 @@ func (s *Server) logFailure(ctx context.Context, now time.Time, at netip.AddrPor
 	if errors.Is(err, handshake.ErrTakeOver) {
 		level = slog.LevelError
 	}
-	s.log.Log(ctx, level, "DTLS handshake with {addr} failed: {reason}", "addr", at, "reason", err)
+	s.log.Log(ctx, level, "DTLS handshake with {addr} failed: {reason}", "addr", shown(at), "reason", err)
 }
 
 // logRefused logs why an object was not taken, and counts it.
@@ -129,15 +130,15 @@ func (s *Server) logRefused(ctx context.Context, from string, err error) {
 
 func (s *Server) logSent(ctx context.Context, o Out) {
 	if o.Member != nil {
-		s.log.DebugContext(ctx, ">> {type} sent to client {addr} ({name})", "type", o.Answer.Type.String(), "addr", o.To, "name", o.Member.id.Name)
+		s.log.DebugContext(ctx, ">> {type} sent to client {addr} ({name})", "type", o.Answer.Type.String(), "addr", shown(o.To), "name", o.Member.id.Name)
 		s.logFields(ctx, o.Answer)
 		return
 	}
 	if o.Gate != nil {
-		s.log.DebugContext(ctx, ">> {type} sent to {addr}", "type", o.Gate.Type.String(), "addr", o.To)
+		s.log.DebugContext(ctx, ">> {type} sent to {addr}", "type", o.Gate.Type.String(), "addr", shown(o.To))
 		return
 	}
-	s.log.DebugContext(ctx, ">> {type} sent to client {addr}", "type", o.Msg.Type.String(), "addr", o.To)
+	s.log.DebugContext(ctx, ">> {type} sent to client {addr}", "type", o.Msg.Type.String(), "addr", shown(o.To))
 	s.logBytes(ctx, o.Msg)
 }
 

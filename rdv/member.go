@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"campagnol/pki"
+	"campagnol/punch/stream"
 	"campagnol/rdv/channel"
 	"campagnol/rdv/wire"
 )
@@ -17,6 +18,8 @@ type Identity struct {
 	Addrs []netip.Addr // the VPN addresses that it may register; none: any one
 	Leaf  []byte       // its certificate, in DER, for the policy
 
+	Expires int64 // when its certificate ends, in seconds since 1970; 0: not known
+
 	// Authority says that it is the VPN's authority, which is no member of the VPN:
 	// it gets no address.
 	Authority bool
@@ -24,8 +27,8 @@ type Identity struct {
 
 // A Member is a client with a channel. It belongs to the [Registry].
 type Member struct {
-	at     netip.AddrPort
-	server netip.Addr // address of this host that it uses, with socket
+	at     netip.AddrPort // where it comes from; as package punch/stream has it, if that is a connection
+	server netip.Addr     // address of this host that it uses, with socket
 	id     Identity
 	held   []*client        // its registrations
 	locals []netip.AddrPort // where it can be reached in its own network
@@ -82,6 +85,10 @@ func (r *Registry) inherit(m, old *Member) {
 	old.held, old.intros = nil, nil
 	r.memberBy.remove(old)
 	r.leaveDesk(old)
+	if slices.Contains(r.relays.members, old) {
+		r.setRelays(old, false)
+		r.setRelays(m, true)
+	}
 	m.fetched = old.fetched
 	for _, c := range m.held {
 		c.member = m
@@ -120,6 +127,7 @@ func (r *Registry) drop(m *Member, why string) {
 	delete(r.members, m.spot())
 	r.memberBy.remove(m)
 	r.leaveDesk(m)
+	r.setRelays(m, false)
 	for len(m.held) > 0 {
 		r.remove(m.held[len(m.held)-1])
 	}
@@ -269,6 +277,7 @@ func (r *Registry) register(m *Member, req *channel.Message, out []Out) []Out {
 	}
 	m.publish(req.Endpoints)
 	m.keep(req)
+	r.setRelays(m, req.Relays)
 	return r.welcome(m, req, out)
 }
 
@@ -277,7 +286,7 @@ func (r *Registry) welcome(m *Member, req *channel.Message, out []Out) []Out {
 	m.noticed = r.push.generation
 	return m.answer(req, &channel.Message{
 		Type:      channel.Registered,
-		Endpoints: []netip.AddrPort{m.at},
+		Endpoints: []netip.AddrPort{stream.Real(m.at)},
 		Lease:     uint32(deadAfter / time.Second),
 		Software:  r.cfg.Software,
 		Objects:   r.push.catalog.all(),

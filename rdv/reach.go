@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"campagnol/punch"
+	"campagnol/punch/stream"
 	"campagnol/rdv/channel"
 )
 
@@ -77,8 +78,12 @@ func (c *client) describe(other *client, msg *channel.Message) {
 }
 
 // near reports whether two clients seem to be in one private network: they come from
-// the same IPv4 address, or from the same IPv6 network.
+// the same IPv4 address, or from the same IPv6 network. Where somebody's connection comes
+// from says nothing: a proxy may have made it.
 func near(a, b *client) bool {
+	if stream.IsStream(a.addrPort()) || stream.IsStream(b.addrPort()) {
+		return false
+	}
 	x, y := a.addrPort().Addr(), b.addrPort().Addr()
 	if x.Is4() || y.Is4() {
 		return x == y

@@ -19,6 +19,7 @@ type receiver struct {
 	s      *Server
 	socket uint8 // its number among s.conns
 	conn   punch.Conn
+	stream bool // its clients have connections
 
 	gate    *gate
 	gateBuf []byte
@@ -70,6 +71,10 @@ func (r *receiver) sort(now time.Time, d punch.Datagram, payload []byte, b *batc
 		m, err := wire.Parse(payload)
 		if err != nil {
 			s.stats.malformed.Add(1)
+			return
+		}
+		if r.stream && m.Type != wire.Ping {
+			s.stats.clearStream.Add(1)
 			return
 		}
 		in.Msg = m

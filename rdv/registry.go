@@ -97,6 +97,7 @@ type Registry struct {
 	intake   intake
 	desk     desk
 	roll     roll
+	relays   relays
 
 	sessions  sessions
 	strangers limiter

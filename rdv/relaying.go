@@ -101,6 +101,9 @@ func (s *Server) useRelay(rc *RegistryConfig) {
 	for i, r := range s.receivers {
 		r.relaying = limiter{interval: relayInterval, burst: relayBurst}
 		r.door = s.cfg.Relay.Door(i)
+		if conn, ok := r.conn.(interface{ OnGone(func(netip.AddrPort)) }); ok {
+			conn.OnGone(r.door.Gone)
+		}
 	}
 	rc.Grant = func(now time.Time, vpn netip.Addr) RelayGrant {
 		user, password := s.cfg.RelaySecret.Issue(now, vpn)

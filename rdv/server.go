@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,11 @@ type Config struct {
 	// clients that cannot reach the port of Conn. All share one registry. Run closes
 	// them.
 	MoreConns []punch.Conn
+
+	// Streams are sockets for clients whose UDP does not get through, which have
+	// addresses as package punch/stream gives them. There are at most MaxSockets with
+	// Conn and MoreConns. Run closes them.
+	Streams []punch.Conn
 
 	// OtherConn is a socket with another port on which STUN is answered, and
 	// nothing else, so that clients can find out how their NAT behaves (RFC
@@ -49,7 +55,8 @@ type Config struct {
 	// a certificate for it are.
 	Authority Authority
 
-	// Relay is a relay, with the socket of Conn as its only link; nil: there is none.
+	// Relay is a relay, whose links are Conn, MoreConns and Streams in this order; nil:
+	// there is none.
 	// RelaySecret is its secret, and RelayAddrs are where it is, if clients do not
 	// reach it where they reach the server. Run runs it. In mode Open nobody gets
 	// credentials for it.
@@ -98,7 +105,7 @@ type Server struct {
 	stats   stats
 	library *library
 	trust   *atomic.Pointer[Trust] // of the library; nil: there are no channels
-	conns   []punch.Conn           // Conn and MoreConns
+	conns   []punch.Conn           // Conn, MoreConns and Streams
 	full    chan *batch            // from receivers to control
 	empty   chan *batch            // and back
 	failure chan error             // why receivers ended
@@ -109,8 +116,9 @@ type Server struct {
 	offers   chan Offered    // from control to the clerk
 	requests chan request    // likewise
 	answers  chan answer     // and back
-	stopped  chan struct{}   // closed when control has ended
-	helpers  sync.WaitGroup  // receivers, handshakes, the check, the clerk
+	counts   chan chan<- Census
+	stopped  chan struct{}  // closed when control has ended
+	helpers  sync.WaitGroup // receivers, handshakes, the check, the clerk
 
 	receivers []*receiver // of conns; each belongs to its goroutine
 	bindings  stunLimiter // of all sockets
@@ -160,7 +168,8 @@ func (b *batch) add(a arrival, payload []byte) {
 
 // New returns a server that has not started yet.
 func New(cfg Config) *Server {
-	conns := append([]punch.Conn{cfg.Conn}, cfg.MoreConns...)
+	conns := slices.Concat([]punch.Conn{cfg.Conn}, cfg.MoreConns, cfg.Streams)
+	streams := len(conns) - len(cfg.Streams) // the number of the first one
 	s := &Server{
 		cfg:     cfg,
 		log:     cfg.Log,
@@ -176,6 +185,7 @@ func New(cfg Config) *Server {
 		offers:   make(chan Offered, channel.MaxObjects),
 		requests: make(chan request, maxRequests),
 		answers:  make(chan answer),
+		counts:   make(chan chan<- Census),
 		stopped:  make(chan struct{}),
 		attempts: map[spot]*attempt{},
 		failures: limiter{interval: failureInterval, burst: failureBurst},
@@ -187,7 +197,7 @@ func New(cfg Config) *Server {
 	s.empty <- &batch{}
 	for i, conn := range conns {
 		s.empty <- &batch{}
-		s.receivers = append(s.receivers, &receiver{s: s, socket: uint8(i), conn: conn})
+		s.receivers = append(s.receivers, &receiver{s: s, socket: uint8(i), conn: conn, stream: i >= streams})
 	}
 	s.library = newLibrary(s.log, func() {
 		select {
@@ -218,8 +228,12 @@ func New(cfg Config) *Server {
 // It closes the sockets, and returns when all goroutines have ended. It can be
 // called once.
 func (s *Server) Run(ctx context.Context) error {
-	for _, conn := range s.conns {
-		s.log.Log(ctx, logging.LevelNotice, "Server listening on port {port}", "port", conn.LocalAddr().Port())
+	for _, r := range s.receivers {
+		msg := "Server listening on port {port}"
+		if r.stream {
+			msg = "Server listening on TCP port {port}"
+		}
+		s.log.Log(ctx, logging.LevelNotice, msg, "port", r.conn.LocalAddr().Port())
 	}
 	ctx, stop := context.WithCancel(ctx)
 	s.prepare(time.Now())
@@ -252,7 +266,11 @@ func (s *Server) prepare(now time.Time) {
 	s.bindings.begin = now
 	for _, r := range s.receivers {
 		r.gate = newGate(now)
-		r.stun = newResponder(&s.cfg, r.conn, s.cfg.OtherConn, &s.bindings, &s.stats)
+		other := s.cfg.OtherConn
+		if r.stream {
+			other = nil // a datagram by UDP does not reach who has a connection
+		}
+		r.stun = newResponder(&s.cfg, r.conn, other, &s.bindings, &s.stats)
 	}
 	s.admission = newAdmission(now, rand.Float64)
 	if s.cfg.Mode != Open {
@@ -298,6 +316,8 @@ func (s *Server) control(ctx context.Context) error {
 			s.renew(time.Now())
 		case a := <-s.answers:
 			s.out = s.registry.Answered(time.Now(), a.id, a.data, s.out)
+		case to := <-s.counts:
+			to <- s.census(time.Now())
 		case <-timer.C:
 			s.advance(time.Now())
 		case err := <-s.failure:
@@ -374,6 +394,7 @@ func (s *Server) flush(ctx context.Context) {
 		if logged {
 			s.logSent(ctx, o)
 		}
+		s.stats.said.note(&o)
 		// If buf moves, what was appended before stays where it is.
 		start := len(s.buf)
 		switch {

@@ -201,7 +201,7 @@ func TestServer(t *testing.T) {
 		r.exchange([]punch.Datagram{datagram(epA, bye)})
 		r.wantLog("Deleting the client [203.0.113.21/49380] 10.9.0.1")
 		r.end()
-		want := Stats{Received: 6, Sent: 5}
+		want := Stats{Received: 6, Sent: 5, IntroducedClear: 1, Pings: 1}
 		if got := r.Stats(); got != want {
 			t.Errorf("Stats = %+v, want %+v", got, want)
 		}
@@ -329,7 +329,7 @@ func TestServerSegments(t *testing.T) {
 		r.exchange([]punch.Datagram{{Addr: epA, Local: local, Segment: wire.Size, Data: data}},
 			Out{To: epA, Local: local, Msg: plain(wire.OK)}, Out{To: epA, Local: local, Msg: plain(wire.Pong)})
 		r.end()
-		if got, want := r.Stats(), (Stats{Clients: 1, Received: 3, Sent: 2, Dropped: Drops{Malformed: 1}}); got != want {
+		if got, want := r.Stats(), (Stats{Clients: 1, Clear: 1, Pings: 1, Received: 3, Sent: 2, Dropped: Drops{Malformed: 1}}); got != want {
 			t.Errorf("Stats = %+v, want %+v", got, want)
 		}
 	})

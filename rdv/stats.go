@@ -9,9 +9,13 @@ import (
 // Stats is what a Server has done since its start, and what it knows now.
 type Stats struct {
 	Clients  int // registered now
+	Clear    int // of them, those without a channel
 	Sessions int // introductions that are remembered now
 	Channels int // authenticated channels now
 	HalfOpen int // handshakes under way now
+
+	Authorities int // that are registered now, or in this process
+	Busy        int // batches of datagrams that control has not handled yet
 
 	Received uint64 // datagrams of any kind
 	Sent     uint64 // datagrams
@@ -21,6 +25,11 @@ type Stats struct {
 	Established uint64 // of them, those that made a channel
 	Failed      uint64 // and those that did not
 	PutOff      uint64 // clients that were told to wait
+
+	Introduced      uint64 // answers that tell a client where another one is, over a channel
+	IntroducedClear uint64 // likewise, in clear
+	Pings           uint64 // that were answered
+	Refused         Refusals
 
 	Notices        uint64 // of objects, sent to clients
 	Chunks         uint64 // of objects, sent to clients
@@ -51,6 +60,7 @@ type Drops struct {
 	Forged        uint64 // records of a channel that are not its client's
 	Replayed      uint64 // records of a channel that came before
 	Clear         uint64 // messages in clear from an endpoint with a channel
+	ClearStream   uint64 // messages in clear over TCP: nobody registers so
 	Denied        uint64 // HELLOs that the mode refuses
 	Unheard       uint64 // INTRODUCEs and NOTICEs that were never answered
 	Greedy        uint64 // FETCHes beyond a client's share
@@ -68,14 +78,16 @@ type stats struct {
 	sent, sendFailed                    atomic.Uint64 // all
 	handshakes, established, failed     atomic.Uint64 // control
 	putOff, stray, forged, replayed     atomic.Uint64 // control
-	clients, sessions                   atomic.Int64
+	clients, clearClients, authorities  atomic.Int64
+	sessions                            atomic.Int64
+	said                                said // control
 	channels, halfOpen                  atomic.Int64
 	address, unexpected, limitedAnswers atomic.Uint64
 	clear, denied, unheard              atomic.Uint64
 	greedy, deferred, unanswered        atomic.Uint64
 	notices, chunks, applied, answered  atomic.Uint64
 	lists, grants                       atomic.Uint64
-	limitedRelaying                     atomic.Uint64 // receive
+	limitedRelaying, clearStream        atomic.Uint64 // receive
 	objectsTaken, objectsRefused        atomic.Uint64 // clerk
 	objectsLost                         atomic.Uint64 // control
 	stunStats                                         // receive, serveOther
@@ -85,6 +97,8 @@ type stats struct {
 func (s *stats) publish(r *Registry, halfOpen int) {
 	c := r.Counters()
 	s.clients.Store(int64(r.Len()))
+	s.clearClients.Store(int64(len(r.byEndpoint)))
+	s.authorities.Store(int64(len(r.desk.authorities)))
 	s.sessions.Store(int64(r.Sessions()))
 	s.address.Store(c.Address)
 	s.unexpected.Store(c.Unexpected)
@@ -105,9 +119,25 @@ func (s *stats) publish(r *Registry, halfOpen int) {
 	s.halfOpen.Store(int64(halfOpen))
 }
 
+// Batches returns how many batches of datagrams there are, and so the most that can be
+// Busy. It is safe for concurrent use.
+func (s *Server) Batches() int { return cap(s.empty) }
+
 // Stats returns the counters. It is safe for concurrent use.
 func (s *Server) Stats() Stats {
+	authorities := int(s.stats.authorities.Load())
+	if s.cfg.Authority != nil {
+		authorities++
+	}
 	return Stats{
+		Clear:           int(s.stats.clearClients.Load()),
+		Authorities:     authorities,
+		Busy:            cap(s.empty) - len(s.empty),
+		Introduced:      s.stats.said.introduced.Load(),
+		IntroducedClear: s.stats.said.introducedClear.Load(),
+		Pings:           s.stats.said.pongs.Load(),
+		Refused:         s.stats.said.refusals(),
+
 		Relay:    s.relayStats(),
 		Clients:  int(s.stats.clients.Load()),
 		Sessions: int(s.stats.sessions.Load()),
@@ -144,6 +174,7 @@ func (s *Server) Stats() Stats {
 			Forged:        s.stats.forged.Load(),
 			Replayed:      s.stats.replayed.Load(),
 			Clear:         s.stats.clear.Load(),
+			ClearStream:   s.stats.clearStream.Load(),
 			Denied:        s.stats.denied.Load(),
 			Unheard:       s.stats.unheard.Load(),
 			Greedy:        s.stats.greedy.Load(),

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"campagnol/punch"
+	"campagnol/punch/stream"
 	"campagnol/punch/stun"
 	"campagnol/rdv/wire"
 )
@@ -122,7 +123,7 @@ func (r *responder) reply(d punch.Datagram, q stun.Request) {
 		r.describe(a, d, otherAddr, from, conn)
 	}
 	to := d.Addr
-	if q.ReplyPort != 0 {
+	if q.ReplyPort != 0 && !stream.IsStream(to) { // RFC 5780 section 7.5: over UDP only
 		to = netip.AddrPortFrom(to.Addr(), q.ReplyPort)
 	}
 	start := len(r.buf)
@@ -139,7 +140,7 @@ func (r *responder) reply(d punch.Datagram, q stun.Request) {
 // with it go only to where they are known: without a second port, or on a system that
 // does not tell at which address a datagram arrived, the answer is as short as can be.
 func (r *responder) describe(a *stun.Response, d punch.Datagram, otherAddr, from netip.Addr, conn punch.Conn) {
-	a.Mapped = d.Addr
+	a.Mapped = stream.Real(d.Addr)
 	if r.other == nil {
 		return
 	}

@@ -18,6 +18,7 @@ const recheckInterval = time.Hour
 // change after [NewTrust].
 type Trust struct {
 	certificate tls.Certificate
+	own         []pki.Expiry // of certificate
 	policy      *pki.Policy
 	rules       *policy.Policy // who may talk with whom; nil: everybody
 	online      Online         // what responders say; nil: nobody is asked
@@ -26,8 +27,11 @@ type Trust struct {
 // NewTrust returns a trust of the server's identity, whose certificate should be
 // one for a rendezvous server (see [pki.IsRendezvous]), and of whom it believes.
 func NewTrust(id *pki.Identity, policy *pki.Policy) *Trust {
-	return &Trust{certificate: id.TLS(), policy: policy}
+	return &Trust{certificate: id.TLS(), own: id.Expiries(), policy: policy}
 }
+
+// Certificate returns the server's certificate, which is not to be changed.
+func (t *Trust) Certificate() *tls.Certificate { return &t.certificate }
 
 // errRendezvous says that a client shows the certificate of a server.
 var errRendezvous = errors.New("its certificate is one for a rendezvous server, which is no client")

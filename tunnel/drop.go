@@ -28,12 +28,13 @@ const (
 	DropCE           // congestion was marked on the way, which the packet cannot show
 	DropClear        // message in clear from the RDV's address, which is to use the channel
 	DropSwitch       // frame that the Ethernet switch does not pass; it counts why
+	DropRelay        // datagram that was to be relayed, or was, and may not be
 	dropCount
 )
 
 var dropNames = [dropCount]string{
 	"none", "invalid", "short", "epoch", "replay", "auth", "no_peer", "not_ip",
-	"source", "dest", "queue", "refused", "rate", "size", "send", "device", "too_big", "filter", "ce", "clear", "switch",
+	"source", "dest", "queue", "refused", "rate", "size", "send", "device", "too_big", "filter", "ce", "clear", "switch", "relay",
 }
 
 func (d Drop) String() string {

@@ -77,8 +77,7 @@ func (s *Session) Continue(old *Session) {
 		bytesIn: old.stats.BytesIn.Load(), bytesOut: old.stats.BytesOut.Load(),
 		renewals: old.before.renewals + 1,
 	}
-	s.peerECN.Store(old.peerECN.Load())
-	s.peerFragments.Store(old.peerFragments.Load())
+	s.peerAbilities.Store(old.peerAbilities.Load())
 	s.filter.Store(old.filter.Load())
 	s.port.Store(old.port.Load())
 	s.sources.Store(old.sources.Load())
@@ -105,8 +104,8 @@ func (s *Session) Worn() float64 {
 	l := s.suite.Limits()
 	sealed, opened := s.seal.Sealed(), s.open.Opened()
 	blocks := max(
-		blocksOf(s.stats.BytesOut.Load()-s.before.bytesOut, sealed, s.seal.Overhead() > s.suite.Overhead()),
-		blocksOf(s.stats.BytesIn.Load()-s.before.bytesIn, opened, s.id != nil))
+		blocksOf(s.stats.BytesOut.Load()-s.before.bytesOut+s.carriedOut.Load(), sealed, s.seal.Overhead() > s.suite.Overhead()),
+		blocksOf(s.stats.BytesIn.Load()-s.before.bytesIn+s.carriedIn.Load(), opened, s.id != nil))
 	return max(
 		float64(max(sealed, opened))/float64(l.Records),
 		float64(blocks)/float64(l.Blocks),

@@ -95,7 +95,7 @@ func TestContinue(t *testing.T) {
 	send(a, b, 7)
 	send(a, b, 8)
 	renewed(t, a, b, Renewal{Number: 1})
-	b.peerECN.Store(true)
+	b.peerAbilities.Store(featureECN)
 	b.FirstTime(DropNotIP)
 
 	c, s := results(t)

@@ -36,8 +36,9 @@ type Session struct {
 	lastOut       atomic.Int64  // Stamp of the last packet for the peer
 	strayed       atomic.Int64  // Stamp of the last report that the peer sends from elsewhere
 	strange       atomic.Uint32 // bit set of the Drops that were reported
-	peerECN       atomic.Bool   // the peer reads the ECN field
-	peerFragments atomic.Bool   // the peer puts frames together again
+	peerAbilities atomic.Uint32 // bit set of what the peer says that it can do
+	carriedIn     atomic.Uint64 // bytes of signals with what passes a relay, which are in no other counter
+	carriedOut    atomic.Uint64
 	filter        atomic.Pointer[filter.Table]
 	ip6           atomic.Bool             // the peer has an IPv6 address in the VPN
 	port          atomic.Uint32           // of the switch, for frames
@@ -260,6 +261,12 @@ type Event struct {
 
 	// Groups is what the peer says of multicast, borrowed; nil: nothing.
 	Groups []byte
+
+	Probe bool // the peer has said what it can do
+	Echo  bool // the peer has heard what we can do
+
+	// Echoed is the number of a probe that has come back; 0: none has.
+	Echoed uint64
 }
 
 // ErrPeerAlert says that the peer ended the session with a fatal alert.
@@ -292,7 +299,9 @@ func (s *Session) Handle(now time.Time, typ record.ContentType, payload []byte, 
 		if typ, content, ok := s.signal(payload); ok && typ == signalGroups && s.frames {
 			return out, Event{Groups: content}
 		}
-		return s.handleSignal(payload, out), Event{}
+		out, ev := s.handleSignal(payload, out)
+		ev.Echoed = s.parseEcho(payload)
+		return out, ev
 	}
 	return out, Event{}
 }

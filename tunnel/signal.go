@@ -1,6 +1,10 @@
 package tunnel
 
-import "campagnol/tunnel/record"
+import (
+	"encoding/binary"
+
+	"campagnol/tunnel/record"
+)
 
 // ProtocolName is what ALPN agrees on between two of ours. It is authenticated by
 // the handshake, so that what only we understand is never sent to an original,
@@ -22,10 +26,12 @@ const FrameProtocolName = "campagnol-frames/1"
 //
 // A probe asks the peer whether it is there; an echo answers, with the probe's
 // content. The first byte of that says what the sender of the probe can do: a set
-// of bits, of which those that are not known are ignored. Groups is what the peer's
+// of bits, of which those that are not known are ignored. A number may follow, by
+// which the sender knows the echo again, see [Session.ProbeNumber]. Groups is what the peer's
 // hosts want to hear of multicast, see package tunnel/l2/mcast. A fragment is a part of
 // a frame, see package tunnel/l2. Challenges and responses are about paths, see
-// [Session.SealChallenge].
+// [Session.SealChallenge]; relay and relayed carry datagrams of others, see
+// [Session.RelayHead].
 const (
 	signalMark     = 0
 	signalProbe    = 1
@@ -37,8 +43,13 @@ const (
 	signalChallenge = 6
 	signalResponse  = 7
 
+	signalRelay   = 8
+	signalRelayed = 9
+
 	featureECN       = 1 << 0 // it reads the ECN field of datagrams
 	featureFragments = 1 << 1 // it puts frames together again
+	featureRelays    = 1 << 2 // it passes on datagrams for others
+	featureRelayed   = 1 << 3 // it understands what a relay passes on to it
 
 	// maxEcho bounds the content that is echoed, in bytes.
 	maxEcho = 64
@@ -95,37 +106,63 @@ func (s *Session) IsOurs() bool { return s.ours }
 type Abilities struct {
 	ECN       bool // it reads the ECN field of datagrams, and can be sent any
 	Fragments bool // it puts frames together again that are sent in parts
+	Relays    bool // it passes on datagrams for others
+	Relayed   bool // it understands datagrams that a relay passes on to it
 }
 
 // Probe appends to out a datagram that makes a peer of ours answer, and tells it
 // what we can do.
 func (s *Session) Probe(ours Abilities, out [][]byte) [][]byte {
-	var features byte
-	if ours.ECN {
-		features |= featureECN
+	return s.appendSignal(out, signalProbe, []byte{ours.features()})
+}
+
+// ProbeNumber is Probe with a number, which must not be 0. The peer sends it back, and
+// then [Session.Handle] returns it as Echoed.
+func (s *Session) ProbeNumber(ours Abilities, number uint64, out [][]byte) [][]byte {
+	return s.appendSignal(out, signalProbe, binary.BigEndian.AppendUint64([]byte{ours.features()}, number))
+}
+
+// features returns the byte that says so.
+func (a Abilities) features() (f byte) {
+	if a.ECN {
+		f |= featureECN
 	}
-	if ours.Fragments {
-		features |= featureFragments
+	if a.Fragments {
+		f |= featureFragments
 	}
-	return s.appendSignal(out, signalProbe, []byte{features})
+	if a.Relays {
+		f |= featureRelays
+	}
+	if a.Relayed {
+		f |= featureRelayed
+	}
+	return f
+}
+
+// parseEcho returns the number of a probe of ours that a signal sends back; 0: none.
+func (s *Session) parseEcho(payload []byte) uint64 {
+	typ, content, ok := s.signal(payload)
+	if !ok || typ != signalEcho || len(content) != 1+8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(content[1:])
 }
 
 // PeerECN reports whether the peer reads the ECN field of datagrams: whether
 // packets may be sent with their own (RFC 6040 section 4.1, normal mode). It is
 // for the data path.
-func (s *Session) PeerECN() bool { return s.peerECN.Load() }
+func (s *Session) PeerECN() bool { return s.peerAbilities.Load()&featureECN != 0 }
 
-// handleSignal answers a signal.
-func (s *Session) handleSignal(payload []byte, out [][]byte) [][]byte {
+// handleSignal takes a probe, and answers it, or the echo of ours.
+func (s *Session) handleSignal(payload []byte, out [][]byte) ([][]byte, Event) {
 	typ, content, ok := s.signal(payload)
 	if !ok || typ != signalProbe || len(content) > maxEcho {
-		return out
+		return out, Event{Echo: ok && typ == signalEcho}
 	}
 	if len(content) > 0 {
-		s.peerECN.Store(content[0]&featureECN != 0)
-		s.peerFragments.Store(content[0]&featureFragments != 0)
+		s.peerAbilities.Store(uint32(content[0]))
 	}
-	return s.appendSignal(out, signalEcho, content)
+	return s.appendSignal(out, signalEcho, content), Event{Probe: true}
 }
 
 func (s *Session) appendSignal(out [][]byte, typ byte, content []byte) [][]byte {
@@ -139,7 +176,7 @@ func (s *Session) appendSignal(out [][]byte, typ byte, content []byte) [][]byte 
 
 // PeerFragments reports whether the peer puts frames together again that are sent in
 // parts. It is for the data path.
-func (s *Session) PeerFragments() bool { return s.peerFragments.Load() }
+func (s *Session) PeerFragments() bool { return s.peerAbilities.Load()&featureFragments != 0 }
 
 // FragmentHead appends to b what a part of a frame travels behind, as what [Session.Seal]
 // seals.

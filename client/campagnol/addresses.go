@@ -16,7 +16,8 @@ type addresses struct {
 	local    netip.Addr      // ours, for peers behind the same NAT
 	override netip.AddrPort  // published instead of local; zero: local is
 	stun     []netip.AddrPort
-	unknown  []error // why STUN servers of the configuration are not among stun
+	turn     []client.TURNServer
+	unknown  []error // why servers of the configuration are not among stun, or turn
 }
 
 // findAddresses resolves the names in a configuration and finds our local
@@ -54,7 +55,15 @@ func findAddresses(ctx context.Context, cfg *conf.Client) (*addresses, error) {
 		a.override = netip.AddrPortFrom(ips[0].Unmap(), cfg.OverrideLocalAddr.Port())
 	}
 	a.findSTUN(ctx, cfg)
+	a.findTURN(ctx, cfg)
 	return a, nil
+}
+
+// warn says which servers for STUN and TURN cannot be found.
+func (a *addresses) warn(warn func(msg, hint string)) {
+	for _, err := range a.unknown {
+		warn(err.Error(), "it is not asked; peers are reached without it, perhaps later")
+	}
 }
 
 // last returns the address of the last RDV, which is the one that the original uses.

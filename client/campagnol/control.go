@@ -29,6 +29,7 @@ type view struct {
 	conn   *udp.Conn
 	device *device.Kernel
 	trust  *trust
+	where  *addresses
 
 	mapping *mapping
 }
@@ -36,7 +37,7 @@ type view struct {
 // show makes the parts in use those that requests see. n.mu is locked.
 func (n *node) show() {
 	p := n.parts
-	n.view.Store(&view{cfg: p.cfg, client: p.client, conn: p.conn, device: p.kernel, trust: p.trust, mapping: p.mapping})
+	n.view.Store(&view{cfg: p.cfg, client: p.client, conn: p.conn, device: p.kernel, trust: p.trust, where: p.where, mapping: p.mapping})
 	n.tellBulletin()
 }
 
@@ -51,6 +52,15 @@ func (n *node) routes() map[string]control.Handler {
 		"POST " + control.ReachPath:  n.reachPeer,
 
 		"POST " + control.RenewPath: n.renewOnRequest,
+
+		"GET " + control.PeersPath:       n.listPeers,
+		"POST " + control.PingPath:       n.pingPeer,
+		"POST " + control.DisconnectPath: n.disconnectPeer,
+		"POST " + control.ReloadPath:     n.reloadOnRequest,
+		"GET " + control.LogLevelPath:    n.tellLevel,
+		"POST " + control.LogLevelPath:   n.changeLevel,
+		"GET " + control.EventsPath:      n.tellEvents,
+		"GET " + control.BugReportPath:   n.bugReport,
 	}
 }
 
@@ -86,6 +96,7 @@ func (n *node) openDoor(warn func(msg, hint string)) (*door, error) {
 		Group:   d.group,
 		Program: program + "/" + version.Version,
 		Routes:  n.routes(),
+		Pages:   n.metrics.Routes(),
 		Log:     n.log,
 	})
 	if err == nil {
@@ -191,6 +202,7 @@ func (v *view) document(now, started time.Time, s client.Status) *control.Status
 		Ethernet:     ethernetDocument(s.Ethernet),
 		HardNAT:      control.HardNAT(s.HardNAT),
 		NAT:          natDocument(s.NAT),
+		Relaying:     relayingDocument(s.Relayed),
 		Policy:       v.trust.policyDocument(v.cfg),
 		Bulletin:     v.trust.bulletinDocument(),
 		PortMapping:  v.mapping.document(),
@@ -241,6 +253,13 @@ func rdvDocument(cfg *conf.Client, r client.RDVStatus) control.RDV {
 		if s.name == r.Name {
 			d.Host = s.host
 		}
+	}
+	switch {
+	case !r.Registered:
+	case r.Stream:
+		d.Transport = control.TransportTLS
+	default:
+		d.Transport = control.TransportUDP
 	}
 	switch {
 	case r.Authenticated:
@@ -336,8 +355,12 @@ func peerDocuments(peers []client.PeerStatus) []control.Peer {
 		}
 		d.Name, d.Addresses, d.Networks = p.Name, p.Addrs, p.Networks
 		d.PathMTUBytes = p.PathMTU
-		d.PathKind, d.PathFound, d.PathMoves = p.Path, p.Found, p.Moves
+		d.PathKind, d.PathFound, d.PathMoves, d.Relay = p.Path, p.Found, p.Moves, p.Relay
 		d.PathRTTSeconds = p.RTT.Seconds()
+		d.PathChallenges, d.PathResponses = p.Asked, p.Answered
+		if !p.Ends.IsZero() {
+			d.Expires = p.Ends.UTC()
+		}
 		d.Path, d.Cipher, d.Protocol, d.Role = p.Addr, p.Cipher, p.Protocol, "client"
 		if d.Protocol == "" {
 			d.Protocol = originalProtocol

@@ -28,7 +28,7 @@ func TestPeerDocuments(t *testing.T) {
 		{VPNAddr: netip.MustParseAddr("10.9.0.2"), State: "PUNCHING", Waiting: 3},
 		{
 			VPNAddr: netip.MustParseAddr("10.9.0.3"), State: "ESTABLISHED", Addr: netip.MustParseAddrPort("192.0.2.1:5"), PathMTU: 1400,
-			Path: "wan", Found: "observed", RTT: 23_400 * time.Microsecond, Moves: 2,
+			Path: "wan", Found: "observed", RTT: 23_400 * time.Microsecond, Moves: 2, Asked: 9, Answered: 8, Ends: at(60),
 			Server: true, Cipher: "C", Protocol: tunnel.ProtocolName, Since: at(1), LastIn: at(2), LastOut: at(3), Waiting: 1,
 			Keys: at(2), Rekeys: 6, RekeyFailures: 7,
 			PacketsIn: 1, BytesIn: 2, PacketsOut: 3, BytesOut: 4, Drops: map[string]uint64{"auth": 5},
@@ -54,6 +54,7 @@ func TestPeerDocuments(t *testing.T) {
  },
  {
   "vpn_address": "10.9.0.3",
+  "certificate_expires": "2026-03-01T12:01:00Z",
   "state": "ESTABLISHED",
   "path": "192.0.2.1:5",
   "path_mtu_bytes": 1400,
@@ -61,6 +62,8 @@ func TestPeerDocuments(t *testing.T) {
   "path_found": "observed",
   "path_rtt_seconds": 0.0234,
   "path_moves": 2,
+  "path_challenges": 9,
+  "path_responses": 8,
   "role": "server",
   "cipher": "C",
   "protocol": "campagnol/1",

@@ -12,7 +12,7 @@ import (
 
 // echo logs, with -d, what a configuration file sets: each key with the line that
 // it begins in and its value, escapes resolved and ${} not, as the original does
-// while it reads. What cannot be read or used is for others to report.
+// while it reads, but no passwords. What cannot be read or used is for others to report.
 func echo(log *slog.Logger, file string) {
 	if !log.Enabled(context.Background(), slog.LevelDebug) {
 		return
@@ -26,7 +26,7 @@ func echo(log *slog.Logger, file string) {
 		return
 	}
 	type line struct {
-		section, key string
+		section, key, shown string
 		conf.Value
 	}
 	var lines []line
@@ -34,13 +34,13 @@ func echo(log *slog.Logger, file string) {
 	for _, section := range parsed.Sections {
 		for _, setting := range section.Settings {
 			for _, v := range setting.Values {
-				lines = append(lines, line{section.Name, setting.Name, v})
+				lines = append(lines, line{section.Name, setting.Name, section.Shown(setting.Name, v.Raw), v})
 			}
 		}
 	}
 	slices.SortStableFunc(lines, func(a, b line) int { return cmp.Compare(a.KeyPos.Line, b.KeyPos.Line) })
 	for _, l := range lines {
 		log.Debug("[{file}:{line}] [{section}] '{key}' = '{value}'",
-			"file", file, "line", l.KeyPos.Line, "section", l.section, "key", l.key, "value", l.Raw)
+			"file", file, "line", l.KeyPos.Line, "section", l.section, "key", l.key, "value", l.shown)
 	}
 }

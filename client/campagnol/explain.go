@@ -17,6 +17,7 @@ import (
 	"campagnol/internal/version"
 	"campagnol/pki"
 	"campagnol/pki/policy"
+	"campagnol/punch"
 	"campagnol/punch/nat"
 )
 
@@ -116,6 +117,8 @@ func (v *view) explanation(now time.Time, e client.Explanation) *explanation {
 	if f := e.Failure; f != nil {
 		d.Failure = control.ExplainedFailure{Time: f.Time.UTC(), Reason: f.Reason}
 	}
+	d.Relays = control.ExplainedRelays{Never: e.Relaying.Never, Ready: append([]string{}, e.Relaying.Ready...),
+		Told: append([]netip.AddrPort{}, e.Relaying.Told...), Why: e.Relaying.Why}
 	for _, r := range e.Refusals {
 		d.Refusals = append(d.Refusals, control.ExplainedRefusal{Code: r.Code, Count: r.Count, Last: r.Last.UTC(), Reason: r.Err.Error(), Fix: kindOf(r.Code).fix})
 	}
@@ -131,7 +134,7 @@ func (v *view) explanation(now time.Time, e client.Explanation) *explanation {
 func pathDocument(e *client.Explanation) control.ExplainedPath {
 	s := e.Status
 	return control.ExplainedPath{
-		Address: s.Addr, Kind: s.Path, Found: s.Found, RTTSeconds: s.RTT.Seconds(), MTUBytes: s.PathMTU, Moves: s.Moves,
+		Address: s.Addr, Kind: s.Path, Found: s.Found, Relay: s.Relay, RTTSeconds: s.RTT.Seconds(), MTUBytes: s.PathMTU, Moves: s.Moves,
 		Since: s.Since.UTC(), LastIn: s.LastIn.UTC(), Dark: e.Dark, Local: e.Socket, Extra: e.Extra,
 		Protocol: cmp.Or(s.Protocol, originalProtocol),
 	}
@@ -143,6 +146,7 @@ func candidateDocuments(e *client.Explanation) []control.ExplainedCandidate {
 	ds := []control.ExplainedCandidate{}
 	for _, p := range e.Paths {
 		d := control.ExplainedCandidate{Address: p.Addr, Found: p.Kind.String(), Scope: p.Scope, Path: p.Path,
+			Relay:      client.RelayOf(punch.Endpoint{Addr: p.Addr, Conn: p.Conn}, p.Kind),
 			RTTSeconds: p.RTT.Seconds(), LastAnswered: p.Answered.UTC(), Outcome: p.Why}
 		switch {
 		case p.Path && e.Dark:
@@ -156,7 +160,8 @@ func candidateDocuments(e *client.Explanation) []control.ExplainedCandidate {
 		return ds
 	}
 	for _, o := range e.Tried.Outcomes {
-		d := control.ExplainedCandidate{Address: o.Addr, Found: o.Kind.String(), Scope: o.Scope, Outcome: "did not answer"}
+		d := control.ExplainedCandidate{Address: o.Addr, Found: o.Kind.String(), Scope: o.Scope,
+			Relay: client.RelayOf(punch.Endpoint{Addr: o.Addr, Conn: o.Conn}, o.Kind), Outcome: "did not answer"}
 		switch {
 		case o.Rejected:
 			d.Outcome = "answered, but no session came about"
@@ -277,7 +282,8 @@ const introducedUs = "it has introduced the two hosts"
 func (v *view) rdvsAbout(e *client.Explanation) (ds []control.ExplainedRDV) {
 	for _, r := range e.RDVs {
 		known := rdvDocument(v.cfg, r)
-		d := control.ExplainedRDV{Host: known.Host, Address: known.Address, Registered: known.Registered, Spare: known.Spare, Refusal: known.Refusal}
+		d := control.ExplainedRDV{Host: known.Host, Address: known.Address, Registered: known.Registered, Spare: known.Spare,
+			Transport: known.Transport, Refusal: known.Refusal}
 		for _, w := range e.Words {
 			if w.Server == r.Name {
 				d.Said, d.SaidAt = cmp.Or(w.Why, introducedUs), w.Time.UTC()

@@ -152,11 +152,12 @@ func TestExplainedTrust(t *testing.T) {
 func TestRDVsAbout(t *testing.T) {
 	v := &view{cfg: &conf.Client{}}
 	e := &client.Explanation{
-		RDVs:  []client.RDVStatus{{Name: "a", Used: true, Registered: true}, {Name: "b", Used: true}, {Name: "c"}},
+		RDVs: []client.RDVStatus{{Name: "a", Used: true, Registered: true}, {Name: "b", Used: true}, {Name: "c"},
+			{Name: "d", Used: true, Registered: true, Authenticated: true, Stream: true}},
 		Words: []client.Word{{Server: "a", Time: noon}, {Server: "b", Time: noon, Why: client.UnknownPeer}, {Server: "gone", Time: noon}},
 	}
 	ds := v.rdvsAbout(e)
-	if len(ds) != 3 || ds[0].Said != introducedUs || !ds[0].SaidAt.Equal(noon) || !ds[0].Registered || ds[1].Said != client.UnknownPeer || ds[2].Said != "" || !ds[2].Spare {
+	if len(ds) != 4 || ds[0].Transport != control.TransportUDP || ds[1].Transport != "" || ds[3].Transport != control.TransportTLS || ds[0].Said != introducedUs || !ds[0].SaidAt.Equal(noon) || !ds[0].Registered || ds[1].Said != client.UnknownPeer || ds[2].Said != "" || !ds[2].Spare {
 		t.Errorf("got %+v", ds)
 	}
 }

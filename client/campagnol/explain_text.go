@@ -44,6 +44,9 @@ func candidateCells(now time.Time, c control.ExplainedCandidate) []string {
 	if c.Scope != "" {
 		found += ", scope " + printable(c.Scope)
 	}
+	if c.Relay != "" {
+		found += ", through " + printable(c.Relay)
+	}
 	rtt, answered := "-", "-"
 	if c.RTTSeconds > 0 {
 		rtt = fmt.Sprintf("%.1f ms", 1000*c.RTTSeconds)
@@ -125,6 +128,8 @@ func explainRDV(e *control.Explanation, r *control.ExplainedRDV) string {
 	switch {
 	case r.Spare:
 		text += ": a spare"
+	case r.Registered && r.Transport == control.TransportTLS:
+		text += ": registered over TLS, since UDP gets no answer"
 	case r.Registered:
 		text += ": registered"
 	default:

@@ -155,6 +155,9 @@ var explainedMissing = []situation{
 	{"nothing gets out", about(inVain("no path", true), between(nat.Behaviour{Known: true, Blocked: true}, coneNAT)), explainConfig{port: 4321, mapping: true, hardNAT: true},
 		"There is no tunnel to 10.9.0.2. The last try was in vain, 1m0s ago: no path. The next packet for it makes this host ask the rendezvous server. This host is behind something that lets no UDP through, and the peer is behind a port-restricted-cone NAT: there is no path over UDP.",
 		[]string{"a firewall here lets no UDP out", "open UDP port 4321", "or open a port", "give both hosts IPv6"}},
+	{"nothing gets out, and nothing is known of the peer", about(between(nat.Behaviour{Known: true, Blocked: true}, nat.Behaviour{})), explainConfig{},
+		"There is no tunnel to 10.9.0.2. Nothing is known of it: nobody has sent anything to it lately. The next packet for it makes this host ask the rendezvous server. This host is behind something that lets no UDP through, and the peer is behind something that was not examined: there is no path over UDP.",
+		[]string{"ask for it now"}},
 	{"refused", about(refused("revoked", "certificate CN=bob refused"), inVain("certificate CN=bob refused", true),
 		edited(func(e *control.Explanation) { e.Candidates[0].Outcome = "answered, but no session came about" })), explainConfig{},
 		"There is no tunnel to 10.9.0.2. The last try was in vain, 1m0s ago: certificate CN=bob refused. The next packet for it makes this host ask the rendezvous server.",
@@ -236,7 +239,7 @@ func sampleExplanation() *control.Explanation {
 	d.Policy = control.ExplainedPolicy{Name: "/etc/policy", Allowed: true, Line: 3, Text: "allow all <-> all"}
 	d.PortMapping = []control.ExplainedPortMapping{{Family: "ipv4", Reason: "the gateway does not answer"}, {Family: "ipv6", External: netip.MustParseAddrPort("[2001:db8::1]:4321"), Method: "PCP"}}
 	d.RDVs = append(d.RDVs, control.ExplainedRDV{Address: netip.MustParseAddrPort("203.0.113.11:57888"), Refusal: "no answer"},
-		control.ExplainedRDV{Host: "c.example.org", Spare: true})
+		control.ExplainedRDV{Host: "c.example.org", Spare: true}, control.ExplainedRDV{Host: "d.example.org", Registered: true, Transport: control.TransportTLS})
 	d.Summary, d.Advice = "It is so.", []string{"do this and that, and more of it", "or that"}
 	return &d.Explanation
 }
@@ -255,6 +258,7 @@ refused 1m0s ago, 2 times, expired: an old certificate
 RDV server rdv.example.org: registered; 3m13s ago: it has introduced the two hosts
 RDV server 203.0.113.11:57888: NOT registered, no answer
 RDV server c.example.org: a spare
+RDV server d.example.org: registered over TLS, since UDP gets no answer
 no port mapping: the gateway does not answer
 the gateway forwards [2001:db8::1]:4321 to this host (PCP)
 

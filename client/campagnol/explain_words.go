@@ -75,6 +75,9 @@ func (d *explanation) reachedText() string {
 		where = "within one private network"
 	case "relay":
 		where = "through a relay"
+		if p.Relay != "" {
+			where += " (" + printable(p.Relay) + ")"
+		}
 	}
 	verb := "is reached"
 	if p.Dark {
@@ -116,6 +119,7 @@ var foundTexts = map[string]string{
 	"mapped":     "The address is one that the peer's gateway forwards",
 	"configured": "The address is in the peer's configuration",
 	"reflexive":  "The address is where packets of the peer come from",
+	"relayed":    "The address is the peer's at a relay",
 }
 
 // familyName returns how people call a family.
@@ -220,7 +224,7 @@ func behaviour(n control.NAT) nat.Behaviour {
 func (d *explanation) natText() string {
 	own, peer := behaviour(d.OwnNAT), behaviour(d.PeerNAT)
 	switch outlook := nat.Meet(own, peer); {
-	case d.Path.Kind == "lan" || !peer.Known && (!own.Known || !d.introduced()):
+	case d.Path.Kind == "lan" || !peer.Known && !own.Blocked && (!own.Known || !d.introduced()):
 		return ""
 	case d.hasPath() && (outlook == nat.Direct || outlook == nat.Uncertain):
 		return ""
@@ -341,7 +345,14 @@ func (d *explanation) pathAdvice(cfg explainConfig) (list []string) {
 		}
 	}
 	if outlook == nat.Hopeless && own.Hard() && peer.Hard() {
-		add("without any of these only a relay could carry this")
+		switch {
+		case d.Relays.Never:
+			add("without any of these only a relay could carry this: remove relay_never = yes")
+		case d.Relays.Why != "":
+			add("without any of these only a relay could carry this, and there is none (%s)", d.Relays.Why)
+		default:
+			add("without any of these only a relay could carry this")
+		}
 	}
 	return list
 }

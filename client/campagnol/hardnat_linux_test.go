@@ -25,7 +25,8 @@ func TestHardNATForReal(t *testing.T) {
 		}
 		times = append(times, took)
 	}
-	if missed > hardRounds/20 {
+	// One of fifty finds nothing within the budget: a few rounds say little about that.
+	if missed > max(1, hardRounds/20) {
 		t.Errorf("no path within 3 s in %d of %d rounds", missed, hardRounds)
 	}
 	if len(times) > 0 {

@@ -55,6 +55,10 @@ and a direct path exists between all; with dual they have both.
 With --rdv-mode mixed or strict the rendezvous server has a certificate, and the
 command checks that every peer registers over an authenticated channel.
 
+With --relay the rendezvous server is a relay, too. The command says by which path the
+first packets go, by the relay or directly, and how long it takes until a session has
+a direct path, or that it stays on the relay: so between symmetric NATs.
+
 With --grid it tries all pairs of NATs instead, and some other situations, and prints
 a table: whether a direct path came about, how long the first answer took, and for
 how long nothing was answered when the NAT's outer address changed meanwhile.
@@ -71,7 +75,7 @@ func labCommand(demo func(context.Context, lab.DemoOptions) error, sweep func(ke
 		Use:           "lab",
 		Short:         "Show on this machine how peers behind NATs find each other",
 		Long:          labHelp,
-		Example:       "  campagnol lab\n  campagnol lab --nat-a symmetric --nat-b restricted --peers 5\n  campagnol lab --mode tap\n  campagnol lab --underlay ipv6\n  campagnol lab --grid\n  campagnol lab --keep\n  campagnol lab --clean",
+		Example:       "  campagnol lab\n  campagnol lab --nat-a symmetric --nat-b restricted --peers 5\n  campagnol lab --mode tap\n  campagnol lab --underlay ipv6\n  campagnol lab --relay --nat-a symmetric --nat-b symmetric\n  campagnol lab --grid\n  campagnol lab --keep\n  campagnol lab --clean",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -82,7 +86,7 @@ func labCommand(demo func(context.Context, lab.DemoOptions) error, sweep func(ke
 			if f.Mode == "tap" && !cmd.Flags().Changed("peers") { // where it has defaults of its own
 				f.Peers = 0
 			}
-			if (f.Mode == "tap" || f.Underlay == "ipv6") && !cmd.Flags().Changed("rdv-mode") {
+			if (f.Mode == "tap" || f.Underlay == "ipv6" || f.Relay) && !cmd.Flags().Changed("rdv-mode") {
 				f.RDVMode = ""
 			}
 			if f.grid {
@@ -96,7 +100,8 @@ func labCommand(demo func(context.Context, lab.DemoOptions) error, sweep func(ke
 	flags.Var(&f.NATs[1], "nat-b", "NAT of peers 2, 4, 6 and so on")
 	flags.StringVar(&f.Mode, "mode", "tun", "what the VPN carries: tun, IP packets, or tap, Ethernet frames")
 	flags.StringVar(&f.Underlay, "underlay", "ipv4", "what is below the VPN: ipv4, ipv6 or dual")
-	flags.StringVar(&f.RDVMode, "rdv-mode", "open", "mode of the rendezvous server: open, mixed or strict; strict with --mode tap and --underlay ipv6")
+	flags.StringVar(&f.RDVMode, "rdv-mode", "open", "mode of the rendezvous server: open, mixed or strict; strict with --mode tap, --underlay ipv6 and --relay")
+	flags.BoolVar(&f.Relay, "relay", false, "make the rendezvous server a relay, and show by which paths peers reach each other")
 	flags.IntVar(&f.Peers, "peers", 2, "number of peers; 3 with --mode tap")
 	flags.Var(&f.size, "size", "bytes of the transfer; k, M and G stand for thousands, millions and so on")
 	flags.DurationVar(&f.Timeout, "timeout", 3*time.Minute, "give up after this time")

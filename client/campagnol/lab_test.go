@@ -52,6 +52,7 @@ func TestLabFlags(t *testing.T) {
 		mode    string
 		carries string
 		below   string
+		relay   bool
 	}
 	both := [2]lab.Kind{lab.PortRestricted, lab.PortRestricted}
 	for _, c := range []struct {
@@ -59,15 +60,17 @@ func TestLabFlags(t *testing.T) {
 		want flags
 		err  string
 	}{
-		{"", flags{both, 2, 100_000_000, 3 * time.Minute, false, "open", "tun", "ipv4"}, ""},
+		{"", flags{both, 2, 100_000_000, 3 * time.Minute, false, "open", "tun", "ipv4", false}, ""},
 		{"--nat-a symmetric --nat-b none --peers 5 --size 2G --timeout 10m --keep --rdv-mode strict",
-			flags{[2]lab.Kind{lab.Symmetric, lab.None}, 5, 2_000_000_000, 10 * time.Minute, true, "strict", "tun", "ipv4"}, ""},
-		{"--nat-a=full-cone --size=1500000", flags{[2]lab.Kind{lab.FullCone, lab.PortRestricted}, 2, 1_500_000, 3 * time.Minute, false, "open", "tun", "ipv4"}, ""},
-		{"--mode tap", flags{both, 0, 100_000_000, 3 * time.Minute, false, "", "tap", "ipv4"}, ""},
-		{"--mode tap --peers 4 --rdv-mode mixed", flags{both, 4, 100_000_000, 3 * time.Minute, false, "mixed", "tap", "ipv4"}, ""},
-		{"--underlay ipv6", flags{both, 2, 100_000_000, 3 * time.Minute, false, "", "tun", "ipv6"}, ""},
-		{"--underlay ipv6 --rdv-mode mixed", flags{both, 2, 100_000_000, 3 * time.Minute, false, "mixed", "tun", "ipv6"}, ""},
-		{"--underlay dual", flags{both, 2, 100_000_000, 3 * time.Minute, false, "open", "tun", "dual"}, ""},
+			flags{[2]lab.Kind{lab.Symmetric, lab.None}, 5, 2_000_000_000, 10 * time.Minute, true, "strict", "tun", "ipv4", false}, ""},
+		{"--nat-a=full-cone --size=1500000", flags{[2]lab.Kind{lab.FullCone, lab.PortRestricted}, 2, 1_500_000, 3 * time.Minute, false, "open", "tun", "ipv4", false}, ""},
+		{"--mode tap", flags{both, 0, 100_000_000, 3 * time.Minute, false, "", "tap", "ipv4", false}, ""},
+		{"--mode tap --peers 4 --rdv-mode mixed", flags{both, 4, 100_000_000, 3 * time.Minute, false, "mixed", "tap", "ipv4", false}, ""},
+		{"--underlay ipv6", flags{both, 2, 100_000_000, 3 * time.Minute, false, "", "tun", "ipv6", false}, ""},
+		{"--underlay ipv6 --rdv-mode mixed", flags{both, 2, 100_000_000, 3 * time.Minute, false, "mixed", "tun", "ipv6", false}, ""},
+		{"--underlay dual", flags{both, 2, 100_000_000, 3 * time.Minute, false, "open", "tun", "dual", false}, ""},
+		{"--relay", flags{both, 2, 100_000_000, 3 * time.Minute, false, "", "tun", "ipv4", true}, ""},
+		{"--relay --rdv-mode mixed", flags{both, 2, 100_000_000, 3 * time.Minute, false, "mixed", "tun", "ipv4", true}, ""},
 		{"--nat-b cone", flags{}, `"cone" is not a kind of NAT: use none, full-cone, restricted, port-restricted, symmetric, sequential`},
 		{"--size many", flags{}, "a size is a number of bytes"},
 		{"--peers x", flags{}, "invalid argument"},
@@ -75,7 +78,7 @@ func TestLabFlags(t *testing.T) {
 	} {
 		var got flags
 		_, err := runLab(t, func(_ context.Context, o lab.DemoOptions) error {
-			got = flags{o.NATs, o.Peers, o.Size, o.Timeout, o.Keep, o.RDVMode, o.Mode, o.Underlay}
+			got = flags{o.NATs, o.Peers, o.Size, o.Timeout, o.Keep, o.RDVMode, o.Mode, o.Underlay, o.Relay}
 			exe, err := os.Executable()
 			if err != nil || o.Client != exe || o.Certify == nil || o.Report == nil {
 				t.Errorf("%q: the client is %q (%v), want %q, and there have to be functions", c.args, o.Client, err, exe)

@@ -60,6 +60,7 @@ path: ./lab.`,
 	cmd.Flags().StringVarP(&o.pidfile, "pidfile", "p", o.pidfile, "in the background, write the process ID to `FILE`;\nempty: nowhere")
 	o.service.Flags(cmd.Flags())
 	cmd.AddCommand(newCACommand(), newExplainCommand(), newFDBCommand(), newForgetCommand(), newJoinCommand(), newLabCommand(), newMDBCommand(), newNetcheckCommand(), newPolicyCommand(), newRenewCommand(), newStatusCommand())
+	cmd.AddCommand(newBugReportCommand(), newConnectCommand(), newDisconnectCommand(), newLogLevelCommand(), newPeersCommand(), newPingCommand(), newReloadCommand(), newTopCommand(), newVersionCommand())
 	return cmd
 }
 

@@ -122,6 +122,7 @@ type rdvReport struct {
 	Reachable bool           `json:"reachable"`
 	RTT       float64        `json:"rtt_ms,omitempty"`
 	Channel   string         `json:"authenticated_channel"` // yes, no or unknown
+	TLS       *streamReport  `json:"tls,omitempty"`         // where UDP gets no answer
 }
 
 // A serverReport is about a STUN server.
@@ -237,7 +238,10 @@ func checkFamily(ctx context.Context, r *netcheckReport, cfg *conf.Client, given
 		if err != nil {
 			return nil, err
 		}
-		if f.RDV == nil || !f.RDV.Reachable && rdv.Reachable {
+		if err := rdv.probeStream(ctx, cfg, s.String()); err != nil {
+			return nil, err
+		}
+		if f.RDV == nil || !f.RDV.Reachable && (rdv.Reachable || !f.RDV.byTLS() && rdv.byTLS()) {
 			f.RDV = rdv
 		}
 		if rdv.Channel != "unknown" { // Campagnol 0.3.5 takes STUN for its own messages
@@ -253,6 +257,7 @@ func checkFamily(ctx context.Context, r *netcheckReport, cfg *conf.Client, given
 		f.UDP = "works"
 	}
 	if len(servers) == 0 {
+		f.judgeStream()
 		return f, nil
 	}
 	return f, f.examine(ctx, r, cfg, bind, servers, own, lifetime)
@@ -370,6 +375,7 @@ func (f *familyReport) measure(ctx context.Context, cfg *conf.Client, bind netip
 
 // take puts the result of the check into what is shown.
 func (f *familyReport) take() {
+	defer f.judgeStream()
 	b := &f.result
 	for _, s := range b.Servers {
 		x := serverReport{Addr: s.Addr, Answered: s.Answered, RTT: millis(s.RTT), Software: s.Software}
@@ -400,6 +406,14 @@ func (f *familyReport) take() {
 	}
 	if b.HairpinKnown {
 		f.NAT.Hairpin = &b.Hairpin
+	}
+}
+
+// judgeStream notes that UDP is blocked, where the rendezvous server answers over TLS only
+// and nobody else by UDP.
+func (f *familyReport) judgeStream() {
+	if f.RDV.byTLS() && f.UDP == "unknown" {
+		f.UDP = "blocked"
 	}
 }
 

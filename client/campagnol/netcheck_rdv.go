@@ -24,6 +24,11 @@ func probeRDV(ctx context.Context, cfg *conf.Client, bind netip.AddrPort, at net
 	if err != nil {
 		return nil, fmt.Errorf("netcheck: %w", err)
 	}
+	return probeBy(ctx, conn, at)
+}
+
+// probeBy is probeRDV by a socket, or over a stream, which it closes.
+func probeBy(ctx context.Context, conn punch.Conn, at netip.AddrPort) (*rdvReport, error) {
 	r := &rdvReport{Addr: at, Channel: "unknown"}
 	heard := make(chan []byte, 8)
 	ended := make(chan struct{})

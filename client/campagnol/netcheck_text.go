@@ -13,18 +13,23 @@ import (
 
 // judge says what all of it means.
 func (r *netcheckReport) judge() {
-	works, reachable := false, r.RDV == ""
+	works, reachable, byTLS := false, r.RDV == "", false
 	var words []string
 	for _, f := range r.Families {
 		works = works || f.UDP == "works"
 		reachable = reachable || f.RDV != nil && f.RDV.Reachable
+		byTLS = byTLS || f.RDV.byTLS()
 		if text := f.meaning(); text != "" {
 			words = append(words, text)
 		}
 	}
 	switch {
+	case !works && byTLS:
+		words = append(words, "UDP is blocked: the rendezvous server answers over TLS, and nobody by UDP. This host registers over TLS, and reaches peers through relays only.")
 	case !works:
 		words = append(words, "No UDP packet came back over any family: a firewall seems to keep them, and without UDP there is no VPN.")
+	case !reachable && byTLS:
+		words = append(words, "The rendezvous server answers over TLS only: its UDP port is blocked, here or there.")
 	case !reachable:
 		words = append(words, "The rendezvous server does not answer, so this host cannot be introduced to peers.")
 	}
@@ -86,6 +91,9 @@ func (f *familyReport) write(w io.Writer, rdv string) {
 	row("UDP", "%s", f.UDP)
 	if rdv != "" {
 		row("rendezvous server", "%s", f.RDV.describe(rdv, f.Family))
+		if f.RDV != nil && f.RDV.TLS != nil {
+			row("  over TLS", "%s", f.RDV.TLS.describe())
+		}
 	}
 	for _, s := range f.Servers {
 		row("STUN server", "%s", s.describe())

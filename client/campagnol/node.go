@@ -14,6 +14,7 @@ import (
 	"campagnol/client"
 	"campagnol/conf"
 	"campagnol/internal/logging"
+	"campagnol/internal/metrics"
 	"campagnol/internal/service"
 	"campagnol/internal/version"
 	"campagnol/pki/ocsp"
@@ -40,11 +41,18 @@ type node struct {
 	level   *slog.LevelVar
 	started time.Time
 
+	recent  *logging.Recent // the last lines of log; nil: none are kept
+	normal  normalLevel     // of log
+	events  eventRing
+	errands chan errand // what the control socket was asked to do
+
 	view atomic.Pointer[view] // of parts, for requests
 	news chan struct{}        // something for all members was received; has room for one
 
 	newExchange newExchange // with the authority, for a new certificate
 	renewing    sync.Mutex  // held while a new certificate is asked for
+
+	metrics *metrics.Exporter
 
 	responders *ocsp.Checker // outlives trusts, which come and go with files
 
@@ -54,6 +62,7 @@ type node struct {
 	cfg     *conf.Client
 	parts   *parts
 	door    *door                   // the control socket; nil: none
+	window  *window                 // for metrics, over the network; nil: none
 	replace context.CancelCauseFunc // ends the Run of parts, for others
 }
 
@@ -88,13 +97,6 @@ func (p *parts) close() {
 	p.dev.Close()
 }
 
-// warn says which STUN servers cannot be found.
-func (a *addresses) warn(warn func(msg, hint string)) {
-	for _, err := range a.unknown {
-		warn(err.Error(), "it is not asked; peers are reached without it, perhaps later")
-	}
-}
-
 // errReplaced ends the Run of parts for which others take over.
 var errReplaced = errors.New("the configuration has changed")
 
@@ -110,15 +112,24 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 	if err != nil {
 		return nil, err
 	}
-	n := &node{file: o.file, log: s.Log, level: s.Level, started: time.Now(), cfg: cfg, news: make(chan struct{}, 1),
+	n := &node{file: o.file, log: s.Log, recent: s.Recent, level: s.Level, started: time.Now(), cfg: cfg, news: make(chan struct{}, 1),
+		normal: normalLevel{level: s.Level.Level(), changed: make(chan struct{}, 1)}, errands: make(chan errand),
 		responders: ocsp.NewChecker(ocsp.Config{Log: s.Log})}
 	n.newExchange = n.beginRenewal
+	if n.metrics, err = newMetrics(n); err != nil {
+		return nil, err
+	}
 	n.mu.Lock()
 	if n.parts, err = n.build(ctx, cfg, s.Warn); err != nil {
 		return nil, err
 	}
 	n.show()
 	if n.door, err = n.openDoor(s.Warn); err != nil {
+		n.parts.close()
+		return nil, fmt.Errorf("%s: %w", cfg.File, err)
+	}
+	if n.window, err = n.openWindow(s.Warn); err != nil {
+		n.door.close()
 		n.parts.close()
 		return nil, fmt.Errorf("%s: %w", cfg.File, err)
 	}
@@ -164,9 +175,12 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 		Device:    p.dev,
 		Ethernet:  ethernetOf(cfg),
 		Settings:  p.settings(cfg, t),
+		Notify:    n.noteEvent,
 		Log:       n.log,
 
 		OpenSocket: p.openSocket,
+		Allocate:   n.allocate,
+		OpenStream: n.streamOpener(),
 		Routed:     udp.Routed,
 		PathErrors: p.conn.Errors(),
 	})
@@ -181,7 +195,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 // settings returns what a configuration says of what can change.
 func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 	return client.Settings{
-		Servers:     p.where.servers,
+		Servers:     withStreams(cfg, p.where.servers),
 		STUNServers: p.where.stun,
 		LocalAddr:   p.where.published(cfg, p.port),
 		Configured:  configured(cfg, p.port),
@@ -202,6 +216,15 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 		MTU:         cfg.TunMTU,
 		Multicast:   cfg.Multicast,
 		HardNAT:     hardBudget(cfg),
+
+		RelayFor:     cfg.RelayFor,
+		RelayRate:    int64(cfg.RelayMaxRate),
+		MayRelay:     t.mayRelay(),
+		RelayOnly:    cfg.RelayOnly,
+		RelayNever:   cfg.RelayNever,
+		TURN:         p.where.turn,
+		Proxy:        cfg.HTTPProxy,
+		FallbackPort: cfg.FallbackPort,
 
 		AcceptRoutes: cfg.AcceptRoutes,
 		HostAddrs:    hostAddrs(cfg.VPNIP, cfg.VPNIP6),
@@ -297,18 +320,22 @@ func (d *commandedDevice) Close() error {
 // takes over. n.mu is locked when it begins.
 func (n *node) serve(ctx context.Context) error {
 	n.door.serve(ctx, n)
+	n.window.serve(ctx, n)
 	watching, unwatch := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
 	watcher.Go(func() { n.watch(watching) })
 	watcher.Go(func() { n.keepCertificate(watching) })
 	watcher.Go(func() { n.watchAnswers(watching) })
 	watcher.Go(func() { n.watchNames(watching) })
+	watcher.Go(func() { n.doErrands(watching) })
+	watcher.Go(func() { n.keepLevel(watching) })
 	defer watcher.Wait()
 	defer unwatch()
 	defer func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.door.close()
+		n.window.close()
 	}()
 	for {
 		running, replace := context.WithCancelCause(ctx)
@@ -351,6 +378,7 @@ func (n *node) takeOver(ctx context.Context) error {
 	n.parts = next
 	n.show()
 	n.moveDoor(ctx)
+	n.moveWindow(ctx)
 	return nil
 }
 
@@ -363,30 +391,7 @@ func (n *node) warn(msg, hint string) {
 }
 
 // reload reads everything again.
-func (n *node) reload(ctx context.Context) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.log.Log(ctx, logging.LevelNotice, "reloading the configuration...")
-	echo(n.log, n.file)
-	cfg, problems, err := conf.LoadClient(n.file)
-	for _, p := range problems {
-		n.warn(p.String(), "")
-	}
-	if err != nil {
-		n.log.Error("The configuration cannot be used; nothing was changed", "err", err)
-		return
-	}
-	if n.parts.mustBeReplaced(cfg) {
-		if _, err := loadTrust(ctx, cfg, time.Now(), n.log, n.warn); err != nil {
-			n.log.Error("The configuration cannot be used; nothing was changed", "err", err)
-			return
-		}
-		n.cfg = cfg
-		n.replace(errReplaced)
-		return
-	}
-	n.apply(ctx, cfg, n.parts.client.Apply)
-}
+func (n *node) reload(ctx context.Context) { n.reloadAnd(ctx, func(reloaded, error) {}) }
 
 // mustBeReplaced reports whether a configuration differs in something that
 // sessions cannot outlive: our address, the socket, the device.
@@ -420,7 +425,9 @@ func (n *node) renew(ctx context.Context) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.log.Log(ctx, logging.LevelNotice, "recreating DTLS contexts...")
-	n.apply(ctx, n.cfg, n.parts.client.Apply)
+	if n.apply(ctx, n.cfg, n.parts.client.Apply) == nil {
+		n.moveDoor(ctx)
+	}
 }
 
 // restart closes all sessions and begins anew.
@@ -428,12 +435,14 @@ func (n *node) restart(ctx context.Context) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.log.Log(ctx, logging.LevelNotice, "reloading client...")
-	n.apply(ctx, n.cfg, n.parts.client.Restart)
+	if n.apply(ctx, n.cfg, n.parts.client.Restart) == nil {
+		n.moveDoor(ctx)
+	}
 }
 
 // apply gives the client what a configuration, and the files that it names, say
-// now.
-func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Context, client.Settings) error) {
+// now. An error, which is logged, says that nothing was changed.
+func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Context, client.Settings) error) error {
 	n.parts.trust.pins.Flush() // for the next to find them
 	t, err := n.loadTrust(ctx, cfg, n.warn)
 	if err == nil {
@@ -450,7 +459,7 @@ func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Co
 				n.parts.trust = t
 				n.parts.offerHosts(ctx, cfg)
 				n.show()
-				n.moveDoor(ctx)
+				n.moveWindow(ctx)
 				n.parts.mapping.set(cfg.PortMapping)
 			}
 		}
@@ -458,4 +467,5 @@ func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Co
 	if err != nil && ctx.Err() == nil {
 		n.log.Error("Cannot be used; nothing was changed", "err", err)
 	}
+	return err
 }

@@ -30,7 +30,10 @@ const (
 )
 
 // newFlow begins to send from one peer to another.
-func newFlow(from, to *meshPeer) *flow {
+func newFlow(from, to *meshPeer) *flow { return newFlowOf(from, to, flowBytes) }
+
+// newFlowOf is newFlow with so many bytes in each tick.
+func newFlowOf(from, to *meshPeer, bytes int) *flow {
 	t := from.m.t
 	t.Helper()
 	ln, err := to.ListenTCP(netip.AddrPortFrom(to.vpn, 0))
@@ -71,7 +74,7 @@ func newFlow(from, to *meshPeer) *flow {
 		defer out.Close()
 		tick := time.NewTicker(flowTick)
 		defer tick.Stop()
-		b := make([]byte, flowBytes)
+		b := make([]byte, bytes)
 		for {
 			select {
 			case <-tick.C:

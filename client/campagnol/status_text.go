@@ -67,11 +67,13 @@ func statusHead(b *strings.Builder, s *control.Status, width int) {
 			wrap(b, text+" ("+c.Expires.UTC().Format(time.DateTime)+" UTC)", "", "  ", width)
 		}
 	}
+	statusPeerCertificates(b, s, width)
 	statusRevocations(b, s, width)
 	statusOCSP(b, s, width)
 	statusEthernet(b, s, width)
 	statusNAT(b, s, width)
 	statusHardNAT(b, s, width)
+	statusRelaying(b, s, width)
 	statusBulletin(b, s, width)
 	var missing []string
 	for _, m := range []struct {
@@ -122,7 +124,7 @@ func statusRDV(b *strings.Builder, s *control.Status, r *control.RDV, width int)
 	case !r.Registered:
 		fmt.Fprintf(b, "NOT registered at the RDV server %s\n", server)
 	case r.Registration == control.RegisteredAuthenticated:
-		fmt.Fprintf(b, "registered at the RDV server %s\n", server)
+		fmt.Fprintf(b, "registered at the RDV server %s%s\n", server, either(r.Transport == control.TransportTLS, " over TLS (UDP gets no answer)", ""))
 		wrap(b, fmt.Sprintf("authenticated for %s: certificate %q, which expires %s", age(s.Time.Sub(r.Since)),
 			printable(r.Certificate), r.CertificateExpires.Format(time.DateOnly)), "  ", "    ", width)
 	case r.Registration == control.RegisteredInClear && r.Auth != "" && r.Auth != "no":
@@ -241,8 +243,14 @@ func peerCells(now time.Time, p control.Peer) []string {
 // pathWords returns what there is to say of a peer's path.
 func pathWords(p control.Peer) []string {
 	words := []string{printable(p.PathKind)}
+	if p.Relay != "" {
+		words[0] = "through " + printable(p.Relay)
+	}
 	if p.PathRTTSeconds > 0 {
 		words = append(words, fmt.Sprintf("%.1f ms", 1000*p.PathRTTSeconds))
+	}
+	if lost := pathLoss(p); lost > 0 {
+		words = append(words, fmt.Sprintf("%.3g%% lost", 100*lost))
 	}
 	switch {
 	case p.PathMoves == 1:
@@ -251,6 +259,36 @@ func pathWords(p control.Peer) []string {
 		words = append(words, fmt.Sprintf("moved %d times", p.PathMoves))
 	}
 	return words
+}
+
+// minChallenges is how many challenges say something about loss.
+const minChallenges = 10
+
+// pathLoss returns the part of the challenges by a peer's path that were not answered. The
+// last one may be on its way.
+func pathLoss(p control.Peer) float64 {
+	lost := p.PathChallenges - 1 - p.PathResponses
+	if p.PathChallenges < minChallenges || lost <= 0 {
+		return 0
+	}
+	return float64(lost) / float64(p.PathChallenges)
+}
+
+// statusPeerCertificates says which certificates of peers are about to end.
+func statusPeerCertificates(b *strings.Builder, s *control.Status, width int) {
+	for _, p := range s.Peers {
+		left := p.Expires.Sub(s.Time)
+		if p.Expires.IsZero() || left >= expiryNotice {
+			continue
+		}
+		text := "the certificate of the peer " + who(addrText(p.VPNAddress), p.Name)
+		if left > 0 {
+			text += " expires in " + age(left)
+		} else {
+			text += " has EXPIRED"
+		}
+		wrap(b, text+" ("+p.Expires.UTC().Format(time.DateTime)+" UTC)", "", "  ", width)
+	}
 }
 
 // rates returns what came in and went out in a second, on average since an earlier

@@ -91,12 +91,33 @@ func TestStatusTextPath(t *testing.T) {
 		{control.Peer{PathKind: "lan", PathRTTSeconds: 0.00042}, "192.0.2.1:5 (lan, 0.4 ms)"},
 		{control.Peer{PathKind: "lan", PathMoves: 1}, "192.0.2.1:5 (lan, moved once)"},
 		{control.Peer{PathKind: "wan", PathRTTSeconds: 0.1234, PathMoves: 3}, "192.0.2.1:5 (wan, 123.4 ms, moved 3 times)"},
+		{control.Peer{PathKind: "wan", PathChallenges: 101, PathResponses: 95}, "192.0.2.1:5 (wan, 4.95% lost)"},
+		{control.Peer{PathKind: "wan", PathChallenges: 101, PathResponses: 100}, "192.0.2.1:5 (wan)"},
+		{control.Peer{PathKind: "wan", PathChallenges: 9}, "192.0.2.1:5 (wan)"},
 		{control.Peer{PathKind: "\x1b[2J"}, "192.0.2.1:5 (" + printable("\x1b[2J") + ")"},
 	} {
 		c.peer.Path = netip.MustParseAddrPort("192.0.2.1:5")
 		if got := peerCells(noon, c.peer); !slices.Contains(got, c.want) {
 			t.Errorf("%q, want %q among them", got, c.want)
 		}
+	}
+}
+
+// TestStatusTextPeerCertificates: those that are about to end are named.
+func TestStatusTextPeerCertificates(t *testing.T) {
+	addr := netip.MustParseAddr("10.9.0.2")
+	s := &control.Status{Time: noon, Started: noon, Peers: []control.Peer{
+		{VPNAddress: addr, Name: "b\x1b", Expires: noon.Add(50 * time.Hour)}, {VPNAddress: addr, Expires: noon.Add(-time.Hour)},
+		{VPNAddress: addr, Name: "later", Expires: noon.Add(expiryNotice)}, {VPNAddress: addr, Name: "unknown"}}}
+	got := statusText(s, nil, 0)
+	for _, want := range []string{"\nthe certificate of the peer 10.9.0.2 (\"b?\") expires in 2d2h (2026-03-03 14:00:00 UTC)\n",
+		"\nthe certificate of the peer 10.9.0.2 has EXPIRED (2026-03-01 11:00:00 UTC)\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in\n%s", want, got)
+		}
+	}
+	if n := strings.Count(got, "the certificate of the peer"); n != 2 {
+		t.Errorf("%d certificates are named, want 2, in\n%s", n, got)
 	}
 }
 
@@ -144,6 +165,8 @@ func TestStatusTextRDV(t *testing.T) {
 		Host: "203.0.113.10", Address: at, Registered: true, Auth: "auto", Registration: control.RegisteredAuthenticated,
 		Since: noon.Add(-time.Hour), Certificate: "rdv\x1b[2J", CertificateExpires: time.Date(2027, 5, 1, 3, 4, 5, 0, time.UTC),
 	}
+	streamed := authentic
+	streamed.Transport = control.TransportTLS
 	renewing := authentic
 	renewing.Refusal, renewing.RefusedAt = "no answer", noon.Add(-5*time.Second)
 	for _, c := range []struct {
@@ -152,6 +175,8 @@ func TestStatusTextRDV(t *testing.T) {
 		want string
 	}{
 		{"authenticated", authentic, "registered at the RDV server 203.0.113.10:57888\n" +
+			`  authenticated for 1h0m: certificate "rdv?[2J", which expires 2027-05-01` + "\n"},
+		{"over a stream", streamed, "registered at the RDV server 203.0.113.10:57888 over TLS (UDP gets no answer)\n" +
 			`  authenticated for 1h0m: certificate "rdv?[2J", which expires 2027-05-01` + "\n"},
 		{"authenticated, and the next channel fails", renewing, "registered at the RDV server 203.0.113.10:57888\n" +
 			`  authenticated for 1h0m: certificate "rdv?[2J", which expires 2027-05-01` + "\n" +

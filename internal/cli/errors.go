@@ -47,6 +47,9 @@ func usageError(root *cobra.Command, err error) error {
 	return WithHint(err, "%q lists the options", root.Name()+" -h")
 }
 
+// Hints returns the hints of all errors in the tree of err, without repetitions.
+func Hints(err error) []string { return hints(err) }
+
 // hints returns the hints of all errors in the tree of err, without
 // repetitions.
 func hints(err error) (hs []string) {

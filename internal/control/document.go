@@ -45,6 +45,7 @@ type Status struct {
 	OCSP         OCSP          `json:"ocsp,omitzero"`     // zero: no responder is asked
 	Ethernet     Ethernet      `json:"ethernet,omitzero"` // zero: IP packets are carried
 	HardNAT      HardNAT       `json:"hard_nat,omitzero"` // zero: no way was looked for
+	Relaying     Relaying      `json:"relaying,omitzero"` // zero: this host relays for nobody
 	NAT          NAT           `json:"nat,omitzero"`      // zero: it was not examined
 	Policy       Policy        `json:"policy"`
 	Bulletin     Bulletin      `json:"bulletin,omitzero"` // zero: there is none
@@ -68,6 +69,7 @@ type RDV struct {
 	Spare              bool           `json:"spare,omitempty"`
 	Auth               string         `json:"auth"`
 	Registration       string         `json:"registration,omitempty"`
+	Transport          string         `json:"transport,omitempty"`
 	Since              time.Time      `json:"since,omitzero"`
 	Certificate        string         `json:"certificate,omitempty"`
 	CertificateExpires time.Time      `json:"certificate_expires,omitzero"`
@@ -81,6 +83,12 @@ type RDV struct {
 const (
 	RegisteredInClear       = "clear"
 	RegisteredAuthenticated = "authenticated"
+)
+
+// How the RDV is spoken with.
+const (
+	TransportUDP = "udp"
+	TransportTLS = "tls" // since UDP gets no answer
 )
 
 // A Certificate is one on which the client depends: its own, or an authority's.
@@ -172,6 +180,7 @@ type Drops struct {
 type Peer struct {
 	VPNAddress     netip.Addr        `json:"vpn_address"`
 	Name           string            `json:"name,omitempty"`
+	Expires        time.Time         `json:"certificate_expires,omitzero"`
 	Addresses      []netip.Addr      `json:"addresses,omitempty"`
 	Networks       []netip.Prefix    `json:"networks,omitempty"`
 	State          string            `json:"state"`
@@ -181,6 +190,9 @@ type Peer struct {
 	PathFound      string            `json:"path_found,omitempty"`
 	PathRTTSeconds float64           `json:"path_rtt_seconds,omitempty"`
 	PathMoves      int               `json:"path_moves"`
+	Relay          string            `json:"relay,omitempty"`
+	PathChallenges int               `json:"path_challenges,omitempty"`
+	PathResponses  int               `json:"path_responses,omitempty"`
 	Role           string            `json:"role,omitempty"`
 	Cipher         string            `json:"cipher,omitempty"`
 	Protocol       string            `json:"protocol,omitempty"`

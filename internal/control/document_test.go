@@ -48,6 +48,13 @@ func TestDocumentation(t *testing.T) {
 		{"The table of hardware addresses", FDBPath, reflect.TypeFor[FDB]()},
 		{"The table of groups", MDBPath, reflect.TypeFor[MDB]()},
 		{"The explanation of a peer", ExplainPath, reflect.TypeFor[Explanation]()},
+		{"The list of peers", PeersPath, reflect.TypeFor[Peers]()},
+		{"The log level", LogLevelPath, reflect.TypeFor[LogLevel]()},
+		{"Events", EventsPath, reflect.TypeFor[Events]()},
+		{"The bug report", BugReportPath, reflect.TypeFor[BugReport]()},
+		{"The answer to a ping", PingPath, reflect.TypeFor[Pong]()},
+		{"A tunnel that was closed", DisconnectPath, reflect.TypeFor[Disconnection]()},
+		{"A configuration that was read again", ReloadPath, reflect.TypeFor[Reload]()},
 	} {
 		t.Run(c.section, func(t *testing.T) { checkDocumented(t, c.section, c.path, c.document) })
 	}
@@ -94,7 +101,7 @@ func checkDocumented(t *testing.T, section, path string, document reflect.Type) 
 			t.Errorf("%s is documented as %s, want %s", name, typ, got)
 		}
 	}
-	if !strings.Contains(string(text), "`GET "+path+"`") {
+	if !strings.Contains(string(text), "`GET "+path+"`") && !strings.Contains(string(text), "`POST "+path+"`") {
 		t.Errorf("the request for %s is not documented", path)
 	}
 }

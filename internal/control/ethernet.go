@@ -170,7 +170,12 @@ func (c *Client) MDB(ctx context.Context) (*MDB, []byte, error) {
 // document asks for the document at a path of the server. whole reports whether it
 // has what it must have.
 func (c *Client) document(ctx context.Context, path string, doc any, whole func() bool) ([]byte, error) {
-	body, program, err := c.ask(ctx, http.MethodGet, path, askTime)
+	return c.documentWithin(ctx, path, askTime, doc, whole)
+}
+
+// documentWithin is document with another time for the answer.
+func (c *Client) documentWithin(ctx context.Context, path string, limit time.Duration, doc any, whole func() bool) ([]byte, error) {
+	body, program, err := c.ask(ctx, http.MethodGet, path, limit)
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,7 @@ type Explanation struct {
 	Certificate ExplainedCertificate   `json:"certificate,omitzero"` // zero: there is no session
 	Policy      ExplainedPolicy        `json:"policy,omitzero"`      // zero: there is none
 	Failure     ExplainedFailure       `json:"failure,omitzero"`     // zero: the last try was not in vain
+	Relays      ExplainedRelays        `json:"relays"`
 	Refusals    []ExplainedRefusal     `json:"refusals"`
 	RDVs        []ExplainedRDV         `json:"rdvs"`
 	PortMapping []ExplainedPortMapping `json:"port_mapping"`
@@ -52,6 +53,7 @@ type ExplainedPath struct {
 	Address    netip.AddrPort `json:"address"`
 	Kind       string         `json:"kind,omitempty"`
 	Found      string         `json:"found,omitempty"`
+	Relay      string         `json:"relay,omitempty"`
 	RTTSeconds float64        `json:"rtt_seconds,omitempty"`
 	MTUBytes   int            `json:"mtu_bytes,omitempty"`
 	Moves      int            `json:"moves"`
@@ -68,6 +70,7 @@ type ExplainedCandidate struct {
 	Address      netip.AddrPort `json:"address"`
 	Found        string         `json:"found"`
 	Scope        string         `json:"scope,omitempty"`
+	Relay        string         `json:"relay,omitempty"`
 	Path         bool           `json:"path"`
 	RTTSeconds   float64        `json:"rtt_seconds,omitempty"`
 	LastAnswered time.Time      `json:"last_answered,omitzero"`
@@ -128,6 +131,14 @@ type ExplainedFailure struct {
 	Reason string    `json:"reason"`
 }
 
+// ExplainedRelays are the relays, other than peers, between the peer and us.
+type ExplainedRelays struct {
+	Never bool             `json:"never"`
+	Ready []string         `json:"ready"`
+	Told  []netip.AddrPort `json:"told"`
+	Why   string           `json:"why,omitempty"`
+}
+
 // An ExplainedRefusal says that the peer was refused, or has refused us.
 type ExplainedRefusal struct {
 	Code   string    `json:"code"`
@@ -143,6 +154,7 @@ type ExplainedRDV struct {
 	Address    netip.AddrPort `json:"address"`
 	Registered bool           `json:"registered"`
 	Spare      bool           `json:"spare"`
+	Transport  string         `json:"transport,omitempty"`
 	Refusal    string         `json:"refusal,omitempty"`
 	Said       string         `json:"said,omitempty"`
 	SaidAt     time.Time      `json:"said_at,omitzero"`

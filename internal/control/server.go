@@ -21,6 +21,7 @@ const (
 	requestTime = 10 * time.Second // to read the whole request
 	answerTime  = 30 * time.Second // from its header to the last byte of the answer
 	idleTime    = 10 * time.Second // between two requests of a connection
+	graceTime   = time.Second      // for answers that are due when the server ends
 )
 
 // A Handler answers a request with a document, which is sent as JSON. If its
@@ -44,6 +45,10 @@ type Config struct {
 	// Routes are what can be asked, by "METHOD /path", in the syntax of
 	// [http.ServeMux].
 	Routes map[string]Handler
+
+	// Pages are what else can be asked, likewise, by what answers it in another
+	// form than JSON.
+	Pages map[string]http.Handler
 
 	Log *slog.Logger // nil: none
 }
@@ -72,6 +77,12 @@ func Listen(cfg Config) (*Server, error) {
 	s.gid.Store(int64(gid))
 	for pattern, h := range cfg.Routes {
 		s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, h) })
+	}
+	for pattern, h := range cfg.Pages {
+		s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Server", s.cfg.Program)
+			h.ServeHTTP(w, r)
+		})
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, unknown) })
 	if s.place, err = occupy(cfg.Path, gid); err != nil {
@@ -106,6 +117,10 @@ func (s *Server) Serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
 		s.place.leave() // before it is deaf, so that nobody takes it for a leftover
+		// A request may be why we end: it gets its answer.
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTime)
+		defer cancel()
+		_ = server.Shutdown(grace) // Close ends what is left
 		server.Close()
 	})
 	err := server.Serve(newLimited(s.place.listener))

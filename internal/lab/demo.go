@@ -16,7 +16,8 @@ type DemoOptions struct {
 
 	Peers   int           // how many; 0 means 2, or 3 in mode tap
 	NATs    [2]Kind       // of the peers in turn: peer1, peer3, … have the first
-	RDVMode string        // of the RDV: "open", "mixed" or "strict"; "" means open, or strict in mode tap and over IPv6
+	RDVMode string        // of the RDV: "open", "mixed" or "strict"; "" means open, or strict in mode tap, over IPv6 and with Relay
+	Relay   bool          // the RDV is a relay, too
 	Size    int64         // of the transfer, in bytes; at least 1 MB
 	Keep    bool          // leave everything running at the end
 	Timeout time.Duration // for everything together; 0 means 3 minutes
@@ -32,6 +33,9 @@ type DemoOptions struct {
 // check fills in defaults and refuses what makes no sense.
 func (o *DemoOptions) check() error {
 	if err := o.checkUnderlay(); err != nil {
+		return err
+	}
+	if err := o.checkRelay(); err != nil {
 		return err
 	}
 	if err := o.checkMode(); err != nil {
@@ -196,6 +200,9 @@ func (d *demo) show(ctx context.Context) error {
 	}
 	if d.o.Mode == modeTAP {
 		return d.showFrames(ctx)
+	}
+	if d.o.Relay {
+		return d.showRelay(ctx)
 	}
 	before, err := d.world.ServerTraffic()
 	if err != nil {

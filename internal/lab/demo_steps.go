@@ -90,6 +90,9 @@ func (d *demo) startServer(ctx context.Context) error {
 	if d.o.authenticates() {
 		mode = ", mode " + d.o.RDVMode
 	}
+	if d.o.Relay {
+		mode += ", and relays"
+	}
 	d.report("rdv", true, nil, "the rendezvous server listens (campagnol_rdv, %s%s)", how, mode)
 	return nil
 }

@@ -28,6 +28,11 @@
 // bridge is one [scenario.Fabric] to try it on ([Lab.NewBridgeFabric]), and any
 // set of interfaces another ([NewPortFabric]).
 //
+// The network breaks when it is told to: one cable drops, loses or counts what matches
+// ([Link.Drop] and those beside it), a host or a NAT loses all UDP ([Node.LoseUDP]), two
+// nodes do not reach each other any more ([Separate]). A [Sequence] says what became of
+// each datagram meanwhile, and [Inspect] what somebody has seen who has no keys.
+//
 // [Demo] is the demonstration behind the command "campagnol lab": it brings up
 // a rendezvous server and clients behind NATs and shows that they find each
 // other. Its steps act on an interface, so that they are tested without

@@ -27,6 +27,8 @@ type script struct {
 	inClear   bool                     // clients register in clear, whatever the mode
 	mode      string                   // of the RDV
 	tap       bool                     // clients carry frames
+	relay     string                   // by which sessions begin
+	direct    time.Duration            // after which they leave it, where theory lets them; 0: never
 	blocked   map[string]chan struct{} // closed when a method is reached, which then waits for its context
 
 	plan  []Kind
@@ -145,12 +147,20 @@ func (s *script) Ping(ctx context.Context, from, to int, o PingOptions) (PingRes
 	peer := vpnAddr(to).String()
 	s.log(from, ms, msgAsking, "peer", peer)
 	s.log(from, 2*ms, msgPunching, "peer", peer, "addr", "203.0.113.21:4000")
-	if !Direct(s.plan[from], s.plan[to]) && !s.miracle {
+	if !Direct(s.plan[from], s.plan[to]) && !s.miracle && s.relay == "" {
 		time.Sleep(time.Duration(o.Count)*o.Interval + o.Patience)
 		return r, s.call(ctx, "Ping", from, to, o.Count)
 	}
 	s.log(from, 4*ms, msgPathOpen, "peer", peer)
-	s.log(from, 12*ms, msgOpened, "peer", peer, "cipher", "AES_256_GCM", "took", 11*ms)
+	opened := []any{"peer", peer, "cipher", "AES_256_GCM", "took", 11 * ms}
+	if s.relay != "" {
+		opened = append(opened, "relay", s.relay)
+		s.log(from, 20*ms, msgMoved, "peer", peer, "relay", "another:1")
+		if s.direct > 0 && Direct(s.plan[from], s.plan[to]) {
+			s.log(from, s.direct, msgMoved, "peer", peer, "addr", "203.0.113.21:4000")
+		}
+	}
+	s.log(from, 12*ms, msgOpened, opened...)
 	for i := range r.RTT {
 		r.RTT[i] = 300 * time.Microsecond
 	}

@@ -130,6 +130,9 @@ func (w *kernelWorld) StartServer(ctx context.Context) (how string, err error) {
 		c := w.creds[len(w.peers)]
 		args = append(args, "--certificate", c.Certificate, "--key", c.Key, "--ca", c.CA, "--auth", w.o.RDVMode)
 	}
+	if w.o.Relay {
+		args = append(args, "--relay")
+	}
 	w.procs[theServer], err = w.server.Start("campagnol_rdv", program.Path, args...)
 	return program.How, err
 }

@@ -36,6 +36,9 @@ type Service struct {
 	Start func(ctx context.Context, s *Starting) (*Running, error)
 }
 
+// recentLines is how much of the log is kept in memory.
+const recentLines = 500
+
 // A Running is what Start has made.
 type Running struct {
 	// Serve does the program's work until its context is done.
@@ -49,6 +52,9 @@ type Running struct {
 // A Starting is what Start gets.
 type Starting struct {
 	Log *slog.Logger
+
+	// Recent has the last lines of Log.
+	Recent *logging.Recent
 
 	// Level is the least level that Log shows. It may be changed.
 	Level *slog.LevelVar
@@ -84,15 +90,17 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) serve(ctx context.Context, child *daemon.Child) error {
 	level := new(slog.LevelVar)
 	level.Set(s.Level)
-	log := logging.New(logging.Options{
+	recent := logging.NewRecent(recentLines)
+	log := slog.New(recent.Handler(logging.New(logging.Options{
 		Program: s.Name,
 		Level:   level,
 		Syslog:  s.Background,
 		Format:  s.Format,
-	})
+	}).Handler()))
 	err := s.startAndServe(ctx, &Starting{
-		Log:   log,
-		Level: level,
+		Log:    log,
+		Recent: recent,
+		Level:  level,
 		Warn: func(msg, hint string) {
 			if hint == "" {
 				log.Warn(msg)

@@ -40,3 +40,31 @@ func describe(info *debug.BuildInfo) string {
 	}
 	return Version + " (" + strings.Join(details, ", ") + ")"
 }
+
+// A Build is what this program was built from, as far as the build recorded it.
+type Build struct {
+	Commit   string // "": not recorded
+	Modified bool   // files were changed since
+}
+
+// Built returns what this program was built from.
+func Built() Build {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return Build{}
+	}
+	return built(info)
+}
+
+// built reads info.
+func built(info *debug.BuildInfo) (b Build) {
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Commit = s.Value
+		case "vcs.modified":
+			b.Modified = s.Value == "true"
+		}
+	}
+	return b
+}

@@ -1,6 +1,9 @@
 package path
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Timeout returns when Advance must be called next; zero means never.
 func (k *Keeper) Timeout() time.Time {
@@ -98,7 +101,11 @@ func (k *Keeper) verify(now time.Time, out []Out) []Out {
 		k.dark, k.ask, k.strict = now, now, true
 		k.revive = now.Add(lostTime)
 		for i := range k.list {
-			if c := &k.list[i]; c.Addr != k.path && now.Sub(c.answered) > patience {
+			switch c := &k.list[i]; {
+			case c.at() == k.path:
+			case c.warm(now):
+				c.hope(now.Add(-patience)) // before all others
+			case now.Sub(c.answered) > patience:
 				c.hope(now)
 			}
 		}
@@ -115,7 +122,7 @@ func (k *Keeper) verify(now time.Time, out []Out) []Out {
 			k.check = now.Add(checkSlow)
 		}
 		k.checks++
-		out = append(out, Out{Do: Challenge, Addr: k.path, Number: k.current().draw(now, k.number)})
+		out = append(out, Out{Do: Challenge, At: k.path, Number: k.current().draw(now, k.number)})
 	}
 	return out
 }
@@ -167,10 +174,10 @@ func (k *Keeper) choose(now time.Time, out []Out) []Out {
 	var best *candidate
 	for i := range k.list {
 		c := &k.list[i]
-		if c.Addr == k.path || !k.works(now, c) {
+		if c.at() == k.path || !k.works(now, c) {
 			continue
 		}
-		if best == nil || Better(c.view(), best.view()) {
+		if best == nil || k.prefers(now, c, best) {
 			best = c
 		}
 	}
@@ -182,7 +189,7 @@ func (k *Keeper) choose(now time.Time, out []Out) []Out {
 	if k.dark.IsZero() {
 		// Two measurements: the first may be lucky. And none during a doubt, which
 		// ends soon.
-		if best.answers < 2 || !k.doubt.IsZero() || !Worth(cur.view(), best.view()) {
+		if best.answers < 2 || best.barred(now) || !k.doubt.IsZero() || !Worth(cur.view(), best.view()) {
 			return out
 		}
 		switch {
@@ -197,16 +204,28 @@ func (k *Keeper) choose(now time.Time, out []Out) []Out {
 			why = whyDirect
 		}
 	}
-	cur.left, cur.next = now, now.Add(slowWait)
+	k.arrive(now, cur)
+	cur.left, cur.next = now, now.Add(k.slow(now, cur))
 	if !k.dark.IsZero() {
 		cur.rtt, cur.answers = 0, 0 // what it was it is no more
 		cur.hope(now.Add(inUse))
 	}
-	k.path, k.moves, k.proved = best.Addr, k.moves+1, best.answered
+	k.path, k.moves, k.proved = best.at(), k.moves+1, best.answered
 	best.next = now.Add(slowWait)
+	k.list = slices.DeleteFunc(k.list, func(c candidate) bool { return c.gone })
+	k.noteRelay(now)
 	k.sure()
 	k.since = now
-	return append(out, Out{Do: Move, Addr: best.Addr, Why: why})
+	return append(out, Out{Do: Move, At: k.path, Why: why})
+}
+
+// prefers reports whether a is the better one of two candidates for the path: one from
+// which the session has just been driven away comes after all others.
+func (k *Keeper) prefers(now time.Time, a, b *candidate) bool {
+	if ab, bb := a.barred(now), b.barred(now); ab != bb {
+		return bb
+	}
+	return Better(a.view(), b.view())
 }
 
 // works reports whether a path that is not the one in use has answered lately: in the
@@ -263,9 +282,9 @@ func (k *Keeper) probe(now time.Time, out []Out) []Out {
 	if k.Dark() {
 		k.pace = now.Add(darkPace)
 	}
-	if c.Addr == k.path && c.tries >= fastTries-2 {
+	if c.at() == k.path && c.tries >= fastTries-2 {
 		c.tries = fastTries // measured a few times in vain: it does not matter
 	}
-	c.plan(now)
-	return append(out, Out{Do: Challenge, Addr: c.Addr, Number: c.draw(now, k.number)})
+	k.plan(now, c)
+	return append(out, Out{Do: Challenge, At: c.at(), Number: c.draw(now, k.number)})
 }

@@ -1,7 +1,6 @@
 package path
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 
@@ -11,7 +10,8 @@ import (
 // Bounds on what is known of one session's paths. A lying server or a peer must make us
 // neither remember nor send much.
 const (
-	maxNamed     = 8 // candidates that were named
+	maxNamed     = 8 // candidates that were named, by the primary socket
+	maxByOther   = 4 // likewise, by all other sockets
 	maxReflexive = 4 // known as the source of an authentic record only
 
 	budgetRate  = 10 // challenges a second to addresses other than the path
@@ -45,10 +45,14 @@ type challenge struct {
 	sent   time.Time
 }
 
-// A candidate is an address at which the peer may be, or is.
+// A candidate is where the peer may be, or is: an address as one of our sockets sees it.
+// The same address by two sockets is two candidates.
 type candidate struct {
 	punch.Candidate
+	conn     punch.Conn    // nil: the primary socket
 	named    bool          // by the last introduction
+	hint     bool          // there is nothing but a punch that says so
+	gone     bool          // its socket is; it is the path only until there is another one
 	rtt      time.Duration // smoothed; 0: it has never answered
 	answers  int           // in all
 	answered time.Time     // last
@@ -56,6 +60,8 @@ type candidate struct {
 	seen     time.Time     // as the source of an authentic record, last
 	tries    int           // challenges that were sent since there was a reason to hope
 	next     time.Time     // challenge; zero: none is planned
+	bar      time.Time     // until then, the session does not move there
+	barTime  time.Duration // of the last time
 	out      [pending]challenge
 	sent     int       // challenges in all, the next one's place in out
 	last     time.Time // of them
@@ -100,25 +106,31 @@ func (c *candidate) measure(d time.Duration) {
 func (c *candidate) hope(now time.Time) { c.tries, c.next = 0, now }
 
 // plan sets when c is challenged again after a challenge.
-func (c *candidate) plan(now time.Time) {
+func (k *Keeper) plan(now time.Time, c *candidate) {
 	c.tries++
 	if c.tries < fastTries {
 		c.next = now.Add(firstWait << (c.tries - 1))
 	} else {
-		c.next = now.Add(min(slowWait<<min(c.tries-fastTries, 8), slowMax))
+		c.next = now.Add(k.slow(now, c))
 	}
 }
 
 // useful returns when c has last been of use.
 func (c *candidate) useful() time.Time { return later(later(c.answered, c.left), c.seen) }
 
-func (c *candidate) view() View { return View{Addr: c.Addr, RTT: c.rtt} }
+// at returns where c is.
+func (c *candidate) at() punch.Endpoint { return punch.Endpoint{Addr: c.Addr, Conn: c.conn} }
 
-// find returns the candidate with an address, or nil. What it returns is good until
-// the list changes.
-func (k *Keeper) find(addr netip.AddrPort) *candidate {
+// relayed reports whether somebody passes on what goes to c: at our end or at the peer's.
+func (c *candidate) relayed() bool { return c.Kind == punch.Relayed || c.at().Relayed() }
+
+func (c *candidate) view() View { return View{Addr: c.Addr, Relay: c.relayed(), RTT: c.rtt} }
+
+// find returns the candidate at an endpoint, or nil. What it returns is good until the
+// list changes.
+func (k *Keeper) find(at punch.Endpoint) *candidate {
 	for i := range k.list {
-		if k.list[i].Addr == addr {
+		if k.list[i].at() == at {
 			return &k.list[i]
 		}
 	}
@@ -128,22 +140,34 @@ func (k *Keeper) find(addr netip.AddrPort) *candidate {
 // current returns the candidate that is the path.
 func (k *Keeper) current() *candidate { return k.find(k.path) }
 
-// name takes the candidates of an introduction, in place of those of the last one.
-func (k *Keeper) name(now time.Time, list []punch.Candidate) {
+// name takes candidates of an introduction that a socket is to try, in place of those of
+// the last one that it was to try.
+func (k *Keeper) name(now time.Time, conn punch.Conn, list []punch.Candidate) {
+	others := 0
 	for i := range k.list {
-		k.list[i].named = false
+		switch c := &k.list[i]; {
+		case c.conn == conn:
+			c.named = false
+		case c.conn != nil && c.named:
+			others++
+		}
 	}
-	for _, n := range list[:min(len(list), maxNamed)] {
+	most := maxNamed
+	if conn != nil {
+		most = maxByOther - others
+	}
+	for _, n := range list[:min(len(list), most)] {
 		if !n.Addr.IsValid() || n.Addr.Port() == 0 {
 			continue
 		}
-		c := k.find(n.Addr)
+		at := punch.Endpoint{Addr: n.Addr, Conn: conn}
+		c := k.find(at)
 		if c == nil {
-			k.list = append(k.list, candidate{Candidate: n})
+			k.list = append(k.list, candidate{Candidate: n, conn: conn})
 			c = &k.list[len(k.list)-1]
 		}
 		c.Candidate, c.named = n, true
-		if n.Addr != k.path {
+		if at != k.path {
 			c.hope(now)
 		}
 	}
@@ -152,14 +176,14 @@ func (k *Keeper) name(now time.Time, list []punch.Candidate) {
 
 // reflexive returns the candidate for the source of an authentic record. If it is new
 // and there are too many, the one makes room that has been of no use for longest.
-func (k *Keeper) reflexive(now time.Time, addr netip.AddrPort) *candidate {
-	if c := k.find(addr); c != nil {
+func (k *Keeper) reflexive(now time.Time, at punch.Endpoint) *candidate {
+	if c := k.find(at); c != nil && !c.hint {
 		return c
 	}
 	oldest, count := -1, 0
 	for i := range k.list {
 		c := &k.list[i]
-		if c.named || c.Addr == k.path {
+		if c.named || c.hint || c.at() == k.path {
 			continue
 		}
 		count++
@@ -170,7 +194,11 @@ func (k *Keeper) reflexive(now time.Time, addr netip.AddrPort) *candidate {
 	if count >= maxReflexive {
 		k.list = slices.Delete(k.list, oldest, oldest+1)
 	}
-	k.list = append(k.list, candidate{Candidate: punch.Candidate{Addr: addr, Kind: punch.Reflexive}, next: now})
+	if c := k.find(at); c != nil {
+		c.hint = false // it is more than that
+		return c
+	}
+	k.list = append(k.list, candidate{Candidate: punch.Candidate{Addr: at.Addr, Kind: punch.Reflexive}, conn: at.Conn, next: now})
 	return &k.list[len(k.list)-1]
 }
 
@@ -178,6 +206,6 @@ func (k *Keeper) reflexive(now time.Time, addr netip.AddrPort) *candidate {
 // for a while.
 func (k *Keeper) tidy(now time.Time) {
 	k.list = slices.DeleteFunc(k.list, func(c candidate) bool {
-		return !c.named && c.Addr != k.path && now.Sub(c.useful()) > leftLife
+		return !c.named && c.at() != k.path && now.Sub(c.useful()) > leftLife
 	})
 }

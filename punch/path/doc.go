@@ -8,9 +8,13 @@
 //
 // Addresses are heard of from the rendezvous server, from the peer, and from anybody who
 // can write an address on a datagram; none of that proves anything. A path is proven by
-// the response to a challenge inside the session, with a number that was sent to the very
-// address that the response comes from (return routability, RFC 9000 section 8.2). The
-// session is never sent anywhere else.
+// the response to a challenge inside the session, with a number that was sent over that
+// very path (return routability, RFC 9000 section 8.2). The session is never sent anywhere
+// else.
+//
+// A path is a [punch.Endpoint]: an address of the peer, and the socket of ours that sees
+// it there. The same address by two sockets is two paths, of which one may lead through a
+// relay.
 //
 // # States
 //
@@ -28,5 +32,6 @@
 // makes a new session beside this one, which is still looked for.
 //
 // While the path is sure and used, the others are challenged now and then. One that is
-// better by more than a little takes over.
+// better by more than a little takes over. A path through a relay is the worst of all that
+// work, and the first to be asked when the path is dark (relay.go).
 package path

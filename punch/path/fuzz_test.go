@@ -1,10 +1,11 @@
 package path
 
 import (
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
+
+	"campagnol/punch"
 )
 
 // FuzzKeeper: whatever happens, the path is one that has answered, the memory is
@@ -16,11 +17,13 @@ func FuzzKeeper(f *testing.F) {
 		if len(script) > 500 {
 			return
 		}
-		addrs := []netip.AddrPort{wan, other, third, lan, {}, netip.MustParseAddrPort("192.0.2.1:0"), netip.MustParseAddrPort("192.0.2.1:9")}
+		addrs := []punch.Endpoint{wan, other, third, lan, {}, at("192.0.2.1:0"), at("192.0.2.1:9")}
+		extra, relay := &plainConn{}, &relayConn{name: "relay"}
+		addrs = append(addrs, punch.Endpoint{Addr: wan.Addr, Conn: relay}, punch.Endpoint{Addr: other.Addr, Conn: relay}, punch.Endpoint{Addr: wan.Addr, Conn: extra})
 		var drawn uint64
 		k := New(start, func() uint64 { drawn++; return drawn }, wan, nil)
-		proven := map[netip.AddrPort]bool{wan: true}
-		sentTo := map[uint64]netip.AddrPort{}
+		proven := map[punch.Endpoint]bool{wan: true}
+		sentTo := map[uint64]punch.Endpoint{}
 		now := start
 		for i, b := range script {
 			addr, what := addrs[int(b>>4)%len(addrs)], b&15
@@ -37,11 +40,11 @@ func FuzzKeeper(f *testing.F) {
 			case 5:
 				k.Doubt(now)
 			case 6:
-				if addr.IsValid() {
+				if addr.Addr.IsValid() {
 					k.Challenged(now, addr)
 				}
 			case 7:
-				if addr.IsValid() {
+				if addr.Addr.IsValid() {
 					k.Stray(now, addr)
 				}
 			case 8, 9:
@@ -54,23 +57,32 @@ func FuzzKeeper(f *testing.F) {
 				}
 			case 10:
 				k.AskAgain(now)
+			case 11:
+				if addr.Addr.IsValid() {
+					k.Hint(now, addr)
+				}
+			case 12:
+				k.IntroduceBy(now, addr.Conn, named(addr, addrs[i%len(addrs)]))
+			case 13:
+				k.Lost(now, addr.Conn)
 			default:
 				now = now.Add(time.Duration(b) * ms)
 			}
 			for _, o := range k.Advance(now, nil) {
 				switch o.Do {
 				case Challenge:
-					sentTo[o.Number] = o.Addr
+					sentTo[o.Number] = o.At
 				case Move:
-					if !proven[o.Addr] || k.Path() != o.Addr {
-						t.Fatalf("moves to %v, which has not answered", o.Addr)
+					if !proven[o.At] || k.Path() != o.At {
+						t.Fatalf("moves to %v, which has not answered", o.At)
 					}
 				}
 			}
-			if n := len(k.Addrs()); n > maxNamed+maxReflexive+2 || !slices.Contains(k.Addrs(), k.Path()) {
-				t.Fatalf("%d addresses, with the path %v: %v", n, k.Path(), k.Addrs())
+			if n := len(k.Endpoints()); n > maxNamed+maxByOther+maxReflexive+maxHinted+2 || !slices.Contains(k.Endpoints(), k.Path()) {
+				t.Fatalf("%d addresses, with the path %v: %v", n, k.Path(), k.Endpoints())
 			}
 			k.View()
+			k.Report(now)
 		}
 		for range 10_000 {
 			at := k.Timeout()

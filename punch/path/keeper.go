@@ -1,7 +1,7 @@
 package path
 
 import (
-	"net/netip"
+	"slices"
 	"time"
 
 	"campagnol/punch"
@@ -40,8 +40,8 @@ type Act uint8
 
 // The acts.
 const (
-	Challenge Act = iota + 1 // send a challenge with Number to Addr
-	Move                     // the path is Addr from now on
+	Challenge Act = iota + 1 // send a challenge with Number to At
+	Move                     // the path is At from now on
 	Ask                      // ask the rendezvous server to introduce the peer, and see whether it knows us
 	Revive                   // make a new session, if that is not under way: there seems to be no path for this one
 )
@@ -49,7 +49,7 @@ const (
 // An Out is what to do.
 type Out struct {
 	Do     Act
-	Addr   netip.AddrPort
+	At     punch.Endpoint
 	Number uint64
 	Why    string // of a Move, for people
 }
@@ -58,9 +58,11 @@ type Out struct {
 type Keeper struct {
 	number func() uint64
 
-	path  netip.AddrPort
-	list  []candidate // the path among them
-	moves int
+	path    punch.Endpoint
+	list    []candidate // the path among them
+	moves   int
+	arrived time.Time // when the path became it; zero: at the beginning
+	relayed time.Time // since when it has led through a relay; zero: it does not
 
 	// What the data path has seen.
 	sent     time.Time // a packet for the peer
@@ -87,22 +89,29 @@ type Keeper struct {
 	filled time.Time // budget, last
 }
 
-// New returns the Keeper of a session whose path is addr and has just carried a
-// handshake. number draws the numbers of challenges; whoever can guess them could
+// New returns the Keeper of a session whose path is at and has just carried a
+// handshake; list is what the server has named, for the primary socket. number draws the numbers of challenges; whoever can guess them could
 // pretend to be at an address where he is not.
-func New(now time.Time, number func() uint64, addr netip.AddrPort, list []punch.Candidate) *Keeper {
-	k := &Keeper{number: number, path: addr, heard: now, proved: now, since: now, look: now.Add(quiet), budget: budgetBurst, filled: now}
-	k.list = []candidate{{Candidate: punch.Candidate{Addr: addr, Kind: punch.Reflexive}}}
-	k.name(now, list)
+func New(now time.Time, number func() uint64, at punch.Endpoint, list []punch.Candidate) *Keeper {
+	k := &Keeper{number: number, path: at, heard: now, proved: now, since: now, look: now.Add(quiet), budget: budgetBurst, filled: now}
+	k.list = []candidate{{Candidate: punch.Candidate{Addr: at.Addr, Kind: punch.Reflexive}, conn: at.Conn}}
+	k.name(now, nil, list)
 	k.current().next = now // to measure it
+	k.noteRelay(now)
 	k.pace = now.Add(calmPace)
 	return k
 }
 
 // Introduce takes candidates of the peer that the server has named, in place of those
-// before. They are challenged at once.
-func (k *Keeper) Introduce(now time.Time, list []punch.Candidate) {
-	k.name(now, list)
+// before. They are challenged at once, by the primary socket.
+func (k *Keeper) Introduce(now time.Time, list []punch.Candidate) { k.IntroduceBy(now, nil, list) }
+
+// IntroduceBy is Introduce by another socket, such as one whose datagrams a relay passes
+// on. What it is to try takes the place of what it was to try before; other sockets go on
+// with theirs.
+func (k *Keeper) IntroduceBy(now time.Time, conn punch.Conn, list []punch.Candidate) {
+	k.name(now, conn, list)
+	k.noteRelay(now)
 	k.pace = now
 	k.fill(now)
 	if !k.doubt.IsZero() && k.budget >= 1 {
@@ -139,10 +148,10 @@ func (k *Keeper) Observe(sent, received, heard time.Time) {
 // network at our end.
 func (k *Keeper) Doubt(now time.Time) { k.suspect(now, true) }
 
-// Challenged takes that an authentic challenge of the peer has come from an address.
-// The owner has answered it. An address that is not the path is challenged in turn,
+// Challenged takes that an authentic challenge of the peer has come from an endpoint.
+// The owner has answered it. One that is not the path is challenged in turn,
 // since at least one direction works by now (RFC 8445 section 7.3.1.4).
-func (k *Keeper) Challenged(now time.Time, from netip.AddrPort) {
+func (k *Keeper) Challenged(now time.Time, from punch.Endpoint) {
 	if from == k.path {
 		k.Wake(now)
 		return
@@ -150,13 +159,13 @@ func (k *Keeper) Challenged(now time.Time, from netip.AddrPort) {
 	k.Stray(now, from)
 }
 
-// Stray takes that something authentic, and not old, has come from an address that is
+// Stray takes that something authentic, and not old, has come from an endpoint that is
 // not the path: the peer, or its NAT, may have another address.
 //
 // Both are challenged, and the session moves only if the path does not answer: who
 // passes records on from a place of his own, faster than they come from the peer, must
 // not become the path by it (RFC 9853 section 5).
-func (k *Keeper) Stray(now time.Time, from netip.AddrPort) {
+func (k *Keeper) Stray(now time.Time, from punch.Endpoint) {
 	if from == k.path {
 		return
 	}
@@ -187,22 +196,26 @@ func (k *Keeper) Responded(now time.Time, number uint64) bool {
 	if c == nil {
 		return false
 	}
-	if c.Addr == k.path {
+	if c.at() == k.path {
 		k.proved = now
 		k.sure()
+	} else if !k.doubt.IsZero() {
+		k.strict = true // that something is heard says nothing of the path
 	}
 	// One more measurement, where the first one promises something.
-	if c.answers == 1 && c.Addr != k.path {
+	if c.answers == 1 && c.at() != k.path {
 		c.tries, c.next = 1, now.Add(firstWait)
 	} else if c.tries < fastTries {
 		c.tries = fastTries
-		c.next = now.Add(slowWait)
+		c.next = now.Add(k.slow(now, c))
+	} else if c.warm(now) {
+		c.next = now.Add(warmWait)
 	}
 	return true
 }
 
 // Path returns where the session is sent.
-func (k *Keeper) Path() netip.AddrPort { return k.path }
+func (k *Keeper) Path() punch.Endpoint { return k.path }
 
 // View returns what is known of the path.
 func (k *Keeper) View() View { return k.current().view() }
@@ -213,17 +226,43 @@ func (k *Keeper) Kind() punch.CandidateKind { return k.current().Kind }
 // Moves returns how often the session has moved.
 func (k *Keeper) Moves() int { return k.moves }
 
+// Challenges returns how many challenges were sent by the path, and how many of them were
+// answered, as long as it is known.
+func (k *Keeper) Challenges() (sent, answered int) {
+	c := k.current()
+	return c.sent, c.answers
+}
+
 // Dark reports whether the path does not answer.
 func (k *Keeper) Dark() bool { return !k.dark.IsZero() }
 
-// Addrs returns the addresses from which records may come: the path, and all that may
-// become it.
-func (k *Keeper) Addrs() []netip.AddrPort {
-	list := make([]netip.AddrPort, 0, len(k.list))
+// Endpoints returns where records may come from: the path, and all that may become it.
+func (k *Keeper) Endpoints() []punch.Endpoint {
+	list := make([]punch.Endpoint, 0, len(k.list))
 	for i := range k.list {
-		list = append(list, k.list[i].Addr)
+		list = append(list, k.list[i].at())
 	}
 	return list
+}
+
+// Forget forgets the endpoints that a socket leads to, which is not the primary one. The
+// path stays.
+func (k *Keeper) Forget(conn punch.Conn) {
+	if conn != nil {
+		k.list = slices.DeleteFunc(k.list, func(c candidate) bool { return c.conn == conn && c.at() != k.path })
+	}
+}
+
+// Lost tells that a socket, which is not the primary one, is gone, and with it all
+// endpoints that it leads to. If the path is one of them, it is dark at once, until
+// another one answers.
+func (k *Keeper) Lost(now time.Time, conn punch.Conn) {
+	k.Forget(conn)
+	if conn != nil && k.path.Conn == conn {
+		k.current().gone = true
+		k.suspect(now, true)
+		k.doubt = now.Add(-k.patience())
+	}
 }
 
 // AskAgain tells that the server can be asked anew: we have just registered.

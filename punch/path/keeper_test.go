@@ -136,7 +136,7 @@ func TestIntroduced(t *testing.T) {
 	if p.k.Path() != third || p.k.Moves() != 1 || p.k.Dark() {
 		t.Errorf("path %v, %d moves, want %v and 1", p.k.Path(), p.k.Moves(), third)
 	}
-	for _, a := range []netip.AddrPort{other, lan} {
+	for _, a := range []punch.Endpoint{other, lan} {
 		if n := p.challenge[a]; n < fastTries || n > fastTries+2 {
 			t.Errorf("%d challenges in a minute to %v, where nobody is", n, a)
 		}
@@ -167,7 +167,7 @@ func TestIntroducedElsewhere(t *testing.T) {
 		}
 		p.play(30 * time.Second)
 		p.k.Introduce(p.now, named(third))
-		if n := len(p.k.Addrs()); n != 2 {
+		if n := len(p.k.Endpoints()); n != 2 {
 			t.Errorf("after %v: %d addresses are known, want the path and the named one", dark, n)
 		}
 	}
@@ -177,7 +177,7 @@ func TestIntroducedElsewhere(t *testing.T) {
 func TestTakesOver(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		addr netip.AddrPort
+		addr punch.Endpoint
 		rtt  time.Duration
 		want string
 	}{
@@ -286,10 +286,10 @@ func TestForgedResponse(t *testing.T) {
 		p.now = p.now.Add(5 * ms)
 		out = p.k.Advance(p.now, out)
 	}
-	numbers := map[netip.AddrPort][]uint64{}
+	numbers := map[punch.Endpoint][]uint64{}
 	for _, o := range out {
 		if o.Do == Challenge {
-			numbers[o.Addr] = append(numbers[o.Addr], o.Number)
+			numbers[o.At] = append(numbers[o.At], o.Number)
 		}
 	}
 	if len(numbers[other]) <= pending || len(numbers[lan]) <= pending {
@@ -320,22 +320,22 @@ func TestBounds(t *testing.T) {
 	delete(p.rtt, wan)
 	const seconds = 60
 	for i := range seconds * 100 {
-		addr := func(n int) netip.AddrPort {
+		addr := func(n int) punch.Endpoint {
 			var b [4]byte
 			binary.BigEndian.PutUint32(b[:], 0x08000000+uint32(n))
-			return netip.AddrPortFrom(netip.AddrFrom4(b), 5000)
+			return punch.Endpoint{Addr: netip.AddrPortFrom(netip.AddrFrom4(b), 5000)}
 		}
 		p.k.Stray(p.now, addr(i))
 		p.k.Challenged(p.now, addr(i+1_000_000))
 		if i%10 == 0 {
-			var list []netip.AddrPort
+			var list []punch.Endpoint
 			for j := range 20 {
 				list = append(list, addr(2_000_000+20*i+j))
 			}
 			p.k.Introduce(p.now, named(list...))
 		}
 		p.play(10 * ms)
-		if n := len(p.k.Addrs()); n > maxNamed+maxReflexive+1 {
+		if n := len(p.k.Endpoints()); n > maxNamed+maxReflexive+1 {
 			t.Fatalf("%d addresses are remembered", n)
 		}
 	}

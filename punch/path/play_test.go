@@ -12,11 +12,14 @@ import (
 )
 
 var (
-	wan   = netip.MustParseAddrPort("203.0.113.1:5000")
-	other = netip.MustParseAddrPort("203.0.113.2:5000")
-	third = netip.MustParseAddrPort("[2001:db8::3]:5000")
-	lan   = netip.MustParseAddrPort("192.168.1.2:5000")
+	wan   = at("203.0.113.1:5000")
+	other = at("203.0.113.2:5000")
+	third = at("[2001:db8::3]:5000")
+	lan   = at("192.168.1.2:5000")
 )
+
+// at returns where a peer is, by the primary socket.
+func at(addr string) punch.Endpoint { return punch.Endpoint{Addr: netip.MustParseAddrPort(addr)} }
 
 // start is when plays begin.
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -28,7 +31,7 @@ type play struct {
 	now   time.Time
 	drawn uint64
 
-	rtt       map[netip.AddrPort]time.Duration // of the paths that work
+	rtt       map[punch.Endpoint]time.Duration // of the paths that work
 	back      []response                       // on their way
 	sends     bool                             // a packet every 10 ms
 	hears     bool                             // likewise from the peer, over path while that works
@@ -36,38 +39,38 @@ type play struct {
 	received  time.Time                        // the last one
 	sent      time.Time                        // likewise
 	heard     time.Time
-	challenge map[netip.AddrPort]int // how many were sent
-	when      map[netip.AddrPort][]time.Duration
+	challenge map[punch.Endpoint]int // how many were sent
+	when      map[punch.Endpoint][]time.Duration
 	acts      []string // the others
 }
 
 // A response is on its way.
 type response struct {
 	at     time.Time
-	from   netip.AddrPort
+	from   punch.Endpoint
 	number uint64
 }
 
 // newPlay begins a play with a session over wan, which works.
-func newPlay(t *testing.T, list ...netip.AddrPort) *play {
-	p := &play{t: t, now: start, rtt: map[netip.AddrPort]time.Duration{wan: 20 * ms}}
+func newPlay(t *testing.T, list ...punch.Endpoint) *play {
+	p := &play{t: t, now: start, rtt: map[punch.Endpoint]time.Duration{wan: 20 * ms}}
 	p.forget()
 	p.k = New(start, func() uint64 { p.drawn++; return p.drawn * 0x9e3779b97f4a7c15 }, wan, named(list...))
 	p.data = start
 	return p
 }
 
-func named(list ...netip.AddrPort) []punch.Candidate {
+func named(list ...punch.Endpoint) []punch.Candidate {
 	var cs []punch.Candidate
 	for _, a := range list {
-		cs = append(cs, punch.Candidate{Addr: a, Kind: punch.Observed})
+		cs = append(cs, punch.Candidate{Addr: a.Addr, Kind: punch.Observed})
 	}
 	return cs
 }
 
 // forget forgets what was done so far.
 func (p *play) forget() {
-	p.challenge, p.acts, p.when = map[netip.AddrPort]int{}, nil, map[netip.AddrPort][]time.Duration{}
+	p.challenge, p.acts, p.when = map[punch.Endpoint]int{}, nil, map[punch.Endpoint][]time.Duration{}
 }
 
 // step does what is due.
@@ -94,21 +97,21 @@ func (p *play) step() {
 	}
 	p.k.Observe(p.sent, p.received, p.heard)
 	for _, o := range p.k.Advance(p.now, nil) {
-		at := p.now.Sub(start)
+		since := p.now.Sub(start)
 		switch o.Do {
 		case Challenge:
-			p.challenge[o.Addr]++
-			p.when[o.Addr] = append(p.when[o.Addr], at)
-			if d := p.rtt[o.Addr]; d > 0 {
-				p.back = append(p.back, response{p.now.Add(d), o.Addr, o.Number})
+			p.challenge[o.At]++
+			p.when[o.At] = append(p.when[o.At], since)
+			if d := p.rtt[o.At]; d > 0 {
+				p.back = append(p.back, response{p.now.Add(d), o.At, o.Number})
 				slices.SortStableFunc(p.back, func(a, b response) int { return a.at.Compare(b.at) })
 			}
 		case Move:
-			p.acts = append(p.acts, fmt.Sprintf("%v move %v: %s", at, o.Addr, o.Why))
+			p.acts = append(p.acts, fmt.Sprintf("%v move %v: %s", since, o.At, o.Why))
 		case Ask:
-			p.acts = append(p.acts, fmt.Sprintf("%v ask", at))
+			p.acts = append(p.acts, fmt.Sprintf("%v ask", since))
 		case Revive:
-			p.acts = append(p.acts, fmt.Sprintf("%v revive", at))
+			p.acts = append(p.acts, fmt.Sprintf("%v revive", since))
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 // A Report is what a [Keeper] knows of an address at which the peer may be.
 type Report struct {
 	View
+	Conn     punch.Conn // the socket that sees it; nil: the primary one
 	Kind     punch.CandidateKind
 	Scope    string
 	Path     bool      // it is the path
@@ -24,7 +25,7 @@ func (k *Keeper) Report(now time.Time) []Report {
 	list := make([]Report, 0, len(k.list))
 	for i := range k.list {
 		c := &k.list[i]
-		r := Report{View: c.view(), Kind: c.Kind, Scope: c.Scope, Path: c.Addr == k.path, Named: c.named, Sent: c.sent, Answered: c.answered}
+		r := Report{View: c.view(), Conn: c.conn, Kind: c.Kind, Scope: c.Scope, Path: c.at() == k.path, Named: c.named, Sent: c.sent, Answered: c.answered}
 		if !r.Path {
 			r.Why = k.why(now, c)
 		}
@@ -54,6 +55,8 @@ func (k *Keeper) why(now time.Time, c *candidate) string {
 		return "does not answer any more"
 	case own.Class() > cur.Class():
 		return "is a longer way"
+	case c.barred(now):
+		return "has broken soon after the session had moved there"
 	case c.answers < 2:
 		return "has answered only once"
 	case !Worth(cur, own):

@@ -2,7 +2,6 @@ package path
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +24,7 @@ func reported(p *play) string {
 
 // TestReport: each address has a line that says why it is not the path, the path first.
 func TestReport(t *testing.T) {
-	far := netip.MustParseAddrPort("192.168.1.3:5000")
+	far := at("192.168.1.3:5000")
 	p := newPlay(t, other, third, far)
 	p.rtt[other] = 19 * ms
 	p.sends, p.hears = true, true
@@ -48,6 +47,9 @@ func TestReport(t *testing.T) {
 		"[2001:db8::3]:5000 observed 0s: has never answered")
 	if r := p.k.Report(p.now); r[2].Answered.IsZero() || r[2].Sent < 2 || !r[2].Named || r[0].Named {
 		t.Errorf("the report is %+v", r)
+	}
+	if sent, answered := p.k.Challenges(); sent < 1 || answered < 1 || sent > answered+1 {
+		t.Errorf("of %d challenges by the path %d were answered, want all but the last", sent, answered)
 	}
 	delete(p.rtt, other)
 	p.play(2 * time.Minute)
@@ -90,7 +92,7 @@ func TestReportDoesNothing(t *testing.T) {
 
 // TestReportScope: what is said of a place comes with it.
 func TestReportScope(t *testing.T) {
-	k := New(start, func() uint64 { return 1 }, wan, []punch.Candidate{{Addr: lan, Kind: punch.Configured, Scope: "office"}})
+	k := New(start, func() uint64 { return 1 }, wan, []punch.Candidate{{Addr: lan.Addr, Kind: punch.Configured, Scope: "office"}})
 	r := k.Report(start)
 	if len(r) != 2 || r[1].Scope != "office" || r[1].Kind != punch.Configured || r[1].Class() != LAN {
 		t.Errorf("got %+v", r)

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	pion "github.com/pion/stun/v3"
+	pion "github.com/pion/stun/v4"
 )
 
 var id = ID{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}

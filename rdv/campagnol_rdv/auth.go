@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"campagnol/internal/cli"
@@ -27,8 +28,9 @@ type authOptions struct {
 	online           onlineOptions
 	authority        authorityOptions
 
-	chosen rdv.Mode      // by choose
-	again  chan struct{} // SIGHUP: read the files again
+	chosen rdv.Mode                  // by choose
+	trust  atomic.Pointer[rdv.Trust] // that load has made last; nil: there is none
+	again  chan struct{}             // SIGHUP: read the files again
 }
 
 func (a *authOptions) flags(f *pflag.FlagSet) {
@@ -125,7 +127,9 @@ func (a *authOptions) load(ctx context.Context, now time.Time, again bool, log *
 	if err != nil {
 		return nil, err
 	}
-	return a.online.with(rdv.NewTrust(id, trusted).WithRules(rules), log), nil
+	trust := a.online.with(rdv.NewTrust(id, trusted).WithRules(rules), log)
+	a.trust.Store(trust)
+	return trust, nil
 }
 
 // loadRules reads the policy; nil: there is none.

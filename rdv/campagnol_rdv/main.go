@@ -30,6 +30,8 @@ type options struct {
 	auth    authOptions
 	stun    stunOptions
 	relay   relayOptions
+	stream  streamOptions
+	metrics metricsOptions
 	service service.Service
 }
 
@@ -54,6 +56,8 @@ func newCommand() *cobra.Command {
 	o.auth.flags(f)
 	o.stun.flags(f)
 	o.relay.flags(f)
+	o.stream.flags(f)
+	o.metrics.flags(f)
 	o.service.Flags(f)
 	return cmd
 }
@@ -77,6 +81,12 @@ func (o *options) run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := o.relay.check(o.auth.chosen); err != nil {
+		return err
+	}
+	if err := o.stream.check(o.auth.chosen, 1+len(o.MorePorts)); err != nil {
+		return err
+	}
+	if err := o.metrics.check(); err != nil {
 		return err
 	}
 	s := &o.service

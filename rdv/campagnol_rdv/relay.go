@@ -180,7 +180,7 @@ func ownAddresses() (list []netip.Addr) {
 // links returns the sockets on which clients reach the server.
 func links(cfg *rdv.Config) []relay.Link {
 	list := []relay.Link{cfg.Conn}
-	for _, conn := range cfg.MoreConns {
+	for _, conn := range slices.Concat(cfg.MoreConns, cfg.Streams) {
 		list = append(list, conn)
 	}
 	return list

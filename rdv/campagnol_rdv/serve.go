@@ -57,11 +57,23 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		closeAll(conns)
 		return nil, err
 	}
+	if cfg.Streams, err = o.stream.open(o.auth.certificateNow, s.Log); err != nil {
+		closeAll(conns)
+		return nil, err
+	}
 	if err := o.relay.open(&cfg, s); err != nil {
 		return nil, err
 	}
 	server := rdv.New(cfg)
-	return &service.Running{Serve: o.auth.serve(s, server), Signals: o.auth.signals()}, nil
+	serve, err := o.metrics.serve(s, &collector{server: server, cfg: &cfg, relayed: o.relay.clients}, o.auth.serve(s, server))
+	if err != nil {
+		closeAll(conns)
+		if cfg.OtherConn != nil {
+			cfg.OtherConn.Close()
+		}
+		return nil, err
+	}
+	return &service.Running{Serve: serve, Signals: o.auth.signals()}, nil
 }
 
 // listen opens a socket for each port, or none.

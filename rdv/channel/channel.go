@@ -68,6 +68,10 @@
 // A server may be a relay, too (TURN, RFC 8656). A member asks for credentials, and
 // says for which peer; they are good for a while, whoever the peer is then.
 //
+// A member may be a relay for others, too, and says so when it registers. Whoever are
+// introduced to each other are told of some that both may use; what they say to those is
+// no matter of the server's.
+//
 // # Registration
 //
 // What keeps the client registered are the PINGs of package rdv/wire, in clear,
@@ -112,17 +116,20 @@ const (
 	maxText       = 200 // bytes
 )
 
+// MaxVia is how many members a message can name that relay.
+const MaxVia = 3
+
 // A Type says what a message means.
 type Type uint8
 
 // The types, and their fields.
 const (
-	Register   Type = 1 // VPN, the addresses that the client wants; Endpoints, where it can be reached in its own network; Software; NAT; Candidates; Scopes
+	Register   Type = 1 // VPN, the addresses that the client wants; Endpoints, where it can be reached in its own network; Software; NAT; Candidates; Scopes; Relays
 	Registered Type = 2 // Endpoints, one: where the server sees the client; Lease; Software; Objects
 	Refused    Type = 3 // Reason; Text
 	Ask        Type = 4 // VPN, one: the wanted peer; Candidates, further ones that are for this peer only
-	Peer       Type = 5 // VPN, the wanted one and the peer's others behind it; Endpoints, where the peer is, best first; Authentic; NAT; Candidates
-	Introduce  Type = 6 // VPN, all of who asks; Endpoints, where it is, best first; Authentic; NAT; Candidates
+	Peer       Type = 5 // VPN, the wanted one and the peer's others behind it; Endpoints, where the peer is, best first; Authentic; NAT; Candidates; Via
+	Introduce  Type = 6 // VPN, all of who asks; Endpoints, where it is, best first; Authentic; NAT; Candidates; Via
 	Done       Type = 7 // no fields
 	Finished   Type = 8 // VPN, one: the path to this peer is closed
 	Bye        Type = 9 // no fields: the client leaves
@@ -202,7 +209,12 @@ const (
 	tagScope     = 13 // UTF-8, the name of a network that the client can reach; may be repeated
 	tagUser      = 14 // ASCII, of credentials for a relay
 	tagPassword  = 15 // ASCII
+	tagFlags     = 16 // 4 bytes, a set of bits: 1, the client relays for others; those that are not known are ignored
+	tagVia       = 17 // an address, 4 or 16 bytes; may be repeated
 )
+
+// flagRelays is the bit of tagFlags that says that the client relays for others.
+const flagRelays = 1 << 0
 
 // An Object is something that the server has for its clients.
 type Object struct {
@@ -252,6 +264,9 @@ type Message struct {
 	NAT        nat.Behaviour
 	Candidates []punch.Candidate
 	Scopes     []string
+
+	Relays bool         // the client passes on datagrams for others
+	Via    []netip.Addr // VPN addresses of members that do so, between the two that are introduced
 }
 
 // A Password belongs to credentials for a relay. It does not show in a log.
@@ -325,6 +340,14 @@ func (m *Message) Append(b []byte) []byte {
 			addField(w, tagScope, func(w *cryptobyte.Builder) { w.AddBytes([]byte(scope)) })
 		}
 	}
+	if m.Relays {
+		addField(w, tagFlags, func(w *cryptobyte.Builder) { w.AddUint32(flagRelays) })
+	}
+	for _, a := range m.Via[:min(len(m.Via), MaxVia)] {
+		if a.IsValid() {
+			addField(w, tagVia, func(w *cryptobyte.Builder) { w.AddBytes(a.Unmap().AsSlice()) })
+		}
+	}
 	return w.BytesOrPanic() // only lengths over 64 KiB fail, and there are none
 }
 
@@ -385,7 +408,7 @@ func Parse(b []byte) (Message, error) {
 }
 
 // seenTags has the tags of fields that may occur once.
-type seenTags [tagPassword + 1]bool
+type seenTags [tagFlags + 1]bool
 
 // field takes a field. It returns false if its value makes no sense.
 func (m *Message) field(tag uint16, value cryptobyte.String, seen *seenTags) bool {
@@ -409,6 +432,10 @@ func (m *Message) field(tag uint16, value cryptobyte.String, seen *seenTags) boo
 	case tagScope:
 		m.Scopes = append(m.Scopes, clean(string(value)))
 		return len(value) > 0 && len(value) <= punch.MaxScope && len(m.Scopes) <= maxScopes
+	case tagVia:
+		a, ok := netip.AddrFromSlice(value)
+		m.Via = append(m.Via, a.Unmap())
+		return ok && len(m.Via) <= MaxVia
 	}
 	if int(tag) >= len(seen) || seen[tag] {
 		return true
@@ -436,6 +463,11 @@ func (m *Message) field(tag uint16, value cryptobyte.String, seen *seenTags) boo
 		return len(value) <= MaxData
 	case tagNAT:
 		m.NAT = nat.Parse(value)
+	case tagFlags:
+		var flags uint32
+		ok := value.ReadUint32(&flags)
+		m.Relays = flags&flagRelays != 0
+		return ok
 	}
 	return true
 }

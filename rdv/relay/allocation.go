@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"campagnol/punch"
+	"campagnol/punch/stream"
 
 	"github.com/pion/turn/v5"
 )
@@ -121,7 +122,7 @@ func (o opener) AllocatePacketConn(cfg turn.AllocateListenerConfig) (net.PacketC
 		return nil, nil, err
 	}
 	s.stats.allocated.Add(1)
-	s.log.Info("{name} relays by {addr}, for {client}", "name", u.name, "addr", a.relayed, "client", a.client)
+	s.log.Info("{name} relays by {addr}, for {client}", "name", u.name, "addr", a.relayed, "client", stream.Real(a.client))
 	return a, net.UDPAddrFromAddrPort(a.relayed), nil
 }
 

@@ -17,6 +17,10 @@
 // a buffer that is used again, so that a run of datagrams of equal size is one all the
 // way (UDP_GRO, UDP_SEGMENT). Nothing is allocated for a datagram.
 //
+// A link may be one of connections (package punch/stream), whose clients have addresses
+// with a zone. Such a link cuts and fills up ChannelData itself (section 12.5): here
+// padding is read over, as it is in datagrams.
+//
 // # Who may
 //
 // Who holds credentials of a [Secret], which are short-lived: the RDV issues them to

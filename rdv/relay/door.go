@@ -96,6 +96,15 @@ func (d *Door) Request(now time.Time, from netip.AddrPort, local netip.Addr, b [
 // Knows reports whether a client has an allocation. It is safe for concurrent use.
 func (d *Door) Knows(client netip.AddrPort) bool { return (*d.clients.Load())[client] != nil }
 
+// Gone ends the allocation of a client whose connection is over: nobody can use it any
+// more, and it would count until its time is up. It is safe for concurrent use.
+func (d *Door) Gone(client netip.AddrPort) {
+	if a := (*d.clients.Load())[client]; a != nil {
+		a.expelled.Store(true)
+		d.wake()
+	}
+}
+
 // wake makes the door look for allocations that have to end.
 func (d *Door) wake() {
 	select {
@@ -170,7 +179,7 @@ func (d *Door) WriteTo(b []byte, to net.Addr) (int, error) {
 	if !ok {
 		return len(b), nil
 	}
-	client := addrPortOf(u.IP, u.Port)
+	client := clientOf(u)
 	var local netip.Addr
 	if t := typeOf(b); t&bitResponse != 0 {
 		local = d.current.local
@@ -245,7 +254,7 @@ func (d *Door) events() turn.EventHandler {
 		if !ok {
 			return nil
 		}
-		return (*d.clients.Load())[addrPortOf(u.IP, u.Port)]
+		return (*d.clients.Load())[clientOf(u)]
 	}
 	permission := func(on bool) func(client, _ net.Addr, _, _, _ string, _ net.Addr, peer net.IP) {
 		return func(client, _ net.Addr, _, _, _ string, _ net.Addr, peer net.IP) {

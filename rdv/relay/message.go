@@ -2,6 +2,7 @@ package relay
 
 import (
 	"encoding/binary"
+	"net"
 	"net/netip"
 	"time"
 )
@@ -119,6 +120,18 @@ func parseChannel(b []byte) (number uint16, n int, ok bool) {
 func putChannel(b []byte, number uint16, n int) {
 	binary.BigEndian.PutUint16(b, number)
 	binary.BigEndian.PutUint16(b[2:], uint16(n))
+}
+
+// clientOf returns the address of a client as its datagrams have it, from the one that
+// pion/turn has been given. With a zone it may be mapped: that of package punch/stream
+// is. pion/turn hands back what it was given, and tells no two zones apart; but it knows
+// the clients of one door only, and connections have a door of their own.
+func clientOf(u *net.UDPAddr) netip.AddrPort {
+	a := u.AddrPort()
+	if a.Addr().Zone() != "" {
+		return a
+	}
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
 // addrPortOf returns an address in the form of netip; the zero AddrPort for none.

@@ -59,8 +59,10 @@ func startRig(t testing.TB, conn punch.Conn, at netip.AddrPort, cfg Config) *rig
 	return r
 }
 
-func (r *rig) read() {
-	door := r.Door(0)
+func (r *rig) read() { r.readBy(r.Door(0)) }
+
+// readBy reads what comes to the rig's socket, which is that of a door.
+func (r *rig) readBy(door *Door) {
 	for {
 		ds, err := r.conn.Receive()
 		if err != nil {

@@ -47,6 +47,10 @@ type Config struct {
 	Base int // what nearly all do (BASE_PLPMTU)
 	Max  int // what is of use (MAX_PLPMTU)
 
+	// Bounded says that the path is known to carry no more than Max, though more would
+	// be of use: Max is a limit from the beginning.
+	Bounded bool
+
 	Random func() uint64 // numbers of probes, which nobody must guess
 
 	// Passive makes a Search that sends no probes, because the other end would not
@@ -113,14 +117,17 @@ func (s *Search) search(now time.Time, high int) {
 
 // Limit returns the size of the largest packet that may be sent; 0: of any.
 func (s *Search) Limit() int {
-	if s == nil {
+	switch {
+	case s == nil:
 		return 0
+	case s.limit == 0 && s.cfg.Bounded:
+		return s.cfg.Max
 	}
 	return s.limit
 }
 
 // Wide reports whether the path is known to carry all that is of use.
-func (s *Search) Wide() bool { return s != nil && s.low >= s.cfg.Max }
+func (s *Search) Wide() bool { return s != nil && !s.cfg.Bounded && s.low >= s.cfg.Max }
 
 // Timeout returns when Advance has something to do; zero: when the path is used again.
 func (s *Search) Timeout() time.Time {
