@@ -26,6 +26,10 @@ var layers = map[string][]string{
 	"internal/testenv":             {},
 	"internal/spell":               {},
 	"internal/version":             {},
+	"internal/httpd":               {},
+	"internal/human":               {},
+
+	"internal/testenv/chromium": {"internal/testenv"},
 
 	"internal/filewatch": {},
 
@@ -75,6 +79,7 @@ var layers = map[string][]string{
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
 	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "punch/stream", "punch/stun", "rdv/channel", "rdv/relay", "rdv/wire", "tunnel/handshake", "tunnel/record"},
+	"rdv/web":            {"internal/human", "punch/nat", "rdv"},
 	"client":             {"punch", "punch/hard", "punch/nat", "punch/natcheck", "punch/path", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/pmtu", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab/clock":    {},
@@ -90,7 +95,7 @@ var layers = map[string][]string{
 		"pki", "pki/bulletin", "pki/ca", "pki/enroll", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/hard", "punch/local", "punch/nat", "punch/natcheck", "punch/portmap", "punch/stream", "punch/turn", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/record", "tunnel/segment",
 	},
 	"rdv/campagnol_rdv": {
-		"conf", "internal/cli", "internal/filewatch", "internal/logging", "internal/metrics", "internal/service", "internal/version", "pki", "pki/ca", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/stream", "punch/udp", "rdv", "rdv/channel", "rdv/relay", "tunnel/handshake",
+		"conf", "internal/cli", "internal/control", "internal/filewatch", "internal/httpd", "internal/human", "internal/logging", "internal/metrics", "internal/service", "internal/version", "pki", "pki/ca", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/stream", "punch/udp", "rdv", "rdv/channel", "rdv/relay", "rdv/web", "tunnel/handshake",
 	},
 }
 

@@ -20,4 +20,5 @@ type Counters struct {
 	Answered uint64 // and its answers
 	Lists    uint64 // pieces of the list of members, sent
 	Grants   uint64 // credentials for the relay
+
 }

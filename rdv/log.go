@@ -114,6 +114,7 @@ func (s *Server) logFailure(ctx context.Context, now time.Time, at netip.AddrPor
 	if errors.Is(err, handshake.ErrTakeOver) {
 		level = slog.LevelError
 	}
+	s.history.Add(now, Event{Kind: HandshakeFailed, Endpoint: at, Why: err.Error()})
 	s.log.Log(ctx, level, "DTLS handshake with {addr} failed: {reason}", "addr", shown(at), "reason", err)
 }
 

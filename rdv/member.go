@@ -43,6 +43,8 @@ type Member struct {
 
 	listed time.Duration // when it would have used nothing of its share of lists, see listFor
 
+	software string // of the client, as it says
+
 	attrs *pki.Attributes // of its certificate; nil: not read yet
 
 	channel *sealed // of the Server; the registry does not look at it
@@ -81,7 +83,7 @@ func (r *Registry) Join(now time.Time, at spot, server netip.Addr, id Identity) 
 
 // inherit gives m what old, the same client over an older channel, has.
 func (r *Registry) inherit(m, old *Member) {
-	m.held, m.locals, m.told, m.intros = old.held, old.locals, old.told, old.intros
+	m.held, m.locals, m.told, m.intros, m.software = old.held, old.locals, old.told, old.intros, old.software
 	old.held, old.intros = nil, nil
 	r.memberBy.remove(old)
 	r.leaveDesk(old)
@@ -278,6 +280,7 @@ func (r *Registry) register(m *Member, req *channel.Message, out []Out) []Out {
 	m.publish(req.Endpoints)
 	m.keep(req)
 	r.setRelays(m, req.Relays)
+	m.software = bounded(req.Software, maxSoftware)
 	return r.welcome(m, req, out)
 }
 
@@ -357,7 +360,7 @@ func (r *Registry) take(m *Member, v netip.Addr) {
 		warned = o.warned
 		r.owners.forget(o)
 	}
-	c = &client{member: m, endpoint: e, vpn: v, warned: warned}
+	c = &client{member: m, endpoint: e, vpn: v, since: r.now, warned: warned}
 	if len(m.held) == 0 {
 		r.holders++
 	}

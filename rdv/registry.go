@@ -112,6 +112,8 @@ type client struct {
 	vpn      netip.Addr
 	server   ip4           // address of this host that it uses
 	probing  bool          // not heard since probed
+	since    time.Duration // when it has registered
+	asks     [2]uint32     // how often it has asked for others, and others for it
 	heard    time.Duration // last HELLO that was accepted, or PING
 	probed   time.Duration // last probe of this VPN address, or never
 	warned   time.Duration // last Downgraded about it, of a member, or never
@@ -333,7 +335,7 @@ func (r *Registry) hello(c *client, e endpoint, in In, out []Out) []Out {
 		r.trace(Event{Kind: TableFull, Endpoint: in.From, VPN: v})
 		return r.refuse(nil, e, in, out)
 	}
-	r.add(&client{endpoint: e, vpn: v, local: local, server: ip4Of(in.Local), heard: r.now, probed: probed})
+	r.add(&client{endpoint: e, vpn: v, local: local, server: ip4Of(in.Local), since: r.now, heard: r.now, probed: probed})
 	return append(out, reply(in, wire.OK))
 }
 

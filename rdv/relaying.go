@@ -59,6 +59,7 @@ func (r *Registry) grant(m *Member, req *channel.Message, out []Out) []Out {
 	}
 	g := r.cfg.Grant(r.clock, m.account())
 	r.counters.Grants++
+	r.noteRelayed(m, asked)
 	return m.answer(req, &channel.Message{
 		Type: channel.Relayed, User: g.User, Password: channel.Password(g.Password),
 		Lease: uint32(g.Lifetime / time.Second), Endpoints: g.Addrs,
@@ -98,6 +99,7 @@ func (s *Server) useRelay(rc *RegistryConfig) {
 	if s.cfg.Relay == nil {
 		return
 	}
+	s.cfg.Relay.Watch(s.noteRelay)
 	for i, r := range s.receivers {
 		r.relaying = limiter{interval: relayInterval, burst: relayBurst}
 		r.door = s.cfg.Relay.Door(i)

@@ -117,8 +117,11 @@ type Server struct {
 	requests chan request    // likewise
 	answers  chan answer     // and back
 	counts   chan chan<- Census
+	looks    chan func()    // what control is to do for others, see look
 	stopped  chan struct{}  // closed when control has ended
 	helpers  sync.WaitGroup // receivers, handshakes, the check, the clerk
+
+	history *History
 
 	receivers []*receiver // of conns; each belongs to its goroutine
 	bindings  stunLimiter // of all sockets
@@ -186,6 +189,8 @@ func New(cfg Config) *Server {
 		requests: make(chan request, maxRequests),
 		answers:  make(chan answer),
 		counts:   make(chan chan<- Census),
+		looks:    make(chan func()),
+		history:  NewHistory(),
 		stopped:  make(chan struct{}),
 		attempts: map[spot]*attempt{},
 		failures: limiter{interval: failureInterval, burst: failureBurst},
@@ -211,7 +216,7 @@ func New(cfg Config) *Server {
 	}
 	rc := RegistryConfig{
 		MaxClients: cfg.MaxClients, Mode: cfg.Mode, Software: cfg.Software,
-		Offer: s.offer, Jitter: rand.Float64, Trace: s.logEvent,
+		Offer: s.offer, Jitter: rand.Float64, Trace: s.note,
 	}
 	if cfg.Authority != nil {
 		rc.Serve = s.ask
@@ -318,6 +323,8 @@ func (s *Server) control(ctx context.Context) error {
 			s.out = s.registry.Answered(time.Now(), a.id, a.data, s.out)
 		case to := <-s.counts:
 			to <- s.census(time.Now())
+		case f := <-s.looks:
+			f()
 		case <-timer.C:
 			s.advance(time.Now())
 		case err := <-s.failure:

@@ -36,6 +36,7 @@ func pairOf(asker, asked *client) pair { return pair{asker, asked} }
 type session struct {
 	clients [2]*client // asker, asked
 	asked   time.Duration
+	relayed bool // one of both was given credentials for the relay, for the other
 	age     links[session]
 	of      [2]links[session] // in the lists of the asker and of the asked
 }
@@ -50,6 +51,8 @@ func newSessions() sessions {
 // openSession remembers that asker asked for asked.
 func (r *Registry) openSession(asker, asked *client) {
 	ss := &r.sessions
+	asker.asks[0]++
+	asked.asks[1]++
 	if s := ss.byPair[pairOf(asker, asked)]; s != nil {
 		s.asked = r.now
 		ss.byAge.remove(s)
@@ -73,6 +76,16 @@ func (r *Registry) openSession(asker, asked *client) {
 		c.sessions[role] = s
 	}
 	r.trace(Event{Kind: SessionAdded, VPN: asker.vpn, Peer: asked.vpn})
+}
+
+// noteRelayed remembers that what m and peer send each other may be relayed.
+func (r *Registry) noteRelayed(m *Member, peer *client) {
+	c := m.as(peer.vpn)
+	for _, p := range [...]pair{pairOf(c, peer), pairOf(peer, c)} {
+		if s := r.sessions.byPair[p]; s != nil {
+			s.relayed = true
+		}
+	}
 }
 
 // closeSession forgets that asker asked for asked, if it did.

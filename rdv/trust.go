@@ -143,6 +143,7 @@ func (s *Server) handleVerdict(now time.Time, v verdict) {
 	switch {
 	case v.member != nil:
 		if s.registry.member(v.member.spot()) == v.member {
+			s.history.Add(now, Event{Kind: Distrusted, Endpoint: v.member.at, Name: v.member.id.Name, Why: v.err.Error()})
 			s.expel(v.member)
 			s.endChannel(now, v.member, v.err.Error())
 		}

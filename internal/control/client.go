@@ -14,23 +14,28 @@ import (
 )
 
 const (
-	maxAnswer  = 64 << 20         // bytes of a document that are read
-	askTime    = 10 * time.Second // for an answer
-	renewTime  = answerTime       // for one that others have to be asked for
-	serverName = "campagnol/"     // how the header "Server" of a client of ours begins
+	maxAnswer = 64 << 20         // bytes of a document that are read
+	askTime   = 10 * time.Second // for an answer
+	renewTime = answerTime       // for one that others have to be asked for
 )
 
 // A Client asks the program behind a control socket. It is safe for concurrent
 // use.
 type Client struct {
-	path string
-	http http.Client
+	path  string
+	owner *Owner
+	http  http.Client
 }
 
 // NewClient returns a Client for the socket at path. It connects when it is
 // first used.
-func NewClient(path string) *Client {
-	return &Client{path: path, http: http.Client{
+func NewClient(path string) *Client { return newClientOf(path, OfClient) }
+
+// NewRDVClient returns a Client for the socket of a rendezvous server.
+func NewRDVClient(path string) *Client { return newClientOf(path, OfRDV) }
+
+func newClientOf(path string, owner *Owner) *Client {
+	return &Client{path: path, owner: owner, http: http.Client{
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, "unix", path)
@@ -133,7 +138,7 @@ func (c *Client) unreachable(err error, limit time.Duration) error {
 		e.Text = fmt.Sprintf("the client of the control socket %s does not answer: %v", c.path, cause(err, limit))
 		e.Advice = "its log may say what it is busy with"
 	}
-	return e
+	return c.owner.reword(e)
 }
 
 // cause returns err without what the HTTP library has put around it: method and
@@ -155,7 +160,7 @@ func cause(err error, limit time.Duration) error {
 // refused returns the error that the server has answered with.
 func (c *Client) refused(status int, program string, body []byte) error {
 	e := &Error{Status: status}
-	if json.Unmarshal(body, e) != nil || e.Text == "" || !strings.HasPrefix(program, serverName) || status == http.StatusNotFound {
+	if json.Unmarshal(body, e) != nil || e.Text == "" || !strings.HasPrefix(program, c.owner.program) || status == http.StatusNotFound {
 		return c.strange(program, fmt.Errorf("it answers with status %d", status))
 	}
 	return e
@@ -163,12 +168,12 @@ func (c *Client) refused(status int, program string, body []byte) error {
 
 // strange returns the error for an answer that we cannot read.
 func (c *Client) strange(program string, err error) error {
-	version, ours := strings.CutPrefix(program, serverName)
+	version, ours := strings.CutPrefix(program, c.owner.program)
 	if !ours {
-		return &Error{Err: err, Text: fmt.Sprintf("what listens on %s is not a campagnol client: %v", c.path, err),
-			Advice: "name the control socket of a client with --socket"}
+		return c.owner.reword(&Error{Err: err, Text: fmt.Sprintf("what listens on %s is not a campagnol client: %v", c.path, err),
+			Advice: "name the control socket of a client with --socket"})
 	}
-	return &Error{Err: err,
+	return c.owner.reword(&Error{Err: err,
 		Text:   fmt.Sprintf("the client of the control socket %s is of version %s, whose answer this program cannot read: %v", c.path, version, err),
-		Advice: "use the campagnol program of that version, or restart the client with this one"}
+		Advice: "use the campagnol program of that version, or restart the client with this one"})
 }

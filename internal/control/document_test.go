@@ -55,6 +55,9 @@ func TestDocumentation(t *testing.T) {
 		{"The answer to a ping", PingPath, reflect.TypeFor[Pong]()},
 		{"A tunnel that was closed", DisconnectPath, reflect.TypeFor[Disconnection]()},
 		{"A configuration that was read again", ReloadPath, reflect.TypeFor[Reload]()},
+		{"The status of a rendezvous server", RDVStatusPath, reflect.TypeFor[RDVStatus]()},
+		{"The clients of a rendezvous server", RDVClientsPath, reflect.TypeFor[RDVClients]()},
+		{"The events of a rendezvous server", RDVEventsPath, reflect.TypeFor[RDVEvents]()},
 	} {
 		t.Run(c.section, func(t *testing.T) { checkDocumented(t, c.section, c.path, c.document) })
 	}

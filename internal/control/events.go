@@ -10,8 +10,8 @@ import (
 // EventsPath is where a client tells its [Events].
 const EventsPath = "/v1/events"
 
-// MaxEventWait is how long a client may be told to wait for an event. It is less than an
-// answer may take.
+// MaxEventWait is how long a client may be told to wait for an event, and how long a
+// rendezvous server waits. It is less than an answer may take.
 const MaxEventWait = 20 * time.Second
 
 // Events is the document that tells what has happened lately. docs/control.md explains

@@ -32,6 +32,13 @@ func DefaultDir() string {
 	return "/var/run/campagnol"
 }
 
+// RDVPath returns the name of the socket of a rendezvous server, unless it has
+// another one.
+func RDVPath() string { return filepath.Join(DefaultDir(), rdvName+suffix) }
+
+// rdvName is that of a rendezvous server's socket in [DefaultDir].
+const rdvName = "rdv"
+
 // DefaultPath returns the name of the socket of a client, given that of its
 // virtual interface.
 func DefaultPath(interfaceName string) string {
@@ -43,6 +50,8 @@ type InUseError struct {
 	Path string
 	PID  int    // of the process; 0: not known
 	Name string // of the process; empty: not known
+
+	owner *Owner // nil: a client
 }
 
 func (e *InUseError) Error() string {
@@ -58,6 +67,9 @@ func (e *InUseError) Error() string {
 
 // Hint returns what to do about it.
 func (e *InUseError) Hint() string {
+	if e.owner == OfRDV {
+		return "give each server a --control-socket of its own, or --control-socket none"
+	}
 	return "give each client a control_socket of its own, or set control_socket = none"
 }
 
@@ -231,7 +243,7 @@ func (p *place) leave() {
 	})
 }
 
-// Sockets returns the sockets in a folder on which somebody listens, or to which
+// Sockets returns the sockets of clients in a folder on which somebody listens, or to which
 // we may not connect, in the order of their names.
 func Sockets(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
@@ -243,7 +255,7 @@ func Sockets(dir string) ([]string, error) {
 	}
 	var paths []string
 	for _, e := range entries {
-		if e.Type() != fs.ModeSocket || filepath.Ext(e.Name()) != suffix {
+		if e.Type() != fs.ModeSocket || filepath.Ext(e.Name()) != suffix || e.Name() == rdvName+suffix {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())

@@ -66,9 +66,9 @@ func TestInUseText(t *testing.T) {
 		e    InUseError
 		want string
 	}{
-		{InUseError{"/x", 12, "campagnol"}, "/x is in use by process 12 (campagnol)"},
-		{InUseError{"/x", 12, ""}, "/x is in use by process 12"},
-		{InUseError{"/x", 0, ""}, "/x is in use by another process"},
+		{InUseError{Path: "/x", PID: 12, Name: "campagnol"}, "/x is in use by process 12 (campagnol)"},
+		{InUseError{Path: "/x", PID: 12}, "/x is in use by process 12"},
+		{InUseError{Path: "/x"}, "/x is in use by another process"},
 	} {
 		wantError(t, &c.e, c.want, "give each client a control_socket of its own, or set control_socket = none")
 	}

@@ -49,6 +49,8 @@ type Config struct {
 	// Pages are what else can be asked, likewise, by what answers it in another
 	// form than JSON.
 	Pages map[string]http.Handler
+	// Owner is whose socket it is, for errors; nil: a client's.
+	Owner *Owner
 
 	Log *slog.Logger // nil: none
 }
@@ -69,9 +71,12 @@ func Listen(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Owner == nil {
+		cfg.Owner = OfClient
+	}
 	gid, err := lookupGroup(cfg.Group)
 	if err != nil {
-		return nil, err
+		return nil, cfg.Owner.rewordAny(err)
 	}
 	s := &Server{cfg: cfg, mux: http.NewServeMux()}
 	s.gid.Store(int64(gid))
@@ -86,7 +91,7 @@ func Listen(cfg Config) (*Server, error) {
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, unknown) })
 	if s.place, err = occupy(cfg.Path, gid); err != nil {
-		return nil, err
+		return nil, cfg.Owner.rewordAny(err)
 	}
 	return s, nil
 }
@@ -192,7 +197,7 @@ func (s *Server) identify(ctx context.Context, conn net.Conn) context.Context {
 func (s *Server) admit(w http.ResponseWriter, r *http.Request) {
 	if err, refused := r.Context().Value(refusalKey{}).(error); refused {
 		s.answer(w, r, func(*http.Request) (any, error) {
-			return nil, &Error{Status: http.StatusForbidden, Text: err.Error(), Advice: whoMay(s.cfg.Path)}
+			return nil, &Error{Status: http.StatusForbidden, Text: err.Error(), Advice: s.cfg.Owner.words.Replace(whoMay(s.cfg.Path))}
 		})
 		return
 	}

@@ -32,6 +32,8 @@ type options struct {
 	relay   relayOptions
 	stream  streamOptions
 	metrics metricsOptions
+	control controlOptions
+	web     webOptions
 	service service.Service
 }
 
@@ -58,7 +60,10 @@ func newCommand() *cobra.Command {
 	o.relay.flags(f)
 	o.stream.flags(f)
 	o.metrics.flags(f)
+	o.control.flags(f)
+	o.web.flags(f)
 	o.service.Flags(f)
+	cmd.AddCommand(newStatusCommand(), newClientsCommand(), newEventsCommand())
 	return cmd
 }
 
@@ -87,6 +92,9 @@ func (o *options) run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := o.metrics.check(); err != nil {
+		return err
+	}
+	if err := o.web.check(&o.auth); err != nil {
 		return err
 	}
 	s := &o.service

@@ -84,7 +84,7 @@ func startAt(t *testing.T, port int, dir string, env []string, args ...string) *
 	t.Helper()
 	p := &process{t: t, port: port}
 	p.more = sync.NewCond(&p.mu)
-	p.cmd = exec.Command(binary, append([]string{"-p", fmt.Sprint(p.port)}, args...)...)
+	p.cmd = exec.Command(binary, append([]string{"-p", fmt.Sprint(p.port), "--control-socket", "none"}, args...)...)
 	p.cmd.Dir, p.cmd.Env = dir, append(os.Environ(), env...)
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {

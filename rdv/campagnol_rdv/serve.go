@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"campagnol/internal/cli"
@@ -65,6 +66,11 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		return nil, err
 	}
 	server := rdv.New(cfg)
+	lookers, err := o.openLookers(newObserver(server), s)
+	if err != nil {
+		closeAll(slices.Concat(conns, cfg.Streams))
+		return nil, err
+	}
 	serve, err := o.metrics.serve(s, &collector{server: server, cfg: &cfg, relayed: o.relay.clients}, o.auth.serve(s, server))
 	if err != nil {
 		closeAll(conns)
@@ -73,7 +79,7 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		}
 		return nil, err
 	}
-	return &service.Running{Serve: serve, Signals: o.auth.signals()}, nil
+	return &service.Running{Serve: lookers.serve(serve, s.Log), Signals: o.auth.signals()}, nil
 }
 
 // listen opens a socket for each port, or none.

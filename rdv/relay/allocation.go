@@ -122,6 +122,7 @@ func (o opener) AllocatePacketConn(cfg turn.AllocateListenerConfig) (net.PacketC
 		return nil, nil, err
 	}
 	s.stats.allocated.Add(1)
+	a.tell(false)
 	s.log.Info("{name} relays by {addr}, for {client}", "name", u.name, "addr", a.relayed, "client", stream.Real(a.client))
 	return a, net.UDPAddrFromAddrPort(a.relayed), nil
 }
@@ -268,7 +269,7 @@ func (a *allocation) offer(from netip.AddrPort, b []byte) {
 	select {
 	case a.strays <- stray{from, append([]byte(nil), b...)}:
 		a.s.stats.toClients.Add(1)
-		a.s.stats.bytes.Add(uint64(len(b)))
+		a.count(len(b))
 	default:
 		a.s.stats.unwanted.Add(1)
 	}
@@ -304,7 +305,7 @@ func (a *allocation) sendTo(now time.Time, b []byte, peer netip.AddrPort) {
 		return
 	}
 	a.s.stats.toPeers.Add(1)
-	a.s.stats.bytes.Add(uint64(len(b)))
+	a.count(len(b))
 	if target == nil {
 		if a.conn.Send([]punch.Datagram{{Addr: peer, Local: a.from, Data: b}}) != nil {
 			a.s.stats.failed.Add(1)
@@ -348,6 +349,7 @@ func (a *allocation) Close() error {
 		close(a.closed)
 		a.conn.Close()
 		a.s.leave(a.user)
+		a.tell(true)
 		a.s.log.Info("{name} relays no more by {addr}", "name", a.user.name, "addr", a.relayed)
 	})
 	return nil

@@ -130,7 +130,7 @@ func (d *Door) relay(now time.Time, a *allocation, peer netip.AddrPort, whole ru
 	}
 	r.keep(granted)
 	d.s.stats.toPeers.Add(uint64(r.count))
-	d.s.stats.bytes.Add(uint64(r.bytes()))
+	a.count(r.bytes())
 	if target != nil {
 		d.bridge(a, target, r, ecn)
 		return
@@ -280,7 +280,7 @@ func (a *allocation) frame(w *arena, d *punch.Datagram, number uint16, size, cou
 	}
 	w.out = append(w.out, out)
 	a.s.stats.toClients.Add(uint64(count))
-	a.s.stats.bytes.Add(uint64(len(d.Data)))
+	a.count(len(d.Data))
 }
 
 // send sends what is in an arena.

@@ -139,6 +139,7 @@ type Server struct {
 	arenas  chan *arena    // buffers of those that wait for nothing but the link
 	readers sync.WaitGroup // of sockets
 	ending  chan struct{}  // closed when Run ends
+	watch   func(Event)    // nil: nobody wants to know
 
 	mu     sync.Mutex // guards the rest, and is held for no longer than it takes to look
 	closed bool
@@ -150,6 +151,7 @@ type Server struct {
 type user struct {
 	name        string
 	rate        bucket
+	bytes       atomic.Uint64 // of data, both ways together
 	allocations int
 }
 

@@ -1,0 +1,185 @@
+package web
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"campagnol/internal/human"
+	"campagnol/rdv"
+)
+
+const (
+	shownEvents   = 50
+	shownRefusals = 20
+	shownExpiries = 10
+)
+
+// A page is what the template shows.
+type page struct {
+	Software, Mode, Uptime, Time string
+
+	Tiles    []tile
+	Members  members
+	Mesh     mesh
+	Classes  []natClass
+	Matrix   []matrixRow
+	Pace     sparkline
+	Relay    relayPart
+	Expiries []expiry
+	Refusals []happening
+	Events   []happening
+}
+
+// A tile is a number with what it counts.
+type tile struct{ Number, Label, Note string }
+
+// relayPart is what is shown of the relay.
+type relayPart struct {
+	On                          bool
+	Allocations                 int
+	Allocated, Granted, Refused uint64
+	Bytes                       string
+	Users                       []relayUser // those with most
+}
+
+// A relayUser is a member that uses the relay.
+type relayUser struct {
+	Who         string
+	Allocations int
+	Bytes       string
+	bytes       uint64
+}
+
+// An expiry is the end of a member's certificate.
+type expiry struct {
+	Name, VPN, When, Date string
+	Soon                  bool
+}
+
+// A happening is an event.
+type happening struct {
+	Number          uint64
+	Time, Machine   string // of day, and for programs
+	Who, Text, Kind string
+	Refusal         bool
+}
+
+// newPage returns the page about what a server knows.
+func newPage(o *rdv.Overview, events []rdv.Entry, q query) *page {
+	p := &page{
+		Software: human.Printable(o.Software), Mode: o.Mode.String(),
+		Uptime: human.Age(o.Time.Sub(o.Started)), Time: o.Time.UTC().Format(time.DateTime) + " UTC",
+		Members:  listOf(o, q),
+		Mesh:     meshOf(o),
+		Classes:  classesOf(o.Clients),
+		Pace:     sparklineOf(o.Pace, o.PaceInterval),
+		Relay:    relayOf(o),
+		Expiries: expiriesOf(o),
+		Refusals: happenings(o.Refusals[max(0, len(o.Refusals)-shownRefusals):], o.Time),
+		Events:   happenings(events, o.Time),
+	}
+	p.Matrix = matrixOf(p.Classes)
+	p.Tiles = p.tiles(o)
+	return p
+}
+
+// tiles returns the numbers that come first.
+func (p *page) tiles(o *rdv.Overview) []tile {
+	channels := 0
+	for i := range o.Clients {
+		if o.Clients[i].Channel {
+			channels++
+		}
+	}
+	most := "no limit"
+	if o.MaxClients > 0 {
+		most = fmt.Sprintf("of at most %d", o.MaxClients)
+	}
+	list := []tile{
+		{fmt.Sprint(len(o.Clients)), "registered", most},
+		{fmt.Sprint(channels), "authenticated", "mode " + p.Mode},
+		{fmt.Sprint(o.Stats.Sessions), "pairs", "introduced within a day"},
+		{p.Pace.PerSecond, "introductions a second", "in the last minute"},
+	}
+	if p.Relay.On {
+		list = append(list, tile{fmt.Sprint(p.Relay.Allocations), "relayed addresses", p.Relay.Bytes + " relayed"})
+	}
+	soonEnding := 0
+	for i := range o.Clients {
+		if soon(o.Clients[i].Expires, o.Time) {
+			soonEnding++
+		}
+	}
+	return append(list, tile{fmt.Sprint(soonEnding), "certificates end", "within 30 days"})
+}
+
+// relayOf returns what is shown of the relay.
+func relayOf(o *rdv.Overview) relayPart {
+	r := relayPart{
+		On: o.Relays, Allocations: o.Stats.Relay.Allocations, Allocated: o.Stats.Relay.Allocated,
+		Granted: o.Stats.Grants, Refused: o.Stats.Relay.Refused, Bytes: human.Size(o.Stats.Relay.Bytes),
+	}
+	for i := range o.Clients {
+		if c := &o.Clients[i]; c.Relay.Allocations > 0 {
+			r.Users = append(r.Users, relayUser{whoIs(c), c.Relay.Allocations, human.Size(c.Relay.Bytes), c.Relay.Bytes})
+		}
+	}
+	slices.SortStableFunc(r.Users, func(a, b relayUser) int { return compareDown(a.bytes, b.bytes) })
+	const most = 10
+	r.Users = r.Users[:min(most, len(r.Users))]
+	return r
+}
+
+func compareDown(a, b uint64) int {
+	switch {
+	case a > b:
+		return -1
+	case a < b:
+		return 1
+	}
+	return 0
+}
+
+// whoIs names a member.
+func whoIs(c *rdv.ClientInfo) string {
+	if c.Name == "" {
+		return c.VPN[0].String()
+	}
+	return human.Printable(c.Name) + " (" + c.VPN[0].String() + ")"
+}
+
+// expiriesOf returns the certificates that end first.
+func expiriesOf(o *rdv.Overview) []expiry {
+	var ending []*rdv.ClientInfo
+	for i := range o.Clients {
+		if c := &o.Clients[i]; !c.Expires.IsZero() {
+			ending = append(ending, c)
+		}
+	}
+	slices.SortStableFunc(ending, byExpiry)
+	var list []expiry
+	for _, c := range ending[:min(len(ending), shownExpiries)] {
+		list = append(list, expiry{
+			Name: human.OrDash(c.Name), VPN: c.VPN[0].String(), When: expiryText(c.Expires, o.Time),
+			Date: c.Expires.UTC().Format(time.DateOnly), Soon: soon(c.Expires, o.Time),
+		})
+	}
+	return list
+}
+
+// happenings returns events as they are shown, the newest first.
+func happenings(entries []rdv.Entry, now time.Time) []happening {
+	var list []happening
+	for _, e := range slices.Backward(entries) {
+		format := time.TimeOnly
+		if now.Sub(e.Time) > 24*time.Hour {
+			format = time.DateTime
+		}
+		list = append(list, happening{
+			Number: e.Number, Time: e.Time.UTC().Format(format), Machine: e.Time.UTC().Format(time.RFC3339),
+			Who: human.Printable(e.Who()), Text: human.Printable(e.Text()), Kind: e.Kind.String(), Refusal: e.Kind.IsRefusal(),
+		})
+	}
+	return list
+}
