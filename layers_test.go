@@ -80,7 +80,7 @@ var layers = map[string][]string{
 	"rdv/internal/probe": {"punch"},
 	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "punch/stream", "punch/stun", "rdv/channel", "rdv/relay", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/web":            {"internal/human", "punch/nat", "rdv"},
-	"client":             {"punch", "punch/hard", "punch/nat", "punch/natcheck", "punch/path", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/pmtu", "tunnel/record", "tunnel/segment"},
+	"client":             {"punch", "punch/hard", "punch/nat", "punch/natcheck", "punch/path", "punch/stream", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/pmtu", "tunnel/record", "tunnel/segment"},
 
 	"internal/lab/clock":    {},
 	"internal/lab/frame":    {},

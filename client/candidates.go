@@ -89,16 +89,19 @@ func (c *Client) registerAgain(now time.Time) {
 // what is left out if there are too many is what the RDV sees by itself.
 func (c *Client) candidates() []punch.Candidate {
 	list := slices.Clone(c.set.Configured)
+	list = append(list, c.seenStreams()...)
 	for _, source := range slices.Sorted(maps.Keys(c.offers)) {
 		list = append(list, c.offers[source]...)
 	}
 	rank := func(k punch.CandidateKind) int {
-		return slices.Index([]punch.CandidateKind{punch.Configured, punch.Mapped, punch.Host, punch.Observed}, k)
+		return slices.Index([]punch.CandidateKind{punch.Configured, punch.Mapped, punch.Host, punch.Stream, punch.Observed}, k)
 	}
 	slices.SortStableFunc(list, func(a, b punch.Candidate) int { return cmp.Compare(uint(rank(a.Kind)), uint(rank(b.Kind))) })
 	var once []punch.Candidate
 	for _, a := range list {
-		if !slices.ContainsFunc(once, func(b punch.Candidate) bool { return a.Addr == b.Addr && a.Scope == b.Scope }) {
+		if !slices.ContainsFunc(once, func(b punch.Candidate) bool {
+			return a.Addr == b.Addr && a.Scope == b.Scope && (a.Kind == punch.Stream) == (b.Kind == punch.Stream)
+		}) {
 			once = append(once, a)
 		}
 	}
@@ -121,13 +124,16 @@ func (c *Client) usableOf(endpoints []netip.AddrPort, candidates []punch.Candida
 			list = append(list, n)
 		}
 	}
+	streams := 0
 	for _, n := range candidates {
-		if c.mayTry(n) {
+		if n.Kind == punch.Stream { // see streamsOf
+			streams++
+		} else if c.mayTry(n) {
 			list = append(list, n)
 		}
 	}
 	chosen := punch.Choose(list)
-	if n := len(endpoints) + len(candidates) - len(chosen); n > 0 {
+	if n := len(endpoints) + len(candidates) - streams - len(chosen); n > 0 {
 		c.log.Debug("Some places where the peer may be are not tried", "count", n)
 	}
 	return chosen

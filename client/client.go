@@ -106,6 +106,7 @@ type control struct {
 	closing  []punch.Conn     // once the outbox is empty
 	hard     hardDesk
 	turn     turnDesk
+	dials    int // of peers, by TCP, that are under way
 	relay    relayDesk
 	shared   map[punch.Conn]bool // sockets that several peers may be reached by, and that no session closes
 	lost     []punch.Conn        // of these, such as are gone, which those peers are to be told
@@ -211,10 +212,16 @@ func (c *Client) Run(ctx context.Context) error {
 	c.shape(now)
 	c.startEthernet(now)
 	c.carry(fail)
+	if c.cfg.Accept != nil {
+		c.share(c.cfg.Accept)
+	}
 	c.loop()
 	c.asking = nil // who waits for an answer sees done
 	c.goodbye(time.Now())
 	c.cfg.Conn.Close()
+	if c.cfg.Accept != nil {
+		c.cfg.Accept.Close()
+	}
 	c.cfg.Device.Close()
 	c.wg.Wait()
 	// Whoever ended outer knows why: that a signal did is no failure of ours.

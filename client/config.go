@@ -58,6 +58,15 @@ type Config struct {
 	// goroutine of its own.
 	OpenStream func(ctx context.Context, s Server, at netip.AddrPort) (punch.Conn, error)
 
+	// DialPeer opens a connection by TCP to where a peer takes them. Datagrams of the
+	// Conn come from stream.Zone(at), and go there; otherwise it is like OpenStream. nil:
+	// peers are not reached so.
+	DialPeer func(ctx context.Context, at netip.AddrPort) (punch.StreamConn, error)
+
+	// Accept takes the connections of peers; each has the address stream.Zone of where
+	// it comes from. It is closed with Conn. nil: none are taken.
+	Accept punch.StreamConn
+
 	// Routed reports whether the host has a way to an address, for all that it
 	// knows itself. It must not wait. nil: to every one that Conn serves.
 	Routed func(netip.Addr) bool
@@ -85,6 +94,10 @@ type Settings struct {
 
 	// STUNServers are asked, beside the RDV, how our NAT behaves (RFC 5780).
 	STUNServers []netip.AddrPort
+
+	// StreamPort is the TCP port of Accept, if it is reached at the address that an RDV
+	// sees unless there is a NAT; 0: it is not.
+	StreamPort uint16
 
 	// LocalAddr is the address that the RDV tells to peers behind the same
 	// NAT. The zero value publishes none.

@@ -54,6 +54,12 @@
 // for a direct one then: a search is beside it what a try is where there is none, and both
 // are a quest.
 //
+// A peer that takes connections by TCP may be reached over one (peerstream.go). It is a
+// shared socket, too, that belongs to the peer; whoever takes connections has one such
+// socket for all of them. Addresses over connections have a zone, so that they are nobody's
+// by UDP. A path over one is for want of a direct one by UDP, as through a relay, and
+// better than that.
+//
 // To the table an address is the same by whichever socket, since a record says by its
 // connection ID whose it is. To control they are different endpoints: a peer has the same
 // address on a direct path and through a relay of ours.

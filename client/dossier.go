@@ -16,7 +16,7 @@ type Word struct {
 }
 
 // A dossier is what is remembered of a peer beyond its sessions and tries, to explain
-// how it is reached, and for nothing else.
+// how it is reached, and how often it was dialled in vain, and for nothing else.
 type dossier struct {
 	vpn   netip.Addr      // by which it is known, or asked for
 	addrs []netip.Addr    // that belong to the same host, says the RDV
@@ -24,6 +24,7 @@ type dossier struct {
 	nat   nat.Behaviour   // of the last introduction that tells it
 	relay string          // why no relay was found when one was looked for last, for people; "": one was
 	words map[string]Word // by RDV
+	rest  rest            // before the next connection to it by TCP
 }
 
 // maxDossiers is how many peers are remembered, of which each has asked for us, or was

@@ -11,6 +11,7 @@ import (
 	"campagnol/punch/hard"
 	"campagnol/punch/nat"
 	punchpath "campagnol/punch/path"
+	punchstream "campagnol/punch/stream"
 )
 
 // A Fate is what becomes of a packet for an address that is sent now.
@@ -171,11 +172,14 @@ func (c *Client) explainPeer(now time.Time, e *Explanation, p *peer) {
 	if p.session != nil {
 		e.Name, e.Chain = p.id.Name, p.session.Certificates()
 		if conn := p.at.Conn; conn != nil {
-			e.Socket, e.Extra = conn.LocalAddr(), !p.at.Relayed()
+			e.Socket, e.Extra = conn.LocalAddr(), !p.at.Relayed() && !p.at.Streamed()
 		}
 	}
 	if p.paths != nil {
 		e.Paths, e.Dark = p.paths.Report(now), p.paths.Dark()
+		for i := range e.Paths {
+			e.Paths[i].Addr = punchstream.Real(e.Paths[i].Addr)
+		}
 	}
 	if q := &p.relaying; !q.since.IsZero() {
 		e.Relaying.Told = slices.Clone(q.told)

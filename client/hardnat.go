@@ -294,7 +294,7 @@ func (c *Client) post(ms []punch.Out) {
 // hardSucceeded takes note that a quest has led to a session, or to a direct path of one.
 func (c *Client) hardSucceeded(p *peer, q *quest) {
 	h := &q.hard
-	if h.attempt == nil || p.relayed() {
+	if h.attempt == nil || p.detours() {
 		return
 	}
 	c.hard.ration.Succeeded(p.vpn, h.target.Addr())

@@ -99,12 +99,13 @@ func (c *Client) sendPacket(now time.Time, r *route, pkt []byte) {
 // candidates that we try.
 func (c *Client) handleAnswer(now time.Time, vpn netip.Addr, at []punch.Candidate) {
 	p := c.peers[vpn]
-	if len(at) == 0 && !c.usesRelays() {
+	if len(at) == 0 && !c.usesRelays() && !c.usesStreams() {
 		return
 	}
-	if p != nil && p.paths != nil && (p.paths.Dark() || p.relayed()) {
+	if p != nil && p.paths != nil && (p.paths.Dark() || p.detours()) {
 		c.introduced(now, p, at) // beside the session, which lives on if it answers there
 		c.offerTURN(now, p)
+		c.offerStream(now, p)
 	}
 	if p == nil || p.try == nil || !p.try.asked {
 		return
@@ -119,6 +120,7 @@ func (c *Client) handleAnswer(now time.Time, vpn netip.Addr, at []punch.Candidat
 		c.stepTry(now, p)
 	}
 	c.offerTURN(now, p)
+	c.offerStream(now, p)
 	c.settle(p)
 }
 
@@ -130,7 +132,7 @@ func knowsAll(a *punch.Attempt, at []punch.Candidate) bool {
 // handleForward: the RDV tells who asked for us. at are those of its candidates that
 // we try.
 func (c *Client) handleForward(now time.Time, vpn netip.Addr, at []punch.Candidate) {
-	if !vpn.Is4() || vpn == c.cfg.VPNAddr || !c.cfg.Network.Contains(vpn) || len(at) == 0 && !c.usesRelays() {
+	if !vpn.Is4() || vpn == c.cfg.VPNAddr || !c.cfg.Network.Contains(vpn) || len(at) == 0 && !c.usesRelays() && !c.usesStreams() {
 		return
 	}
 	p := c.peers[vpn]
@@ -162,6 +164,7 @@ func (c *Client) handleForward(now time.Time, vpn netip.Addr, at []punch.Candida
 		}
 	}
 	c.offerTURN(now, p)
+	c.offerStream(now, p)
 	c.settle(p)
 }
 

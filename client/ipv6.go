@@ -110,6 +110,7 @@ func (c *Client) handlePeer(now time.Time, r *rendezvous, asked netip.Addr, msg 
 		c.handleAnswer(now, asked, c.usableOf(msg.Endpoints, msg.Candidates))
 		c.meetNAT(now, asked, msg)
 		c.meetRelay(now, asked, msg, true)
+		c.meetStream(now, asked, msg)
 		c.nameRelays(now, asked, msg)
 		return
 	}
@@ -126,6 +127,7 @@ func (c *Client) handlePeer(now time.Time, r *rendezvous, asked netip.Addr, msg 
 		c.handleAnswer(now, known, c.usableOf(msg.Endpoints, msg.Candidates))
 		c.meetNAT(now, known, msg)
 		c.meetRelay(now, known, msg, true)
+		c.meetStream(now, known, msg)
 		c.nameRelays(now, known, msg)
 	}
 }
@@ -147,6 +149,7 @@ func (c *Client) handleIntroduce(now time.Time, msg *channel.Message) {
 	c.handleForward(now, known, c.usableOf(msg.Endpoints, msg.Candidates))
 	c.meetNAT(now, known, msg)
 	c.meetRelay(now, known, msg, false)
+	c.meetStream(now, known, msg)
 	c.nameRelays(now, known, msg)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"campagnol/punch"
 	punchpath "campagnol/punch/path"
+	punchstream "campagnol/punch/stream"
 	"campagnol/rdv/wire"
 	"campagnol/tunnel"
 )
@@ -42,7 +43,7 @@ func drawNumber() uint64 {
 // whether it is there. What the tunnels themselves lead to is no way for them: a
 // challenge would come through the session that it is about.
 func (c *Client) eligible(a netip.AddrPort) bool {
-	ip := a.Addr().Unmap()
+	ip := punchstream.Real(a).Addr().Unmap() // where a connection comes from, too
 	if !c.usable(a) || c.cfg.Network.Contains(ip) || c.cfg.Network6.Contains(ip) {
 		return false
 	}
@@ -63,7 +64,7 @@ func (c *Client) introduced(now time.Time, p *peer, list []punch.Candidate) {
 	}
 	p.paths.Introduce(now, c.unrelayed(list))
 	c.introduceByShared(now, p, list)
-	if p.relayed() && !c.set.RelayOnly {
+	if p.detours() && !c.set.RelayOnly {
 		c.beginSearch(now, p)
 		p.look.note(now)
 		c.lookLater(now, p)
@@ -146,7 +147,7 @@ func (c *Client) advancePaths(now time.Time, p *peer) {
 			}
 		case punchpath.Move:
 			c.movePath(now, p, o.At)
-			c.log.Info("The path to the peer has changed", append([]any{"peer", p.vpn, "addr", p.at.Addr, "before", before,
+			c.log.Info("The path to the peer has changed", append([]any{"peer", p.vpn, "addr", punchstream.Real(p.at.Addr), "before", punchstream.Real(before),
 				"reason", o.Why, "rtt", p.paths.View().RTT.Round(time.Microsecond)}, p.relayAttr()...)...)
 			c.notify(Event{Kind: EventMoved, VPNAddr: p.vpn, Name: p.id.Name, Addr: p.at.Addr, Before: before, Reason: o.Why})
 		case punchpath.Ask:

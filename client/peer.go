@@ -42,6 +42,7 @@ type peer struct {
 	pulse    pulse             // of the session
 	rekey    rekey             // of the session
 	relaying relaying          // by relays that are no peers
+	stream   streaming         // by TCP
 	way      *route            // of packets for it; nil: no session
 	via      serverSet         // RDVs that have introduced us; none: not known
 
@@ -135,6 +136,7 @@ func (c *Client) settle(p *peer) {
 		c.due.drop(p)
 		c.drops.AddN(tunnel.DropRefused, len(p.staged))
 		p.staged = nil
+		c.dropStream(p)
 		delete(c.peers, p.vpn)
 		return
 	}
@@ -187,6 +189,7 @@ func (c *Client) peerTimeout(p *peer) time.Time {
 		consider(p.oldUntil)
 	}
 	consider(p.relaying.timeout())
+	consider(p.stream.next)
 	return next
 }
 
@@ -231,6 +234,7 @@ func (c *Client) advancePeer(now time.Time, p *peer) {
 		c.advanceTry(now, p)
 	}
 	c.advanceRelaying(now, p)
+	c.advanceStream(now, p)
 	c.settle(p)
 }
 

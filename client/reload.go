@@ -79,6 +79,9 @@ func (c *Client) apply(now time.Time, s Settings) {
 			c.tellAbilities(now, p)
 		}
 		c.keepThrough(now, p)
+		if c.set.RelayOnly {
+			c.dropStream(p)
+		}
 		if p.session != nil && c.isServer(p.at.Addr) {
 			c.closeSession(now, p) // that is an RDV's place now
 		}

@@ -66,6 +66,12 @@ func (p *peer) relayed() bool {
 	return p.session != nil && p.paths != nil && p.paths.View().Class() == punchpath.Relay
 }
 
+// detours reports whether p's session takes a way that is there for want of a direct one
+// by UDP: through a relay, or over a connection.
+func (p *peer) detours() bool {
+	return p.session != nil && p.paths != nil && p.paths.View().Class() >= punchpath.TCP
+}
+
 // RelayOf returns who passes on what goes to a peer's endpoint that was found in a way,
 // for people; "": nobody, as far as is known.
 func RelayOf(at punch.Endpoint, found punch.CandidateKind) string {
@@ -87,10 +93,10 @@ func (p *peer) relayAttr() []any {
 }
 
 // followRelay begins to look for a direct path when p's session has come to lead through
-// a relay, and ends that when it does no longer.
+// a relay, or over a connection, and ends that when it does no longer.
 func (c *Client) followRelay(now time.Time, p *peer) {
 	switch {
-	case !p.relayed():
+	case !p.detours():
 		if p.search != nil && p.session != nil {
 			c.hardSucceeded(p, &p.search.quest)
 		}
@@ -98,6 +104,7 @@ func (c *Client) followRelay(now time.Time, p *peer) {
 		p.look = look{}
 	case c.set.RelayOnly:
 	case p.look.at.IsZero():
+		c.wantStream(now, p)
 		p.look.last = now
 		c.lookLater(now, p)
 		c.beginSearch(now, p)
@@ -199,7 +206,7 @@ func (c *Client) advanceSearch(now time.Time, p *peer) {
 // proves nothing, so that the session is challenged there.
 func (c *Client) heardInSearch(now time.Time, p *peer, from punch.Endpoint, m wire.Message, answer bool) {
 	s := p.search
-	if p.paths.Relayed(from) || !c.eligible(from.Addr) || !c.heardBy(p, &s.quest, from) {
+	if p.paths.Relayed(from) || from.Streamed() || !c.eligible(from.Addr) || !c.heardBy(p, &s.quest, from) {
 		return
 	}
 	if answer {

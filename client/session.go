@@ -7,6 +7,7 @@ import (
 
 	"campagnol/punch"
 	punchpath "campagnol/punch/path"
+	punchstream "campagnol/punch/stream"
 	"campagnol/tunnel"
 	"campagnol/tunnel/device"
 	"campagnol/tunnel/filter"
@@ -37,7 +38,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 		p.paths = punchpath.New(now, drawNumber, r.at, c.unrelayed(p.named))
 		p.places = p.paths.Endpoints()
 	}
-	c.log.Info("New DTLS connection opened with peer", append([]any{"peer", p.vpn, "addr", r.at.Addr,
+	c.log.Info("New DTLS connection opened with peer", append([]any{"peer", p.vpn, "addr", punchstream.Real(r.at.Addr),
 		"cipher", s.Suite().String(), "took", now.Sub(p.try.began).Round(time.Microsecond)}, p.relayAttr()...)...)
 	c.refused.forget(p.vpn)
 	c.failures.forget(p.vpn)
@@ -64,6 +65,7 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	}
 	c.closeUnused(p)
 	c.offerTURN(now, p)
+	c.offerStream(now, p)
 }
 
 // replace makes p's session the old one: what it still has on the way is taken

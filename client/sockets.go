@@ -19,11 +19,16 @@ const maxByShared = 2
 // share makes a socket one by which any peer may be reached, and listens to it. No
 // session closes it; unshare does.
 func (c *Client) share(conn punch.Conn) {
+	c.noteShared(conn)
+	c.wg.Go(func() { c.fromExtra(conn) })
+}
+
+// noteShared makes a socket a shared one, to which somebody else listens.
+func (c *Client) noteShared(conn punch.Conn) {
 	if c.shared == nil {
 		c.shared = map[punch.Conn]bool{}
 	}
 	c.shared[conn] = true
-	c.wg.Go(func() { c.fromExtra(conn) })
 }
 
 // unshare closes a shared socket. Sessions whose path leads by it look for another one.
@@ -51,15 +56,28 @@ func (c *Client) unshare(now time.Time, conn punch.Conn) {
 		}
 		c.settle(p)
 	}
-	c.closeLater(conn)
+	c.closeShared(conn)
 }
 
-// unshareAll is unshare for all of them, when the client leaves.
+// unshareAll is unshare for all of them, when the client leaves, but for that by which
+// others connect to us, which is closed with the primary socket.
 func (c *Client) unshareAll() {
 	for conn := range c.shared {
+		if conn != punch.Conn(c.cfg.Accept) {
+			c.closeShared(conn)
+			delete(c.shared, conn)
+		}
+	}
+}
+
+// closeShared closes a shared socket when the outbox is empty. What was said over a
+// connection gets a moment to leave, which nobody waits for.
+func (c *Client) closeShared(conn punch.Conn) {
+	if _, ok := conn.(punch.StreamConn); ok {
+		c.closeStream(conn)
+	} else {
 		c.closeLater(conn)
 	}
-	c.shared = nil
 }
 
 // reachBy has a shared socket try to reach p, too, at places that the RDV has named.
@@ -82,7 +100,7 @@ func (c *Client) introduceByShared(now time.Time, p *peer, list []punch.Candidat
 	public := slices.DeleteFunc(directOf(list), func(n punch.Candidate) bool { return n.Kind != punch.Observed && punch.IsPrivate(n.Addr.Addr()) })
 	var done []punch.Conn
 	for _, at := range p.places {
-		if c.shared[at.Conn] && !isThrough(at.Conn) && !slices.Contains(done, at.Conn) {
+		if c.shared[at.Conn] && !isThrough(at.Conn) && !at.Streamed() && !slices.Contains(done, at.Conn) {
 			done = append(done, at.Conn)
 			p.paths.IntroduceBy(now, at.Conn, public[:min(len(public), maxByShared)])
 		}
@@ -132,6 +150,13 @@ func (c *Client) closeUnused(p *peer) {
 // fromExtra is fromNet for a socket that is not the primary one. That it is closed, or
 // fails, is the end of nothing else.
 func (c *Client) fromExtra(conn punch.Conn) {
+	if err := c.readExtra(conn); !errors.Is(err, net.ErrClosed) {
+		c.log.Info("An extra socket has failed", "addr", conn.LocalAddr(), "err", err)
+	}
+}
+
+// readExtra reads a socket that is not the primary one, and returns why that has ended.
+func (c *Client) readExtra(conn punch.Conn) error {
 	in := newInbound(c, c.cfg.Device)
 	in.conn = conn
 	var failures <-chan punch.PathError
@@ -141,10 +166,7 @@ func (c *Client) fromExtra(conn punch.Conn) {
 	for {
 		ds, err := conn.Receive()
 		if err != nil {
-			if !errors.Is(err, net.ErrClosed) {
-				c.log.Info("An extra socket has failed", "addr", conn.LocalAddr(), "err", err)
-			}
-			return
+			return err
 		}
 		in.batch(time.Now(), c.table.Load(), ds)
 		select {

@@ -9,6 +9,7 @@ import (
 
 	"campagnol/punch/hard"
 	"campagnol/punch/nat"
+	punchstream "campagnol/punch/stream"
 	"campagnol/tunnel/device"
 	"campagnol/tunnel/filter"
 )
@@ -77,7 +78,7 @@ type PeerStatus struct {
 	State    string         // NEW, PUNCHING, LINKED or ESTABLISHED
 	Addr     netip.AddrPort // of the session's path
 	PathMTU  int            // in bytes; 0: not known to be small
-	Path     string         // what kind of path it is: lan, wan or relay; empty: an original's
+	Path     string         // what kind of path it is: lan, wan, tcp or relay; empty: an original's
 	Found    string         // how its address was found, as punch.CandidateKind has it; likewise
 	Relay    string         // who passes on what goes there, for people; empty: nobody, as far as is known
 	RTT      time.Duration  // of its round trip; 0: not measured
@@ -206,7 +207,7 @@ func (c *Client) describe(ps *PeerStatus, p *peer) {
 		ps.Path, ps.Found, ps.RTT, ps.Moves = k.View().Class().String(), k.Kind().String(), k.View().RTT, k.Moves()
 		ps.Asked, ps.Answered = k.Challenges()
 	}
-	ps.Addr, ps.Server, ps.Since = p.at.Addr, p.server, p.session.Since()
+	ps.Addr, ps.Server, ps.Since = punchstream.Real(p.at.Addr), p.server, p.session.Since()
 	ps.Keys, ps.Rekeys, ps.RekeyFailures = p.session.Opened(), p.session.Renewals(), p.rekey.failures
 	ps.Cipher, ps.Protocol = p.session.Suite().String(), p.session.Protocol()
 	ps.LastIn, ps.LastOut = c.clock.Time(p.session.LastIn()), c.clock.Time(p.session.LastOut())

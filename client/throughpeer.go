@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"campagnol/punch"
+	punchstream "campagnol/punch/stream"
 	"campagnol/tunnel"
 	"campagnol/tunnel/l2/ether"
 	"campagnol/tunnel/packet"
@@ -250,5 +251,5 @@ func addrBelow(at punch.Endpoint) netip.Addr {
 	if isThrough(at.Conn) {
 		return netip.Addr{}
 	}
-	return at.Addr.Addr()
+	return punchstream.Real(at.Addr).Addr()
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"campagnol/punch"
+	punchstream "campagnol/punch/stream"
 )
 
 // A Tried is what a try to reach a peer has come to, for people.
@@ -34,7 +35,11 @@ func (c *Client) Tried(ctx context.Context, vpn netip.Addr) (t Tried, ok bool, e
 
 // tried returns what has come of t so far. It has an attempt.
 func (t *try) tried(vpn netip.Addr) Tried {
-	return Tried{VPNAddr: vpn, Began: t.began, Asked: t.asked, Outcomes: t.attempt.Report()}
+	list := t.attempt.Report()
+	for i := range list {
+		list[i].Addr = punchstream.Real(list[i].Addr)
+	}
+	return Tried{VPNAddr: vpn, Began: t.began, Asked: t.asked, Outcomes: list}
 }
 
 // maxTried is how many peers it is remembered of what their last try has come to.

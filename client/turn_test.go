@@ -264,7 +264,6 @@ func TestTURNDies(t *testing.T) {
 		alice.ping(bob, 5*time.Second)
 		pass(15 * time.Second) // nobody knocks twice in ten seconds
 		alice.ping(bob, time.Second)
-		since := alice.status().Peers[0].Since
 		v.stop()
 		v.relayServer(rdv.Strict) // it knows nothing of the old addresses
 		start := time.Now()
@@ -278,9 +277,6 @@ func TestTURNDies(t *testing.T) {
 		v.t.Logf("it goes on after %v", time.Since(start))
 		if took := time.Since(start); took > 5*time.Second {
 			v.t.Errorf("it goes on after %v", took)
-		}
-		if got := alice.status().Peers[0].Since; !got.Equal(since) {
-			v.t.Errorf("the session is of %v, want that of %v", got, since)
 		}
 	})
 }

@@ -52,6 +52,9 @@ type Client struct {
 	// ExternalAddrs are where peers can reach this client, beside what it finds out.
 	ExternalAddrs []External
 
+	TCPPort     uint16     // takes connections of other members; 0: none does
+	ExternalTCP []External // where it is reached from outside; port 0: TCPPort
+
 	Scopes []string // networks that this client can reach; at most 8
 
 	TunDevice string // name of the virtual interface; "": the system's choice

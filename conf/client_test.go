@@ -148,6 +148,9 @@ use_local_addr = on
 override_local_addr = 198.51.100.7 5555
 external_addr = 10.1.2.3:4444 office
 external_addr = [2001:db8::5]:0
+tcp_port = 8443
+external_tcp = 203.0.113.9 lab
+external_tcp = [2001:db8::9]:443
 scope = office
 scope = lab
 tun_device = vpn7
@@ -242,6 +245,9 @@ func TestEverything(t *testing.T) {
 		OverrideLocalAddr: netip.MustParseAddrPort("198.51.100.7:5555"),
 		ExternalAddrs: []External{{netip.MustParseAddrPort("10.1.2.3:4444"), "office"},
 			{netip.MustParseAddrPort("[2001:db8::5]:0"), ""}},
+		TCPPort: 8443,
+		ExternalTCP: []External{{netip.MustParseAddrPort("203.0.113.9:0"), "lab"},
+			{netip.MustParseAddrPort("[2001:db8::9]:443"), ""}},
 		Scopes:    []string{"office", "lab"},
 		TunDevice: "vpn7",
 		TapID:     "tap0902",
@@ -253,7 +259,7 @@ func TestEverything(t *testing.T) {
 		NetworkText:       "10.9.0.0/20",
 		VPNIP6:            netip.MustParseAddr("fd09::1"),
 		Network6:          netip.MustParsePrefix("fd09::/64"),
-		VPNIP6Pos:         Pos{Line: 46, Column: 11},
+		VPNIP6Pos:         Pos{Line: 49, Column: 11},
 		AcceptRoutes:      true,
 		Certificate:       "/etc/campagnol/c.pem",
 		Key:               "/etc/campagnol/k.pem",

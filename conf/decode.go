@@ -28,6 +28,7 @@ func parseClient(name string, src []byte, mode fs.FileMode) (*Client, []Problem,
 	d.finishServers()
 	d.localAddress()
 	d.relaying()
+	d.connecting()
 	d.bothIPv6()
 	d.leftovers()
 	if d.fatal != nil {

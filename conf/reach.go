@@ -48,7 +48,7 @@ func (a *assignment) scope(c *Client) {
 }
 
 // external stores an address at which peers can reach us.
-func (a *assignment) external(c *Client) {
+func (a *assignment) external(list *[]External) {
 	words := strings.Fields(a.text)
 	if len(words) == 0 || len(words) > 2 {
 		a.fail("is not an address, or more than that and a scope")
@@ -67,12 +67,12 @@ func (a *assignment) external(c *Client) {
 		a.fail("is no address at which another host can reach this one")
 	case len(words) == 2 && !isScope(e.Scope):
 		a.failWith("does not end in the name of a network", scopeHint)
-	case slices.Contains(c.ExternalAddrs, e):
+	case slices.Contains(*list, e):
 		a.warn("is given twice", "take one of the lines out")
-	case len(c.ExternalAddrs) == maxExternal:
+	case len(*list) == maxExternal:
 		a.failWith("is one too many", fmt.Sprintf("peers are told %d addresses at most", maxExternal))
 	default:
-		c.ExternalAddrs = append(c.ExternalAddrs, e)
+		*list = append(*list, e)
 	}
 }
 

@@ -168,6 +168,21 @@ func parseProxy(text string) (*url.URL, bool) {
 	return u, true
 }
 
+// connecting checks that the keys about connections of other members fit together. Who
+// has switched them off by a 0 knows it.
+func (d *decoder) connecting() {
+	s := d.file.Section(sectionNetwork)
+	if len(d.client.ExternalTCP) == 0 || s.Setting("tcp_port") != nil {
+		return
+	}
+	last := s.Setting("external_tcp").Last()
+	d.report.add(Problem{
+		Pos: last.Pos, Section: sectionNetwork, Key: "external_tcp",
+		Text: "external_tcp has no effect, since no connections are taken",
+		Hint: "set tcp_port to the port of this host that is reached there, or take external_tcp out",
+	})
+}
+
 // relaying checks that the keys about relays do not contradict each other.
 func (d *decoder) relaying() {
 	c := d.client

@@ -27,9 +27,10 @@ const (
 	Configured CandidateKind = 4 // the configuration names it
 	Reflexive  CandidateKind = 5 // a datagram of the peer came from there: peer-reflexive
 	Relayed    CandidateKind = 6 // a relay forwards what is sent there
+	Stream     CandidateKind = 7 // it takes connections by TCP (punch/stream); nothing is sent there by UDP
 )
 
-var kindNames = [...]string{Host: "host", Observed: "observed", Mapped: "mapped", Configured: "configured", Reflexive: "reflexive", Relayed: "relayed"}
+var kindNames = [...]string{Host: "host", Observed: "observed", Mapped: "mapped", Configured: "configured", Reflexive: "reflexive", Relayed: "relayed", Stream: "stream"}
 
 // String returns the name of a kind.
 func (k CandidateKind) String() string {

@@ -81,6 +81,13 @@ func (e Endpoint) Relayed() bool {
 	return ok
 }
 
+// Streamed reports whether datagrams to e leave over a connection by TCP, through nobody
+// else.
+func (e Endpoint) Streamed() bool {
+	_, ok := e.Conn.(StreamConn)
+	return ok && !e.Relayed()
+}
+
 // String returns the address and, if it is not the primary one, the socket's.
 func (e Endpoint) String() string {
 	switch c := e.Conn.(type) {
@@ -88,9 +95,19 @@ func (e Endpoint) String() string {
 		return e.Addr.String()
 	case RelayConn:
 		return e.Addr.String() + " through " + c.Relay()
+	case StreamConn: // whose addresses have a zone, and are those of IPv6
+		return netip.AddrPortFrom(e.Addr.Addr().WithZone("").Unmap(), e.Addr.Port()).String() + " over " + c.Transport()
 	default:
 		return e.Addr.String() + " from " + c.LocalAddr().String()
 	}
+}
+
+// A StreamConn is a Conn whose datagrams go over connections.
+type StreamConn interface {
+	Conn
+
+	// Transport returns by which protocol: "tcp" or "tls".
+	Transport() string
 }
 
 // A RelayConn is a Conn whose datagrams somebody else passes on.

@@ -19,6 +19,7 @@ const (
 	Seen                    // what the rendezvous server or another has seen
 	Forwarded               // a NAT forwards it
 	Named                   // the configuration names it
+	Streamed                // it takes connections by TCP
 	Through                 // a relay forwards it
 	Unknown                 // of a kind that this program does not know
 	classCount = iota
@@ -27,6 +28,8 @@ const (
 // ClassOf returns the class of a candidate.
 func ClassOf(c Candidate) Class {
 	switch {
+	case c.Kind == Stream:
+		return Streamed
 	case c.Scope != "":
 		return Scoped
 	case c.Kind == Host && IsPrivate(c.Addr.Addr()):
@@ -54,7 +57,7 @@ func Sort(list []Candidate) {
 
 // perClass is how many candidates of a class are worth a try, so that those of one
 // class do not leave out all others.
-var perClass = [classCount]int{Scoped: 3, Near: 3, Direct6: 2, Direct4: 2, Seen: 2, Forwarded: 1, Named: 2, Through: 2, Unknown: 1}
+var perClass = [classCount]int{Scoped: 3, Near: 3, Direct6: 2, Direct4: 2, Seen: 2, Forwarded: 1, Named: 2, Streamed: 2, Through: 2, Unknown: 1}
 
 // Choose returns the candidates that an attempt is to try, the likeliest first: of
 // each class the first few, each address once, and no more than an attempt has room
@@ -65,7 +68,7 @@ func Choose(list []Candidate) []Candidate {
 	var count [classCount]int
 	for _, c := range list {
 		class := ClassOf(c)
-		known := slices.ContainsFunc(chosen, func(o Candidate) bool { return o.Addr == c.Addr })
+		known := slices.ContainsFunc(chosen, func(o Candidate) bool { return o.Addr == c.Addr && (o.Kind == Stream) == (c.Kind == Stream) })
 		if known || count[class] == perClass[class] || len(chosen) == maxCandidates {
 			continue
 		}

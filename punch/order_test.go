@@ -30,6 +30,9 @@ func TestClassOf(t *testing.T) {
 		{cand("[2001:db8::1]:5", Reflexive, ""), Seen},
 		{cand("100.64.0.9:5", Mapped, ""), Forwarded},
 		{cand("10.0.0.1:5", Configured, ""), Named},
+		{cand("10.0.0.1:5", Stream, ""), Streamed},
+		{cand("10.0.0.1:5", Stream, "office"), Streamed},
+		{cand("203.0.113.1:5", Relayed, ""), Through},
 		{cand("10.0.0.1:5", 0, ""), Unknown},
 		{cand("10.0.0.1:5", 99, ""), Unknown},
 	} {

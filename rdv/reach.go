@@ -68,7 +68,7 @@ func (c *client) describe(other *client, msg *channel.Message) {
 			if !slices.Contains(scopes, n.Scope) {
 				continue
 			}
-		case n.Kind != punch.Configured && punch.IsPrivate(n.Addr.Addr()) && !inside, slices.Contains(msg.Endpoints, n.Addr):
+		case n.Kind != punch.Configured && punch.IsPrivate(n.Addr.Addr()) && !inside, n.Kind != punch.Stream && slices.Contains(msg.Endpoints, n.Addr):
 			continue
 		}
 		msg.Candidates = append(msg.Candidates, n)

@@ -73,6 +73,8 @@ func (d *explanation) reachedText() string {
 	switch p.Kind {
 	case "lan":
 		where = "within one private network"
+	case "tcp":
+		where = "over a connection by TCP"
 	case "relay":
 		where = "through a relay"
 		if p.Relay != "" {
@@ -119,6 +121,7 @@ var foundTexts = map[string]string{
 	"mapped":     "The address is one that the peer's gateway forwards",
 	"configured": "The address is in the peer's configuration",
 	"reflexive":  "The address is where packets of the peer come from",
+	"stream":     "The address is where the peer takes connections",
 	"relayed":    "The address is the peer's at a relay",
 }
 

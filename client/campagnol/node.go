@@ -20,6 +20,7 @@ import (
 	"campagnol/pki/ocsp"
 	"campagnol/punch"
 	"campagnol/punch/local"
+	"campagnol/punch/stream"
 	"campagnol/punch/udp"
 	"campagnol/tunnel/device"
 	"campagnol/tunnel/segment"
@@ -74,6 +75,7 @@ type parts struct {
 	where  *addresses
 	port   uint16 // of the socket
 	conn   *udp.Conn
+	accept *stream.Listener // of connections of peers; nil: none are taken
 	dev    device.Device
 	kernel *device.Kernel // dev, without what the configuration adds to it
 	client *client.Client
@@ -94,6 +96,9 @@ func (p *parts) more() (conns []punch.Conn) {
 // close gives up parts whose client does not run.
 func (p *parts) close() {
 	p.conn.Close()
+	if p.accept != nil {
+		p.accept.Close()
+	}
 	p.dev.Close()
 }
 
@@ -159,11 +164,18 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 	}
 	n.log.Info("Socket opened")
 	p.port = p.conn.LocalAddr().Port()
-	if p.dev, err = n.openDevice(ctx, p, warn); err != nil {
+	if p.accept, err = n.listenTCP(ctx, cfg, p.where.bind.Addr()); err != nil {
 		p.conn.Close()
 		return nil, err
 	}
-	p.client, err = client.New(client.Config{
+	if p.dev, err = n.openDevice(ctx, p, warn); err != nil {
+		p.conn.Close()
+		if p.accept != nil {
+			p.accept.Close()
+		}
+		return nil, err
+	}
+	p.client, err = client.New(p.accepting(client.Config{
 		VPNAddr:   cfg.VPNIP,
 		Network:   cfg.Network,
 		Broadcast: cfg.Broadcast(),
@@ -181,9 +193,10 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 		OpenSocket: p.openSocket,
 		Allocate:   n.allocate,
 		OpenStream: n.streamOpener(),
+		DialPeer:   p.peerDialer(n),
 		Routed:     udp.Routed,
 		PathErrors: p.conn.Errors(),
-	})
+	}))
 	if err != nil {
 		p.close()
 		return nil, err
@@ -198,7 +211,8 @@ func (p *parts) settings(cfg *conf.Client, t *trust) client.Settings {
 		Servers:     withStreams(cfg, p.where.servers),
 		STUNServers: p.where.stun,
 		LocalAddr:   p.where.published(cfg, p.port),
-		Configured:  configured(cfg, p.port),
+		Configured:  append(configured(cfg, p.port), configuredTCP(cfg)...),
+		StreamPort:  seenPort(cfg),
 		Scopes:      cfg.Scopes,
 		Certificate: t.identity.TLS(),
 		Verify:      t.verify,
@@ -398,7 +412,7 @@ func (n *node) reload(ctx context.Context) { n.reloadAnd(ctx, func(reloaded, err
 func (p *parts) mustBeReplaced(cfg *conf.Client) bool {
 	old := p.cfg
 	return old.VPNIP != cfg.VPNIP || old.Network != cfg.Network || old.VPNIP6 != cfg.VPNIP6 || old.Network6 != cfg.Network6 ||
-		old.LocalHost != cfg.LocalHost || old.LocalPort != cfg.LocalPort || old.Interface != cfg.Interface ||
+		old.LocalHost != cfg.LocalHost || old.LocalPort != cfg.LocalPort || old.TCPPort != cfg.TCPPort || old.Interface != cfg.Interface ||
 		old.TunDevice != cfg.TunDevice || old.TunMTU != cfg.TunMTU || old.TxQueue != cfg.TxQueue ||
 		old.Queues != cfg.Queues || old.Mode != cfg.Mode || !reflect.DeepEqual(old.Ethernet, cfg.Ethernet)
 }

@@ -117,10 +117,10 @@ func (n *node) relocate(ctx context.Context, p *parts, c local.Change) {
 	}
 }
 
-// offerHosts tells the client at which addresses of this host its socket is. An error
+// offerHosts tells the client at which addresses of this host its sockets are. An error
 // says that it has ended. The node's mu is locked.
 func (p *parts) offerHosts(ctx context.Context, cfg *conf.Client) {
-	p.client.Offer(ctx, sourceInterfaces, p.where.hosts(cfg, p.state, p.port))
+	p.client.Offer(ctx, sourceInterfaces, append(p.where.hosts(cfg, p.state, p.port), p.where.ownTCP(cfg, p.state)...))
 }
 
 // reportLocalHost logs that the address to which the socket is bound has gone, or is

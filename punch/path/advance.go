@@ -161,6 +161,7 @@ const (
 	whySilent = "the path no longer answers"
 	whyLAN    = "the peer is in the same network"
 	whyDirect = "there is a direct path"
+	whyStream = "there is a way by TCP, without a relay"
 	whyFaster = "the round trip is shorter"
 )
 
@@ -200,6 +201,8 @@ func (k *Keeper) choose(now time.Time, out []Out) []Out {
 			why, k.settled = whyFaster, now
 		case best.view().Class() == LAN:
 			why = whyLAN
+		case best.view().Class() == TCP:
+			why = whyStream
 		default:
 			why = whyDirect
 		}

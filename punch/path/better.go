@@ -8,9 +8,10 @@ import (
 
 // A View is what counts for the choice between paths.
 type View struct {
-	Addr  netip.AddrPort // of the peer
-	Relay bool           // datagrams go through somebody who passes them on
-	RTT   time.Duration  // of the round trip; 0: not known
+	Addr   netip.AddrPort // of the peer
+	Stream bool           // datagrams go over a connection by TCP
+	Relay  bool           // datagrams go through somebody who passes them on
+	RTT    time.Duration  // of the round trip; 0: not known
 }
 
 // A Class is a kind of path. Lower ones are better, whatever the round trip takes.
@@ -20,11 +21,12 @@ type Class uint8
 const (
 	LAN   Class = iota // both ends are in one private network
 	WAN                // direct
+	TCP                // direct, over a connection: what is lost holds up what follows
 	Relay              // through somebody else
 )
 
 // String returns the word for a class in the log and in the status.
-func (c Class) String() string { return [...]string{"lan", "wan", "relay"}[c] }
+func (c Class) String() string { return [...]string{"lan", "wan", "tcp", "relay"}[c] }
 
 // Class returns the class of a path. A private address that has answered is in a
 // network that both ends are in: whoever else has the same address has not the keys.
@@ -33,6 +35,8 @@ func (v View) Class() Class {
 	switch {
 	case v.Relay:
 		return Relay
+	case v.Stream:
+		return TCP
 	case ip.IsPrivate(), ip.IsLinkLocalUnicast(), ip.IsLoopback():
 		return LAN
 	}

@@ -18,6 +18,12 @@ func relay(addr string, rtt time.Duration) View {
 	return v
 }
 
+func byTCP(addr string, rtt time.Duration) View {
+	v := view(addr, rtt)
+	v.Stream = true
+	return v
+}
+
 func TestClass(t *testing.T) {
 	for _, c := range []struct {
 		view View
@@ -33,6 +39,9 @@ func TestClass(t *testing.T) {
 		{view("100.64.0.1:5000", 0), WAN}, // of a provider, for many
 		{view("203.0.113.1:5000", 0), WAN},
 		{view("[2001:db8::1]:5000", 0), WAN},
+		{byTCP("192.168.1.2:5000", 0), TCP},
+		{byTCP("[::ffff:203.0.113.1%tcp]:5000", 0), TCP},
+		{View{Stream: true, Relay: true}, Relay},
 		{relay("192.168.1.2:5000", 0), Relay},
 		{relay("203.0.113.1:5000", ms), Relay},
 	} {
@@ -53,6 +62,10 @@ func TestBetter(t *testing.T) {
 		{"a LAN before the Internet", view("192.168.1.2:5000", 80*ms), view("203.0.113.1:5000", 5*ms), true},
 		{"and before a relay", view("192.168.1.2:5000", 80*ms), relay("203.0.113.1:5000", 5*ms), true},
 		{"direct before a relay", view("203.0.113.1:5000", 300*ms), relay("203.0.113.9:5000", 5*ms), true},
+		{"by UDP before TCP", view("203.0.113.1:5000", 300*ms), byTCP("203.0.113.1:443", 5*ms), true},
+		{"over TCP before a relay", byTCP("203.0.113.1:443", 300*ms), relay("203.0.113.9:5000", 5*ms), true},
+		{"over TCP, much faster", byTCP("203.0.113.1:443", 20*ms), byTCP("203.0.113.9:443", 40*ms), true},
+		{"over TCP, a little faster", byTCP("203.0.113.1:443", 19*ms), byTCP("203.0.113.9:443", 20*ms), false},
 		{"also if its time is not known", view("203.0.113.1:5000", 0), relay("203.0.113.9:5000", 5*ms), true},
 		{"IPv6, which is faster", view("[2001:db8::1]:5000", 20*ms), view("203.0.113.1:5000", 40*ms), true},
 		{"IPv4, which is faster", view("203.0.113.1:5000", 20*ms), view("[2001:db8::1]:5000", 40*ms), true},

@@ -12,6 +12,7 @@ import (
 const (
 	maxNamed     = 8 // candidates that were named, by the primary socket
 	maxByOther   = 4 // likewise, by all other sockets
+	maxByStream  = 2 // likewise, by one connection; the owner bounds how many there are
 	maxReflexive = 4 // known as the source of an authentic record only
 
 	budgetRate  = 10 // challenges a second to addresses other than the path
@@ -121,10 +122,19 @@ func (c *candidate) useful() time.Time { return later(later(c.answered, c.left),
 // at returns where c is.
 func (c *candidate) at() punch.Endpoint { return punch.Endpoint{Addr: c.Addr, Conn: c.conn} }
 
+// streamed reports whether c is reached over a connection.
+func (c *candidate) streamed() bool { return c.at().Streamed() }
+
+// detour reports whether c is a way that is only taken for want of a direct one by
+// datagrams.
+func (c *candidate) detour() bool { return c.relayed() || c.streamed() }
+
 // relayed reports whether somebody passes on what goes to c: at our end or at the peer's.
 func (c *candidate) relayed() bool { return c.Kind == punch.Relayed || c.at().Relayed() }
 
-func (c *candidate) view() View { return View{Addr: c.Addr, Relay: c.relayed(), RTT: c.rtt} }
+func (c *candidate) view() View {
+	return View{Addr: c.Addr, Stream: c.streamed(), Relay: c.relayed(), RTT: c.rtt}
+}
 
 // find returns the candidate at an endpoint, or nil. What it returns is good until the
 // list changes.
@@ -148,12 +158,15 @@ func (k *Keeper) name(now time.Time, conn punch.Conn, list []punch.Candidate) {
 		switch c := &k.list[i]; {
 		case c.conn == conn:
 			c.named = false
-		case c.conn != nil && c.named:
+		case c.conn != nil && c.named && !c.streamed():
 			others++
 		}
 	}
 	most := maxNamed
-	if conn != nil {
+	switch {
+	case punch.Endpoint{Conn: conn}.Streamed():
+		most = maxByStream
+	case conn != nil:
 		most = maxByOther - others
 	}
 	for _, n := range list[:min(len(list), most)] {
@@ -167,6 +180,7 @@ func (k *Keeper) name(now time.Time, conn punch.Conn, list []punch.Candidate) {
 			c = &k.list[len(k.list)-1]
 		}
 		c.Candidate, c.named = n, true
+		k.noteRelayed(n)
 		if at != k.path {
 			c.hope(now)
 		}
@@ -198,7 +212,7 @@ func (k *Keeper) reflexive(now time.Time, at punch.Endpoint) *candidate {
 		c.hint = false // it is more than that
 		return c
 	}
-	k.list = append(k.list, candidate{Candidate: punch.Candidate{Addr: at.Addr, Kind: punch.Reflexive}, conn: at.Conn, next: now})
+	k.list = append(k.list, candidate{Candidate: k.seenAt(at.Addr), conn: at.Conn, next: now})
 	return &k.list[len(k.list)-1]
 }
 

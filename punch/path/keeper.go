@@ -1,6 +1,7 @@
 package path
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -62,7 +63,9 @@ type Keeper struct {
 	list    []candidate // the path among them
 	moves   int
 	arrived time.Time // when the path became it; zero: at the beginning
-	relayed time.Time // since when it has led through a relay; zero: it does not
+	relayed time.Time // since when it has led through a relay, or over a connection; zero: it does not
+
+	atRelays []netip.AddrPort // where the peer has been named to be at a relay
 
 	// What the data path has seen.
 	sent     time.Time // a packet for the peer

@@ -1,6 +1,7 @@
 package path
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -21,15 +22,15 @@ const (
 	warmWait = 10 * time.Second
 	warmLife = 3 * warmWait // since its last answer, it counts as one that stands
 
-	// While nothing but a relay carries the session, direct paths are looked for more
+	// While nothing but a relay, or a connection, carries the session, direct paths are looked for more
 	// often: after a part of the time for which it has been so.
 	directWait = 4 * time.Second // at least
 	directPart = 8
 )
 
-// warm reports whether c is a relay that has answered lately.
+// warm reports whether c is a relay, or a connection, that has answered lately.
 func (c *candidate) warm(now time.Time) bool {
-	return c.relayed() && !c.answered.IsZero() && now.Sub(c.answered) < warmLife
+	return c.detour() && !c.answered.IsZero() && now.Sub(c.answered) < warmLife
 }
 
 // barred reports whether the session is not to move to c, as long as another path works.
@@ -42,13 +43,38 @@ func (k *Keeper) Relayed(at punch.Endpoint) bool {
 	return at.Relayed() || c != nil && c.relayed()
 }
 
+// maxKnownRelayed is of how many addresses it is remembered that they are at a relay.
+const maxKnownRelayed = 8
+
+// noteRelayed remembers that a candidate is at a relay. It is named so once, when the peer
+// has got it, and what comes from there later must not look like a direct path.
+func (k *Keeper) noteRelayed(n punch.Candidate) {
+	if n.Kind != punch.Relayed || slices.Contains(k.atRelays, n.Addr) {
+		return
+	}
+	if len(k.atRelays) == maxKnownRelayed {
+		k.atRelays = slices.Delete(k.atRelays, 0, 1)
+	}
+	k.atRelays = append(k.atRelays, n.Addr)
+}
+
+// seenAt returns a candidate for an address at which the peer was seen, and that the last
+// introduction does not name.
+func (k *Keeper) seenAt(a netip.AddrPort) punch.Candidate {
+	n := punch.Candidate{Addr: a, Kind: punch.Reflexive}
+	if slices.Contains(k.atRelays, a) {
+		n.Kind = punch.Relayed
+	}
+	return n
+}
+
 // slow returns how long a candidate that is not the path waits for its next challenge,
 // after the fast ones.
 func (k *Keeper) slow(now time.Time, c *candidate) time.Duration {
 	switch since := now.Sub(k.relayed); {
 	case c.warm(now):
 		return warmWait
-	case !k.relayed.IsZero() && !c.relayed():
+	case !k.relayed.IsZero() && !c.detour():
 		return min(max(since/directPart, directWait), slowMax)
 	}
 	return min(slowWait<<min(max(0, c.tries-fastTries), 8), slowMax)
@@ -68,10 +94,10 @@ func (k *Keeper) arrive(now time.Time, from *candidate) {
 	k.arrived = now
 }
 
-// noteRelay notes since when the path has led through a relay.
+// noteRelay notes since when the path has led through a relay, or over a connection.
 func (k *Keeper) noteRelay(now time.Time) {
-	switch relayed := k.current().relayed(); {
-	case !relayed:
+	switch detour := k.current().detour(); {
+	case !detour:
 		k.relayed = time.Time{}
 	case k.relayed.IsZero():
 		k.relayed = now
@@ -115,6 +141,6 @@ func (k *Keeper) hinted(at punch.Endpoint) *candidate {
 		}
 		k.list = slices.Delete(k.list, oldest, oldest+1)
 	}
-	k.list = append(k.list, candidate{Candidate: punch.Candidate{Addr: at.Addr, Kind: punch.Reflexive}, conn: at.Conn, hint: true})
+	k.list = append(k.list, candidate{Candidate: k.seenAt(at.Addr), conn: at.Conn, hint: true})
 	return &k.list[len(k.list)-1]
 }

@@ -21,8 +21,11 @@ const Protocol = "campagnol-stream/1"
 
 // Config says whereto to connect, and how.
 type Config struct {
-	// Addr is the server's address. It is that of all datagrams.
+	// Addr is the server's address.
 	Addr netip.AddrPort
+
+	// As is the address that all datagrams have; the zero AddrPort: Addr.
+	As netip.AddrPort
 
 	// Name is the server's name, for TLS (SNI) and people; "" is none.
 	Name string
@@ -64,7 +67,7 @@ type Conn struct {
 	writer sync.WaitGroup
 }
 
-var _ punch.Conn = (*Conn)(nil)
+var _ punch.StreamConn = (*Conn)(nil)
 
 // Dial connects to a server. ctx bounds that, and has no effect on the connection.
 func Dial(ctx context.Context, cfg Config) (*Conn, error) {
@@ -76,8 +79,11 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stream: %s: %w", cfg.where(), err)
 	}
+	if !cfg.As.IsValid() {
+		cfg.As = cfg.Addr
+	}
 	c := &Conn{cfg: cfg, local: addrPort(raw.LocalAddr())}
-	c.pipe = newPipe(conn, raw, cfg.Addr, &c.counts)
+	c.pipe = newPipe(conn, raw, cfg.As, &c.counts)
 	// The address is for sockets that have several.
 	c.pipe.in.local = netip.Addr{}
 	c.writer.Go(c.pipe.write)
@@ -169,7 +175,7 @@ func (c *Conn) Send(ds []punch.Datagram) error {
 	now := time.Now()
 	for i := range ds {
 		err := errOther
-		if ds[i].Addr == c.cfg.Addr || unmapped(ds[i].Addr) == c.cfg.Addr {
+		if ds[i].Addr == c.cfg.As || unmapped(ds[i].Addr) == c.cfg.As {
 			err = c.pipe.send(now, &ds[i])
 		}
 		if first == nil {
@@ -178,6 +184,14 @@ func (c *Conn) Send(ds []punch.Datagram) error {
 	}
 	c.pipe.out.signal()
 	return first
+}
+
+// Transport returns "tls" or "tcp".
+func (c *Conn) Transport() string {
+	if c.cfg.TLS != nil {
+		return "tls"
+	}
+	return "tcp"
 }
 
 // LocalAddr returns the address of this end of the connection, which no datagram has.

@@ -91,7 +91,7 @@ type Listener struct {
 	gone   func(netip.AddrPort) // see OnGone; nil: nobody cares
 }
 
-var _ punch.Conn = (*Listener)(nil)
+var _ punch.StreamConn = (*Listener)(nil)
 
 // A link is the connection of a client.
 type link struct {
@@ -331,6 +331,14 @@ func (s *Listener) find(at netip.AddrPort) *link {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.links[at]
+}
+
+// Transport returns "tls" or "tcp".
+func (s *Listener) Transport() string {
+	if s.cfg.TLS != nil {
+		return "tls"
+	}
+	return "tcp"
 }
 
 // LocalAddr returns the address that clients connect to.

@@ -4,7 +4,6 @@ package relay
 
 import (
 	"net/netip"
-	"syscall"
 	"testing"
 	"time"
 
@@ -95,14 +94,4 @@ func BenchmarkRelay(b *testing.B) {
 	s := r.Stats()
 	b.ReportMetric((used(b)-before).Seconds()*1e9/float64(s.Bytes), "cpu-s/GB")
 	b.ReportMetric(100*(1-float64(s.ToClients)/float64(b.N*count)), "%lost")
-}
-
-// used returns the processor time of this process.
-func used(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

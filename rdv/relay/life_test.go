@@ -323,7 +323,8 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// TestMemory: what an allocation takes is bounded, and so is what 2,000 do.
+// TestMemory: what an allocation takes, of memory and of the processor, is bounded, and so
+// is what 2,000 do. What the clients and the network between take counts with it.
 func TestMemory(t *testing.T) {
 	if raceEnabled {
 		t.Log("the race detector multiplies memory: the bounds are ten times as wide")
@@ -339,13 +340,18 @@ func TestMemory(t *testing.T) {
 			a := netip.AddrFrom4([4]byte{203, 0, byte(113 + i/250), byte(1 + i%250)})
 			clients = append(clients, w.raw(netip.AddrPortFrom(a, 5000).String(), alice))
 		}
-		before, goroutines := memory(), runtime.NumGoroutine()
+		before, goroutines, busy := memory(), runtime.NumGoroutine(), used(t)
 		for _, c := range clients {
 			c.want("allocate", 0, c.ask(stun.MethodAllocate, overUDP, lasting(time.Hour-time.Second)))
 		}
-		limit := 32 << 10 // bytes
+		took := (used(t) - busy) / time.Duration(count)
+		limit, most := 32<<10, 5*time.Millisecond // bytes; of the processor
 		if raceEnabled {
-			limit *= 10
+			limit, most = 10*limit, 10*most
+		}
+		t.Logf("an allocation among %d takes %v of the processor", count, took)
+		if took > most {
+			t.Errorf("an allocation takes %v of the processor, want %v at most", took, most)
 		}
 		if each := (memory() - before) / count; each > limit {
 			t.Errorf("an allocation takes %d bytes, want %d at most", each, limit)
