@@ -37,7 +37,7 @@ type chanOut struct {
 	link    *link           // of actUp; the machine may have lost it already; of actServe; of actSend: nil is the gate
 	fresh   bool            // of actUp: no link stood before
 	object  channel.Object  // of actObject, whose content data is
-	id      uint32          // of the request that actAnswer and actServe are about
+	id      uint32          // of the request that actAnswer, actList and actServe are about
 }
 
 type chanAct uint8

@@ -188,7 +188,7 @@ func (m *serverChannel) repeat(now time.Time, out []chanOut) []chanOut {
 		case r.msg.Type == channel.Notice:
 			m.duty.unheard(now)
 		case r.msg.Type == channel.List:
-			out = append(out, chanOut{act: actList})
+			out = append(out, chanOut{act: actList, id: r.msg.ID})
 		case r.msg.Type == channel.Relay:
 			out = append(out, chanOut{act: actRelayed, vpn: r.vpn()})
 		}
@@ -284,7 +284,7 @@ func (m *serverChannel) message(now time.Time, l *link, msg *channel.Message, ou
 		return m.chunk(now, r, msg.Data, out)
 	case asked == channel.List && msg.Type == channel.Listed:
 		m.drop(r)
-		return append(out, chanOut{act: actList, msg: *msg})
+		return append(out, chanOut{act: actList, msg: *msg, id: r.msg.ID})
 	case asked == channel.Apply && msg.Type == channel.Answer:
 		m.drop(r)
 		return append(out, chanOut{act: actAnswer, id: r.msg.ID, data: msg.Data})
@@ -320,7 +320,7 @@ func (m *serverChannel) refused(now time.Time, r *request, msg *channel.Message,
 	case channel.Notice:
 		m.duty.unheard(now)
 	case channel.List:
-		out = append(out, chanOut{act: actList})
+		out = append(out, chanOut{act: actList, id: r.msg.ID})
 	case channel.Relay:
 		out = append(out, chanOut{act: actRelayed, msg: *msg, vpn: r.vpn()})
 	}

@@ -139,7 +139,9 @@ func (c *Client) performOwn(now time.Time, r *rendezvous, o *chanOut) {
 		}
 		c.handleAgainst(now, r, o.vpn, rejection(&o.msg))
 	case actList:
-		c.handleList(now, r, &o.msg)
+		if !c.handleCensus(now, r, o.id, &o.msg) {
+			c.handleList(now, r, &o.msg)
+		}
 	case actRelayed:
 		c.handleRelayed(now, r, o.vpn, &o.msg)
 	case actObject:

@@ -26,6 +26,7 @@ type claims struct {
 	under    map[netip.Addr]int      // addresses below the tunnels, and how often they are used
 	asleep   int                     // networks without a claimant
 	losers   []*peer                 // who have lost their own address; decide adds them
+	moved    bool                    // who is the gateway of a network has changed; decide notes it
 }
 
 // A claim is an address, or a network behind a peer.
@@ -36,6 +37,8 @@ type claim struct {
 	// Of a network:
 	blocked int        // addresses below the tunnels in it
 	gateway netip.Addr // who had it last: with the next packet it is asked for
+	name    string     // of that one's certificate
+	shown   Shown      // by which it had it
 }
 
 // maxAsleep is how many networks are remembered whose gateway has no tunnel.
@@ -208,15 +211,17 @@ func (c *Client) claim(tab *table, p *peer, id Identity) *table {
 // decide finds out who holds each of ks, and returns tab with the ways to them.
 //
 // Each change of who is the gateway of a network passes here, on the control
-// goroutine: this is the place from which routes of the system would be set.
+// goroutine; reportGateways passes it on.
 func (c *Client) decide(tab *table, ks []netip.Prefix) *table {
 	moved := map[*peer]bool{} // who holds more or less than before
 	for _, k := range ks {
 		cl := c.claims.by[k]
 		if cl == nil {
+			c.claims.moved = true // it may have been a network
 			tab = tab.without(k)
 			continue
 		}
+		c.claims.moved = c.claims.moved || c.claims.networks[k] != nil
 		old := cl.holder
 		cl.holder = cl.best()
 		if old != cl.holder {
@@ -232,7 +237,7 @@ func (c *Client) decide(tab *table, ks []netip.Prefix) *table {
 			tab = tab.withRoute(k.Addr(), h.way)
 		default:
 			if h != nil {
-				cl.gateway = h.vpn
+				cl.gateway, cl.name, cl.shown = h.vpn, h.id.Name, h.shown()
 			}
 			tab = tab.withNetwork(k, h.route(), cl.gateway)
 		}
@@ -347,10 +352,16 @@ func (c *Client) identifyAgain(now time.Time, p *peer) {
 func (c *Client) forgetAsleep(tab *table, vpn netip.Addr) *table {
 	for k, cl := range c.claims.networks {
 		if len(cl.peers) == 0 && (cl.gateway == vpn || !vpn.IsValid()) {
-			c.claims.asleep--
-			c.claims.forget(k)
-			tab = tab.without(k)
+			tab = c.forgetNetwork(tab, k)
 		}
 	}
 	return tab
+}
+
+// forgetNetwork returns tab without a network whose gateway has no tunnel.
+func (c *Client) forgetNetwork(tab *table, k netip.Prefix) *table {
+	c.claims.asleep--
+	c.claims.forget(k)
+	c.claims.moved = true
+	return tab.without(k)
 }

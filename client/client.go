@@ -91,6 +91,7 @@ type control struct {
 	said     said                         // what was logged, and is not to be logged again
 	peers    map[netip.Addr]*peer         // by the VPN address that they are known by
 	claims   claims                       // by what their certificates say
+	gateways []Gateway                    // as they were reported last
 	ends     map[netip.AddrPort]*peer     // by UDP address: of sessions and candidates
 	due      timers
 	eth      *ethernet // nil: we carry packets
@@ -113,8 +114,9 @@ type control struct {
 	tmp      record.Scratch
 	messages []punch.Out // scratch
 
-	asking []*asking // the VPN's authority
-	pings  pingTable
+	asking   []*asking // the VPN's authority
+	pings    pingTable
+	censuses []*census
 }
 
 // An event is something that the data path has for control. Its data is a copy.
@@ -292,6 +294,7 @@ func (c *Client) loop() {
 		now := time.Now()
 		c.advance(now)
 		c.flush()
+		c.reportGateways()
 		timer.Reset(c.timeout(now).Sub(now))
 	}
 }

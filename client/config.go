@@ -71,6 +71,11 @@ type Config struct {
 	// knows itself. It must not wait. nil: to every one that Conn serves.
 	Routed func(netip.Addr) bool
 
+	// Gateways, unless it is nil, is told which networks are reached through which
+	// peers, each time when that has changed; the list must not be changed. It is called
+	// by the control goroutine, and must not wait.
+	Gateways func([]Gateway)
+
 	// PathErrors are what the network says about single destinations of Conn;
 	// nil: it is not known.
 	PathErrors <-chan punch.PathError

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Members returns the VPN addresses of the members that the RDVs have listed last, and
+// Roster returns the VPN addresses of the members that the RDVs have listed last, and
 // false if none lists them, or nobody here wants to know: a client that keeps tunnels to
 // all does.
-func (c *Client) Members(ctx context.Context) (list []netip.Addr, listed bool, err error) {
+func (c *Client) Roster(ctx context.Context) (list []netip.Addr, listed bool, err error) {
 	err = c.do(ctx, func(time.Time) {
 		if c.eth != nil && c.eth.roster.lists > 0 {
 			list, listed = slices.Clone(c.eth.roster.members), true

@@ -214,11 +214,11 @@ func TestEvents(t *testing.T) {
 	})
 }
 
-// TestMembers: who keeps tunnels to all knows who is there; others do not ask.
-func TestMembers(t *testing.T) {
+// TestRoster: who keeps tunnels to all knows who is there; others do not ask.
+func TestRoster(t *testing.T) {
 	inBubble(t, func(v *vpn) {
 		all := v.mesh(3, nil)
-		list, listed, err := all[0].client.Members(context.Background())
+		list, listed, err := all[0].client.Roster(context.Background())
 		for _, s := range all[1:] {
 			if !listed || err != nil || !slices.Contains(list, s.vpn) {
 				v.t.Errorf("in a mesh: %v, %v, %v, want %v in it", list, listed, err, s.vpn)
@@ -228,7 +228,7 @@ func TestMembers(t *testing.T) {
 	reachVPN(t, func(v *vpn) {
 		alice := v.reachable(v.home(1, portRestricted).Listen("192.168.1.2:5000"), "10.9.0.1", nil)
 		pass(time.Second)
-		if list, listed, err := alice.client.Members(context.Background()); listed || err != nil || len(list) != 0 {
+		if list, listed, err := alice.client.Roster(context.Background()); listed || err != nil || len(list) != 0 {
 			v.t.Errorf("without a mesh: %v, %v, %v", list, listed, err)
 		}
 	})

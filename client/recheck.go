@@ -32,7 +32,8 @@ func (c *Client) Shown(ctx context.Context) (list []Shown, err error) {
 }
 
 // Recheck asks Verify again about every peer with a session, and VerifyServer about
-// the RDVs. Those that are refused now lose session or channel.
+// the RDVs. Those that are refused now lose session or channel, and what is behind
+// those without a session.
 func (c *Client) Recheck(ctx context.Context) error {
 	return c.do(ctx, func(now time.Time) {
 		for _, r := range c.servers.rdvs {
@@ -44,6 +45,7 @@ func (c *Client) Recheck(ctx context.Context) error {
 				c.settle(p)
 			}
 		}
+		c.verifyAsleep(now)
 	})
 }
 

@@ -67,6 +67,7 @@ func (c *Client) apply(now time.Time, s Settings) {
 	for _, r := range keep {
 		c.applyToChannel(now, r, &old)
 	}
+	c.verifyAsleep(now)
 	replaced := !bytes.Equal(leafOf(&old), leafOf(&c.set))
 	for _, p := range c.peersInOrder() {
 		if p.session != nil {

@@ -85,6 +85,11 @@ type Client struct {
 	VPNIP6Pos Pos          // of the value in the file
 
 	AcceptRoutes bool // reach networks behind peers through them
+	RouteMetric  int  // of the routes to them, at least 0; 0: the kernel's default
+	Forward      bool // pass on packets of peers to networks behind this host
+
+	DNSDomain string // in which names of members are answered, in lower case and without a dot at the end; "": none
+	DNSServe  bool   // for peers, too
 
 	// [SECURITY]
 

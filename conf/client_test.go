@@ -182,6 +182,10 @@ fast_leave = yes
 vpn_ip = 10.9.1.3
 network = 10.9.0.0/20
 accept_routes = yes
+route_metric = 70
+forward = yes
+dns_domain = VPN.example.org.
+dns_serve = yes
 vpn_ip6 = fd09::1
 network6 = fd09::/64
 [SECURITY]
@@ -259,8 +263,12 @@ func TestEverything(t *testing.T) {
 		NetworkText:       "10.9.0.0/20",
 		VPNIP6:            netip.MustParseAddr("fd09::1"),
 		Network6:          netip.MustParsePrefix("fd09::/64"),
-		VPNIP6Pos:         Pos{Line: 49, Column: 11},
+		VPNIP6Pos:         Pos{Line: 53, Column: 11},
 		AcceptRoutes:      true,
+		RouteMetric:       70,
+		Forward:           true,
+		DNSDomain:         "vpn.example.org",
+		DNSServe:          true,
 		Certificate:       "/etc/campagnol/c.pem",
 		Key:               "/etc/campagnol/k.pem",
 		CACertificates:    "/etc/campagnol/ca.pem",

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -30,7 +31,8 @@ const (
 	TypeServer   Type = "host or host:port"
 	TypeCommand  Type = "command" // for the shell; the key may be given several times
 
-	TypeScope    Type = "name"               // of a network
+	TypeScope    Type = "name" // of a network
+	TypeDomain   Type = "domain"
 	TypeExternal Type = "address:port scope" // the scope may be left out
 
 	TypeRelay  Type = "yes, no or a TURN server" // which has a password
@@ -213,6 +215,18 @@ var registry = [...]definition{
 	{Key{Section: sectionVPN, Name: "accept_routes", Type: TypeBool, Default: "no", New: true,
 		Doc: "Whether networks behind peers, which their certificates name, are reached through them, and packets from there are accepted."},
 		func(c *Client, a *assignment) { a.boolean(&c.AcceptRoutes) }},
+	{Key{Section: sectionVPN, Name: "route_metric", Type: TypeInteger, Default: "0", New: true,
+		Doc: "The metric of the routes to networks behind peers; 0 is the kernel's default."},
+		func(c *Client, a *assignment) { a.bounded(&c.RouteMetric, math.MaxInt32) }},
+	{Key{Section: sectionVPN, Name: "forward", Type: TypeBool, Default: "no", New: true,
+		Doc: "Whether the kernel is told to pass on packets of peers to networks behind this host."},
+		func(c *Client, a *assignment) { a.boolean(&c.Forward) }},
+	{Key{Section: sectionVPN, Name: "dns_domain", Type: TypeDomain, New: true,
+		Doc: "The domain in which this client answers questions of this host for the names of members (DNS), at its VPN addresses; without it there is no DNS."},
+		func(c *Client, a *assignment) { a.domain(&c.DNSDomain) }},
+	{Key{Section: sectionVPN, Name: "dns_serve", Type: TypeBool, Default: "no", New: true,
+		Doc: "Whether questions of peers are answered, too, not only those of this host."},
+		func(c *Client, a *assignment) { a.boolean(&c.DNSServe) }},
 
 	{Key{Section: sectionSecurity, Name: "certificate", Type: TypePath, Needed: true,
 		Doc: "The PEM file with the certificate of this client, followed by the intermediate certificates if there are any."},
@@ -363,6 +377,8 @@ func (k *Key) hint() string {
 		h = "write an address, a space and a port, such as 192.0.2.5 4444"
 	case TypeScope:
 		h = scopeHint
+	case TypeDomain:
+		h = domainHint
 	case TypeExternal:
 		h = "write an address, a colon and a port, and the name of the network from which it can be reached if it cannot from everywhere, such as 192.0.2.5:4444, [2001:db8::5]:4444 or 10.1.2.3:4444 office"
 	case TypeRelay:

@@ -44,20 +44,28 @@ func (r *Registry) listFor(m *Member, req *channel.Message, out []Out) []Out {
 		after = req.VPN[0]
 	}
 	list := r.rollAfter(after)
-	answer := &channel.Message{Type: channel.Listed}
-	listed := 0
+	answer := &channel.Message{Type: channel.Listed, Named: req.Named}
 	for i, v := range list {
-		if listed == channel.MaxListed || i == maxLooked {
+		var entry []byte
+		if c := r.byVPN[v]; c != nil && r.lists(m, c) {
+			entry = entryOf(c, req.Named)
+		}
+		if i == maxLooked || len(answer.Data)+len(entry) > channel.MaxData {
 			answer.VPN = []netip.Addr{list[i-1]}
 			break
 		}
-		if c := r.byVPN[v]; c != nil && r.lists(m, c) {
-			answer.Data = channel.AppendAddrs(answer.Data, v)
-			listed++
-		}
+		answer.Data = append(answer.Data, entry...)
 	}
 	r.counters.Lists++
 	return m.answer(req, answer, out)
+}
+
+// entryOf returns what a list has of c, a member's registration.
+func entryOf(c *client, named bool) []byte {
+	if !named {
+		return channel.AppendAddrs(nil, c.vpn)
+	}
+	return channel.AppendMember(nil, channel.Member{Addr: c.vpn, Name: c.member.id.Name, Gateway: len(c.member.attributes().Routes) > 0})
 }
 
 // lists reports whether m is told of c.

@@ -70,6 +70,8 @@ type node struct {
 // parts are what a change of the configuration may replace as a whole.
 type parts struct {
 	mapping *mapping // of the port
+	keeper  *keeper  // of routes
+	namer   *namer   // answers for names
 
 	cfg    *conf.Client
 	where  *addresses
@@ -175,6 +177,8 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 		}
 		return nil, err
 	}
+	p.keeper = newKeeper(p.kernel, cfg, n.log)
+	p.namer = newNamer(p.dev.Name(), cfg, ownName(t.identity), n.log)
 	p.client, err = client.New(p.accepting(client.Config{
 		VPNAddr:   cfg.VPNIP,
 		Network:   cfg.Network,
@@ -196,6 +200,7 @@ func (n *node) build(ctx context.Context, cfg *conf.Client, warn func(msg, hint 
 		DialPeer:   p.peerDialer(n),
 		Routed:     udp.Routed,
 		PathErrors: p.conn.Errors(),
+		Gateways:   p.keeper.take,
 	}))
 	if err != nil {
 		p.close()
@@ -310,6 +315,7 @@ func (n *node) openDevice(ctx context.Context, p *parts, warn func(msg, hint str
 			n.log.Info("Broadcasts of peers may not be delivered", "err", err)
 		}
 	}
+	p.forward(cfg, n.log, warn)
 	if cfg.DefaultDown || len(cfg.Down) == 0 {
 		return dev, nil
 	}
@@ -361,6 +367,8 @@ func (n *node) serve(ctx context.Context) error {
 		n.log.Log(ctx, logging.LevelNotice, "Starting VPN")
 		var mapper sync.WaitGroup
 		mapper.Go(func() { p.mapping.run(running) })
+		mapper.Go(func() { p.keeper.run(running, p.client) })
+		mapper.Go(func() { p.namer.run(running, p.client) })
 		err := p.client.Run(running)
 		n.mu.Lock()
 		p.trust.pins.Flush()
@@ -475,6 +483,9 @@ func (n *node) apply(ctx context.Context, cfg *conf.Client, give func(context.Co
 				n.show()
 				n.moveWindow(ctx)
 				n.parts.mapping.set(cfg.PortMapping)
+				n.parts.keeper.set(cfg)
+				n.parts.namer.set(cfg, ownName(t.identity))
+				n.parts.forward(cfg, n.log, n.warn)
 			}
 		}
 	}

@@ -24,7 +24,7 @@ func (n *node) listPeers(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, unanswered(err)
 	}
-	members, listed, err := v.client.Members(ctx)
+	members, listed, err := v.client.Roster(ctx)
 	if err != nil {
 		return nil, unanswered(err)
 	}

@@ -140,8 +140,8 @@ const (
 	Apply  Type = 13 // Data, a request to the authority; to it also Endpoints, one: whose it is
 	Answer Type = 14 // Data
 
-	List   Type = 15 // VPN, none or one: after which address
-	Listed Type = 16 // Data, addresses of members, see [AppendAddrs]; VPN, one: after which there are more, or none
+	List   Type = 15 // VPN, none or one: after which address; Named
+	Listed Type = 16 // Data, addresses of members, see [AppendAddrs]; or, if Named, with names, see [AppendMembers]; VPN, one: after which there are more, or none
 
 	Relay   Type = 17 // VPN, one: the peer
 	Relayed Type = 18 // User; Password; Lease, how long they are good; Endpoints, where the relay is, if not here
@@ -209,12 +209,16 @@ const (
 	tagScope     = 13 // UTF-8, the name of a network that the client can reach; may be repeated
 	tagUser      = 14 // ASCII, of credentials for a relay
 	tagPassword  = 15 // ASCII
-	tagFlags     = 16 // 4 bytes, a set of bits: 1, the client relays for others; those that are not known are ignored
+	tagFlags     = 16 // 4 bytes, a set of bits, see below; those that are not known are ignored
 	tagVia       = 17 // an address, 4 or 16 bytes; may be repeated
 )
 
-// flagRelays is the bit of tagFlags that says that the client relays for others.
-const flagRelays = 1 << 0
+// The bits of tagFlags: the client relays for others; a list is one of members with
+// their names.
+const (
+	flagRelays = 1 << 0
+	flagNamed  = 1 << 1
+)
 
 // An Object is something that the server has for its clients.
 type Object struct {
@@ -266,6 +270,7 @@ type Message struct {
 	Scopes     []string
 
 	Relays bool         // the client passes on datagrams for others
+	Named  bool         // names are wanted, or are there
 	Via    []netip.Addr // VPN addresses of members that do so, between the two that are introduced
 }
 
@@ -340,8 +345,8 @@ func (m *Message) Append(b []byte) []byte {
 			addField(w, tagScope, func(w *cryptobyte.Builder) { w.AddBytes([]byte(scope)) })
 		}
 	}
-	if m.Relays {
-		addField(w, tagFlags, func(w *cryptobyte.Builder) { w.AddUint32(flagRelays) })
+	if flags := m.flags(); flags != 0 {
+		addField(w, tagFlags, func(w *cryptobyte.Builder) { w.AddUint32(flags) })
 	}
 	for _, a := range m.Via[:min(len(m.Via), MaxVia)] {
 		if a.IsValid() {
@@ -466,33 +471,8 @@ func (m *Message) field(tag uint16, value cryptobyte.String, seen *seenTags) boo
 	case tagFlags:
 		var flags uint32
 		ok := value.ReadUint32(&flags)
-		m.Relays = flags&flagRelays != 0
+		m.Relays, m.Named = flags&flagRelays != 0, flags&flagNamed != 0
 		return ok
 	}
 	return true
-}
-
-func readObject(value cryptobyte.String) (o Object, ok bool) {
-	return o, value.ReadUint8((*uint8)(&o.Kind)) && value.ReadUint32(&o.Size) && value.CopyBytes(o.Hash[:])
-}
-
-func readEndpoint(value cryptobyte.String) (e netip.AddrPort, ok bool) {
-	var ip []byte
-	var port uint16
-	if len(value) < 2 || !value.ReadBytes(&ip, len(value)-2) || !value.ReadUint16(&port) {
-		return e, false
-	}
-	a, ok := netip.AddrFromSlice(ip)
-	return netip.AddrPortFrom(a.Unmap(), port), ok && port != 0
-}
-
-func readCandidate(value cryptobyte.String) (c punch.Candidate, ok bool) {
-	var ip cryptobyte.String
-	var port uint16
-	if !value.ReadUint8((*uint8)(&c.Kind)) || !value.ReadUint8LengthPrefixed(&ip) || !value.ReadUint16(&port) {
-		return c, false
-	}
-	a, ok := netip.AddrFromSlice(ip)
-	c.Addr, c.Scope = netip.AddrPortFrom(a.Unmap(), port), clean(string(value))
-	return c, ok && port != 0 && len(value) <= punch.MaxScope
 }

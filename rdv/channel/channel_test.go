@@ -104,7 +104,7 @@ func TestParseTolerates(t *testing.T) {
 		{"an unknown type", "01 c8 00000001", Message{Type: 200, ID: 1}},
 		{"an unknown field", "01 07 00000001 0100 0003 616263", Message{Type: Done, ID: 1}},
 		{"an unknown field of a tag that is next", "01 07 00000001 000e 0000", Message{Type: Done, ID: 1}},
-		{"flags that are not known", "01 01 00000001 0010 0004 fffffffe", Message{Type: Register, ID: 1}},
+		{"flags that are not known", "01 01 00000001 0010 0004 fffffffc", Message{Type: Register, ID: 1}},
 		{"tag 0", "01 07 00000001 0000 0001 ff", Message{Type: Done, ID: 1}},
 		{"a field twice", "01 03 00000001 0004 0002 0002 0004 0002 0003", Message{Type: Refused, ID: 1, Reason: NotYours}},
 		{"a longer value", "01 02 00000001 0003 0005 0000000aff", Message{Type: Registered, ID: 1, Lease: 10}},

@@ -98,6 +98,8 @@ func (k *Kernel) setMTU(s Settings) error {
 type mine struct {
 	addrs  []netip.Prefix
 	routes []*netlink.Route
+	behind []Route           // by SetRoutes
+	sysctl map[string]string // values that SetForwarding has changed, as they were
 }
 
 // note adds a route, in place of one to the same network.

@@ -300,7 +300,9 @@ func (k *Kernel) Close() error {
 		return nil
 	}
 	if k.persist {
+		_ = k.dropRoutes(nil)
 		_ = k.removeMine(nil) // whoever deletes the interface does it too
+		_ = k.unsetForwarding()
 	}
 	k.nl.Close()
 	return k.closeFiles()

@@ -30,14 +30,6 @@ type SenderOptions struct {
 // Args returns the arguments of a binary that plays the sender.
 func (o SenderOptions) Args() ([]string, error) { return args("send", o) }
 
-// Sent is what a sender has sent.
-type Sent struct {
-	Run         uint32
-	Count       uint64        // datagrams to each of the groups
-	Failed      uint64        // of which the kernel refused so many, all groups together
-	First, Last clock.Instant // zero before the first
-}
-
 // A sender sends datagrams.
 type sender struct {
 	o    SenderOptions

@@ -3,7 +3,17 @@ package program
 import (
 	"fmt"
 	"time"
+
+	"campagnol/internal/lab/clock"
 )
+
+// Sent is what a sender has sent.
+type Sent struct {
+	Run         uint32
+	Count       uint64        // datagrams to each of the groups
+	Failed      uint64        // of which the kernel refused so many, all groups together
+	First, Last clock.Instant // zero before the first
+}
 
 // A Tally says what became of all that one sender has sent to one destination.
 type Tally struct {
