@@ -221,6 +221,7 @@ state_dir = /tmp/state
 control_socket = /tmp/control
 control_group = adm
 metrics = [::1]:9469
+user = campagnol
 [COMMANDS]
 default_up = no
 default_down = off
@@ -297,6 +298,7 @@ func TestEverything(t *testing.T) {
 		ControlSocket:     "/tmp/control",
 		ControlGroup:      "adm",
 		Metrics:           netip.MustParseAddrPort("[::1]:9469"),
+		User:              "campagnol",
 		Up:                []string{"ip link set %D up # shell", "ip route add %N dev tun9; true ${HOME}"},
 		Down:              []string{"echo down"},
 	}

@@ -112,6 +112,7 @@ var refused = []struct {
 	{"CLIENT", "metrics", "127.0.0.1", `:11:11: metrics "127.0.0.1" is not an address with a port`},
 	{"CLIENT", "metrics", "127.0.0.1:0", `:11:11: metrics "127.0.0.1:0" is not an address with a port`},
 	{"CLIENT", "metrics", "localhost:9469", `:11:11: metrics "localhost:9469" is not an address with a port`},
+	{"CLIENT", "user", "$", `:11:8: user "" is empty`},
 }
 
 func TestRefused(t *testing.T) {

@@ -319,6 +319,9 @@ var registry = [...]definition{
 	{Key{Section: sectionClient, Name: "metrics", Type: TypeListen, New: true,
 		Doc: "Where metrics for Prometheus, and whether the client is registered, can be read over HTTP, by whoever reaches the address: see docs/metrics.md; nowhere by default."},
 		func(c *Client, a *assignment) { a.listen(&c.Metrics) }},
+	{Key{Section: sectionClient, Name: "user", Type: TypeText, New: true,
+		Doc: "The user that the client goes on as once its socket and device are open, on Linux, with the right to set up the network (CAP_NET_ADMIN) and no other; without it, the user that has started it."},
+		func(c *Client, a *assignment) { a.path(&c.User) }},
 
 	{Key{Section: sectionCommands, Name: "default_up", Type: TypeBool, Default: "yes",
 		Doc: "Whether the client itself sets up address, MTU and route of the virtual interface; with no, the up commands are run instead."},

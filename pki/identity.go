@@ -21,7 +21,8 @@ type Identity struct {
 	Key               crypto.Signer
 	CertFile, KeyFile string // where they come from; empty for [NewIdentity]
 
-	keyMode fs.FileMode // of KeyFile when it was read
+	keyMode   fs.FileMode // of KeyFile when it was read
+	keyOfRoot bool        // KeyFile was root's then
 }
 
 // LoadIdentity reads the certificates of certFile, leaf first, and the private
@@ -43,7 +44,7 @@ func LoadIdentity(certFile, keyFile string) (*Identity, error) {
 		return nil, err
 	}
 	own := max(0, slices.IndexFunc(keys, func(k crypto.Signer) bool { return sameKey(chain[0], k) }))
-	id := &Identity{Chain: chain, Key: keys[own], CertFile: certFile, KeyFile: keyFile, keyMode: fi.Mode()}
+	id := &Identity{Chain: chain, Key: keys[own], CertFile: certFile, KeyFile: keyFile, keyMode: fi.Mode(), keyOfRoot: ofRoot(fi)}
 	if err := id.usable(); err != nil {
 		return nil, err
 	}
@@ -135,7 +136,8 @@ func (id *Identity) Warnings(now time.Time) []string {
 	leaf := id.Chain[0]
 	var w []string
 	add := func(format string, args ...any) { w = append(w, fmt.Sprintf(format, args...)) }
-	if mode := id.keyMode.Perm(); mode&0o077 != 0 {
+	// A group that root lets read its file is the one that the program runs as.
+	if mode := id.keyMode.Perm(); mode&0o037 != 0 || mode&0o040 != 0 && !id.keyOfRoot {
 		add("%s: other users may read the private key (mode %04o); run: chmod 600 %s", id.KeyFile, mode, id.KeyFile)
 	}
 	for _, c := range id.Chain {

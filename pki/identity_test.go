@@ -250,7 +250,7 @@ func TestIdentityWarnings(t *testing.T) {
 		parts []string // one per warning
 	}{
 		{"fine", root.Issue(t, "me", addr), 0o600, nil},
-		{"key for the group", root.Issue(t, "me", addr), 0o640, []string{"mode 0640"}},
+		{"key that the group may change", root.Issue(t, "me", addr), 0o660, []string{"mode 0660"}},
 		{"key for the world", root.Issue(t, "me", addr), 0o644, []string{"chmod 600"}},
 		{"expires soon", root.Issue(t, "me", addr, pkitest.Valid(now.AddDate(-1, 0, 0), now.Add(10*24*time.Hour+time.Minute))), 0o600, []string{"in 10 days"}},
 		{"is for a day", root.Issue(t, "me", addr, pkitest.Valid(now.Add(-17*time.Hour), now.Add(7*time.Hour))), 0o600, nil},

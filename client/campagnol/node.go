@@ -131,18 +131,11 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		return nil, err
 	}
 	n.show()
-	if n.door, err = n.openDoor(s.Warn); err != nil {
-		n.parts.close()
-		return nil, fmt.Errorf("%s: %w", cfg.File, err)
-	}
-	if n.window, err = n.openWindow(s.Warn); err != nil {
-		n.door.close()
-		n.parts.close()
-		return nil, fmt.Errorf("%s: %w", cfg.File, err)
-	}
 	return &service.Running{
+		Confine: func() error { return n.confine(s.Warn) },
 		Serve:   n.serve,
 		Signals: n.signals(),
+		Alive:   n.alive,
 	}, nil
 }
 

@@ -76,6 +76,9 @@ func (n *node) readAgain(ctx context.Context) (r reloaded, err error) {
 		n.log.Error("The configuration cannot be used; nothing was changed", "err", err)
 		return r, err
 	}
+	if cfg.User != n.parts.cfg.User {
+		n.warn(cfg.File+": another user counts from the next start of the client on", "")
+	}
 	if !n.parts.mustBeReplaced(cfg) {
 		return r, n.apply(ctx, cfg, n.parts.client.Apply)
 	}
@@ -83,7 +86,11 @@ func (n *node) readAgain(ctx context.Context) (r reloaded, err error) {
 		n.warn(msg, hint)
 		r.warnings = append(r.warnings, msg)
 	}
-	if _, err := loadTrust(ctx, cfg, time.Now(), n.log, warn); err != nil {
+	_, err = loadTrust(ctx, cfg, time.Now(), n.log, warn)
+	if err == nil && n.parts.cfg.User != "" {
+		err = mayReplace(cfg, tunDriver)
+	}
+	if err != nil {
 		n.log.Error("The configuration cannot be used; nothing was changed", "err", err)
 		return r, err
 	}

@@ -51,6 +51,12 @@ func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 }
 
 func execute(ctx context.Context, root *cobra.Command, args []string) (int, error) {
+	if asksForCompletion(root, args) {
+		if err := writeCompletion(root, args[1]); err != nil {
+			return exitError, err
+		}
+		return exitOK, nil
+	}
 	if len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd) {
 		root.SetArgs(args) // a shell asks for completions; not for us to change
 	} else {

@@ -2,8 +2,10 @@ package daemon
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -11,7 +13,29 @@ import (
 const (
 	Ready    = "READY=1"
 	Stopping = "STOPPING=1"
+	Alive    = "WATCHDOG=1"
 )
+
+// Reloading returns the state of a program that reads its configuration again; Ready
+// ends it. since is the time of the monotonic clock, by which the service manager
+// tells this reload from the one before.
+func Reloading(since time.Duration) string {
+	return "RELOADING=1\nMONOTONIC_USEC=" + strconv.FormatInt(since.Microseconds(), 10)
+}
+
+// WatchdogInterval returns how often the service manager wants to hear that we are
+// alive, and 0 if it does not: see sd_watchdog_enabled(3). It is half the time after
+// which it would kill us.
+func WatchdogInterval() time.Duration {
+	usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
+	if err != nil || usec <= 0 || usec > int64(time.Duration(math.MaxInt64)/time.Microsecond) {
+		return 0
+	}
+	if pid := os.Getenv("WATCHDOG_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return 0 // meant for another process
+	}
+	return time.Duration(usec) * time.Microsecond / 2
+}
 
 // Notify tells a service manager that waits for it, as systemd with
 // Type=notify, our state: see sd_notify(3). It does nothing if there is none.

@@ -12,6 +12,7 @@ import (
 type Pidfile struct {
 	path string
 	info fs.FileInfo // to recognise it
+	file *os.File    // to empty it, where it cannot be removed any more
 }
 
 // WritePidfile writes our process ID and a line end to the file path, and
@@ -53,26 +54,38 @@ func writePidfile(path string) (*Pidfile, error) {
 	if err == nil {
 		_, err = f.WriteString(content())
 	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
 	if err != nil {
+		f.Close()
 		os.Remove(path)
 		return nil, err
 	}
-	return &Pidfile{path, info}, nil
+	return &Pidfile{path, info, f}, nil
 }
 
 // Remove removes the file, unless another process has put its own in the same
-// place. It does nothing if p is nil.
+// place. A program that has given up the rights by which it made the file leaves it
+// empty instead, so that it names nobody. It does nothing if p is nil.
 func (p *Pidfile) Remove() error {
-	if p == nil || !p.ours() {
+	if p == nil {
 		return nil
 	}
-	if err := os.Remove(p.path); err != nil {
+	defer p.file.Close()
+	if !p.ours() {
+		return nil
+	}
+	if err := p.emptied(os.Remove(p.path)); err != nil {
 		return fmt.Errorf("remove the pid file: %w", err)
 	}
 	return nil
+}
+
+// emptied empties the file if removing it has failed for lack of rights, and returns
+// what is wrong then.
+func (p *Pidfile) emptied(err error) error {
+	if errors.Is(err, fs.ErrPermission) && p.file.Truncate(0) == nil {
+		return nil
+	}
+	return err
 }
 
 // ours reports whether the file is the one that we have written. The file

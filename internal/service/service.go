@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"campagnol/internal/cli"
 	"campagnol/internal/daemon"
@@ -47,6 +48,15 @@ type Running struct {
 	// Signals are called, one at a time, while Serve runs, when their signal
 	// arrives. SIGHUP without a function is ignored.
 	Signals map[syscall.Signal]func(context.Context)
+
+	// Confine gives up what is needed no more when everything is open and the pid
+	// file is written; nil: nothing. After an error Serve is not called, and what
+	// Start has opened is Confine's to close.
+	Confine func() error
+
+	// Alive returns an error if the program is stuck, for a service manager that
+	// watches it; nil: it is alive while it runs. It is called while Serve runs.
+	Alive func(context.Context) error
 }
 
 // A Starting is what Start gets.
@@ -142,7 +152,6 @@ func (s *Service) startAndServe(ctx context.Context, st *Starting, child *daemon
 	if err != nil {
 		return err
 	}
-	defer running.listen(ctx)()
 	if s.Background {
 		// The original goes on without a word: so may those who have relied
 		// on the default file without the right to write it.
@@ -151,15 +160,22 @@ func (s *Service) startAndServe(ctx context.Context, st *Starting, child *daemon
 		}
 	}
 	defer removePidfile()
+	if running.Confine != nil {
+		if err := running.Confine(); err != nil {
+			return err
+		}
+	}
+	defer running.listen(ctx, st.Log)()
 	child.Ready(nil)
 	notify(st.Log, daemon.Ready)
+	defer running.prove(ctx, st.Log)()
 	err = running.Serve(ctx)
 	notify(st.Log, daemon.Stopping)
 	return err
 }
 
 // listen calls the functions of r's signals until stop is called.
-func (r *Running) listen(ctx context.Context) (stop func()) {
+func (r *Running) listen(ctx context.Context, log *slog.Logger) (stop func()) {
 	if len(r.Signals) == 0 {
 		return func() {}
 	}
@@ -171,7 +187,13 @@ func (r *Running) listen(ctx context.Context) (stop func()) {
 	var caller sync.WaitGroup
 	caller.Go(func() {
 		for s := range signals {
+			if s == syscall.SIGHUP {
+				notify(log, daemon.Reloading(monotonic()))
+			}
 			r.Signals[s.(syscall.Signal)](ctx)
+			if s == syscall.SIGHUP {
+				notify(log, daemon.Ready)
+			}
 		}
 	})
 	return func() {
@@ -180,6 +202,47 @@ func (r *Running) listen(ctx context.Context) (stop func()) {
 		close(signals)
 		caller.Wait()
 	}
+}
+
+// prove tells the service manager that the program is alive, if it wants to hear that,
+// until stop is called.
+func (r *Running) prove(ctx context.Context, log *slog.Logger) (stop func()) {
+	interval := daemon.WatchdogInterval()
+	if interval == 0 {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var prover sync.WaitGroup
+	prover.Go(func() {
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			r.proveOnce(ctx, log, interval)
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		prover.Wait()
+	}
+}
+
+// proveOnce keeps silent about a program that is stuck, which the service manager
+// takes for a reason to start it again.
+func (r *Running) proveOnce(ctx context.Context, log *slog.Logger, limit time.Duration) {
+	if r.Alive != nil {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		if err := r.Alive(ctx); err != nil {
+			log.Warn("The program seems to be stuck", "err", err)
+			return
+		}
+	}
+	notify(log, daemon.Alive)
 }
 
 // notify tells the service manager our state. That it does not listen is no

@@ -34,6 +34,7 @@ type options struct {
 	metrics metricsOptions
 	control controlOptions
 	web     webOptions
+	user    userOptions
 	service service.Service
 }
 
@@ -62,6 +63,7 @@ func newCommand() *cobra.Command {
 	o.metrics.flags(f)
 	o.control.flags(f)
 	o.web.flags(f)
+	o.user.flags(f)
 	o.service.Flags(f)
 	cmd.AddCommand(newStatusCommand(), newClientsCommand(), newEventsCommand())
 	return cmd

@@ -23,6 +23,7 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 	if err := o.auth.authority.open(&o.auth, time.Now(), o.Daemon, s.Log); err != nil {
 		return nil, err
 	}
+	o.user.look(&o.auth)
 	trust, err := o.auth.load(ctx, time.Now(), false, s.Log, s.Warn)
 	if err != nil {
 		return nil, err
@@ -79,7 +80,20 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		}
 		return nil, err
 	}
-	return &service.Running{Serve: lookers.serve(serve, s.Log), Signals: o.auth.signals()}, nil
+	return &service.Running{Confine: o.confine(s, conns), Serve: lookers.serve(serve, s.Log), Signals: o.auth.signals()}, nil
+}
+
+// confine returns what gives up the rights of root, if that is asked for.
+func (o *options) confine(s *service.Starting, conns []punch.Conn) func() error {
+	return func() error {
+		err := o.user.confine(&o.auth, func(account string, landlock bool) {
+			s.Log.Info("Going on as the user {user}", "user", account, "landlock", landlock)
+		}, s.Warn)
+		if err != nil {
+			closeAll(conns)
+		}
+		return err
+	}
 }
 
 // listen opens a socket for each port, or none.
