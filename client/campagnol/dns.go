@@ -51,6 +51,9 @@ func newNamer(dev string, cfg *conf.Client, own string, log *slog.Logger) *namer
 
 // set makes cfg the configuration, and own the name of our certificate.
 func (s *namer) set(cfg *conf.Client, own string) {
+	if s == nil {
+		return
+	}
 	s.mu.Lock()
 	s.cfg, s.own = cfg, own
 	s.mu.Unlock()

@@ -74,8 +74,11 @@ func (k *keeper) take(list []client.Gateway) {
 	k.wake()
 }
 
-// set makes cfg the configuration.
+// set makes cfg the configuration. k may be nil.
 func (k *keeper) set(cfg *conf.Client) {
+	if k == nil {
+		return
+	}
 	k.mu.Lock()
 	k.cfg = cfg
 	k.mu.Unlock()
@@ -301,13 +304,15 @@ func (k *keeper) tell(problems []device.RouteProblem, behind map[netip.Prefix]cl
 // forward makes the kernel pass on packets of peers, or no longer, and says what else
 // that needs.
 func (p *parts) forward(cfg *conf.Client, log *slog.Logger, warn func(msg, hint string)) {
-	if !cfg.Forward {
+	switch {
+	case p.kernel == nil:
+		return
+	case !cfg.Forward:
 		if err := p.kernel.ClearForwarding(); err != nil {
 			log.Warn("The kernel may still pass on packets of peers", "err", err)
 		}
 		return
-	}
-	if cfg.Mode != conf.ModeTUN {
+	case cfg.Mode != conf.ModeTUN:
 		warn(cfg.File+": forward has no effect with mode = tap", "hosts behind this one are in the VPN with a bridge; see docs/ethernet.md")
 		return
 	}

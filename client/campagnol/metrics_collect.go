@@ -115,7 +115,7 @@ func reportTally(s metrics.Scrape, c *client.Status) {
 // The states of peers, and the kinds of paths; those that nobody has are reported, too.
 var (
 	peerStates = []string{"new", "punching", "linked", "established", "closed"}
-	pathKinds  = []string{"lan", "direct", "relay", "original"}
+	pathKinds  = []string{"lan", "direct", "tcp", "relay", "original"}
 )
 
 // pathKind returns the kind of a session's path.
