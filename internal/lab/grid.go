@@ -61,6 +61,12 @@ func (c GridCell) Reachable() bool {
 	return c.easy() || Guessable(c.A, c.B)
 }
 
+// guessed reports whether ports have to be guessed, of which nothing is known. One try of
+// fifty finds none within the budget.
+func (c GridCell) guessed() bool {
+	return c.Reachable() && !c.easy() && c.A != Sequential && c.B != Sequential
+}
+
 // Limit returns how long the first answer may take.
 func (c GridCell) Limit() time.Duration {
 	switch {
@@ -157,6 +163,9 @@ func runGrid(ctx context.Context, o GridOptions, try func(context.Context, GridC
 				r := GridResult{GridCell: o.Cells[i], Reply: Lost, Recovery: Lost, Err: ErrInterrupted}
 				if ctx.Err() == nil {
 					r = try(ctx, o.Cells[i])
+					if r.Err == nil && r.Problems() != nil && o.Cells[i].guessed() {
+						r = try(ctx, o.Cells[i])
+					}
 				}
 				mu.Lock()
 				results[i] = r

@@ -112,6 +112,34 @@ func TestRunGrid(t *testing.T) {
 	}
 }
 
+// TestRunGridAgain: where ports are guessed a cell has a second chance, and no third.
+func TestRunGridAgain(t *testing.T) {
+	for _, c := range []struct {
+		cell  GridCell
+		found int // in which try
+		tries int
+		ok    bool
+	}{
+		{GridCell{A: PortRestricted, B: Symmetric}, 1, 1, true},
+		{GridCell{A: PortRestricted, B: Symmetric}, 2, 2, true},
+		{GridCell{A: PortRestricted, B: Symmetric}, 3, 2, false},
+		{GridCell{A: PortRestricted, B: Sequential}, 2, 1, false},
+		{GridCell{A: FullCone, B: Symmetric}, 2, 1, false},
+	} {
+		tries := 0
+		_, err := runGrid(t.Context(), GridOptions{Cells: []GridCell{c.cell}}, func(context.Context, GridCell) GridResult {
+			tries++
+			if tries < c.found {
+				return GridResult{GridCell: c.cell, Reply: Lost, Recovery: Lost}
+			}
+			return GridResult{GridCell: c.cell, Reply: 5 * time.Millisecond, Recovery: 300 * time.Millisecond}
+		})
+		if tries != c.tries || (err == nil) != c.ok {
+			t.Errorf("%v, found in try %d: %d tries, %v", c.cell, c.found, tries, err)
+		}
+	}
+}
+
 func TestGap(t *testing.T) {
 	ms := time.Millisecond
 	for _, c := range []struct {
