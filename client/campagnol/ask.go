@@ -8,6 +8,7 @@ import (
 
 	"campagnol/internal/cli"
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 
 	"github.com/spf13/cobra"
 )
@@ -74,7 +75,7 @@ func who(addr, name string) string {
 	if name == "" {
 		return addr
 	}
-	return fmt.Sprintf("%s (%q)", addr, printable(name))
+	return fmt.Sprintf("%s (%q)", addr, human.Printable(name))
 }
 
 // millisText returns a time in seconds as milliseconds, for people.

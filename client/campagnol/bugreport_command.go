@@ -16,6 +16,7 @@ import (
 
 	"campagnol/internal/cli"
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 
 	"github.com/spf13/cobra"
 )
@@ -117,7 +118,7 @@ func writeNew(name string, content []byte) error {
 func bugReportText(r *control.BugReport) string {
 	var b strings.Builder
 	for _, f := range r.Files {
-		fmt.Fprintf(&b, "==== %s\n%s\n", printable(f.Name), strings.TrimRight(printableLines(f.Text), "\n"))
+		fmt.Fprintf(&b, "==== %s\n%s\n", human.Printable(f.Name), strings.TrimRight(printableLines(f.Text), "\n"))
 	}
 	return b.String()
 }
@@ -126,7 +127,7 @@ func bugReportText(r *control.BugReport) string {
 func printableLines(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, line := range lines {
-		lines[i] = printable(strings.ReplaceAll(line, "\t", "    "))
+		lines[i] = human.Printable(strings.ReplaceAll(line, "\t", "    "))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -6,6 +6,7 @@ import (
 
 	"campagnol/internal/cli"
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 
 	"github.com/spf13/cobra"
 )
@@ -68,15 +69,15 @@ func connectCommand(dir string) *cobra.Command {
 func connectText(e *control.Explanation) string {
 	peer := who(addrText(e.VPNAddress), e.Name)
 	if e.Reached {
-		return fmt.Sprintf("%s is connected for %s, by %s\n", peer, age(e.Time.Sub(e.Path.Since)), pathText(&e.Path))
+		return fmt.Sprintf("%s is connected for %s, by %s\n", peer, human.Age(e.Time.Sub(e.Path.Since)), pathText(&e.Path))
 	}
 	var b strings.Builder
 	why := e.Failure.Reason
 	if why == "" {
 		why = e.Summary
 	}
-	fmt.Fprintf(&b, "%s is not connected: %s\n", peer, printable(why))
-	fmt.Fprintf(&b, "\"campagnol explain %s\" says more\n", printable(e.Asked))
+	fmt.Fprintf(&b, "%s is not connected: %s\n", peer, human.Printable(why))
+	fmt.Fprintf(&b, "\"campagnol explain %s\" says more\n", human.Printable(e.Asked))
 	return b.String()
 }
 
@@ -84,12 +85,12 @@ func connectText(e *control.Explanation) string {
 func pathText(p *control.ExplainedPath) string {
 	about := []string{}
 	if p.Kind != "" {
-		about = append(about, printable(p.Kind))
+		about = append(about, human.Printable(p.Kind))
 	}
 	if p.RTTSeconds > 0 {
 		about = append(about, millisText(p.RTTSeconds))
 	}
-	text := printable(p.Address.String())
+	text := human.Printable(p.Address.String())
 	if len(about) > 0 {
 		text += " (" + strings.Join(about, ", ") + ")"
 	}
@@ -131,5 +132,5 @@ func disconnectText(d *control.Disconnection) string {
 	case d.Since.IsZero():
 		return fmt.Sprintf("no tunnel is opened to %s any more\n", peer)
 	}
-	return fmt.Sprintf("the tunnel to %s was closed; it was open for %s\n", peer, age(d.Time.Sub(d.Since)))
+	return fmt.Sprintf("the tunnel to %s was closed; it was open for %s\n", peer, human.Age(d.Time.Sub(d.Since)))
 }

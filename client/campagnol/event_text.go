@@ -3,6 +3,7 @@ package main
 import (
 	"campagnol/client"
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 )
 
 // eventText says what has happened, for people.
@@ -11,24 +12,24 @@ func eventText(e *control.Event) string {
 	if !e.VPNAddress.IsValid() {
 		peer = "the RDV server"
 		if e.Address.IsValid() {
-			peer += " " + printable(e.Address.String())
+			peer += " " + human.Printable(e.Address.String())
 		}
 	}
 	why := ""
 	if e.Reason != "" {
-		why = ": " + printable(e.Reason)
+		why = ": " + human.Printable(e.Reason)
 	}
 	switch client.EventKind(e.Kind) {
 	case client.EventOpened:
-		return "tunnel to " + peer + " opened, by " + printable(e.Address.String())
+		return "tunnel to " + peer + " opened, by " + human.Printable(e.Address.String())
 	case client.EventClosed:
 		return "tunnel to " + peer + " closed" + why
 	case client.EventMoved:
-		return peer + " moved to " + printable(e.Address.String()) + " from " + printable(e.Before.String()) + why
+		return peer + " moved to " + human.Printable(e.Address.String()) + " from " + human.Printable(e.Before.String()) + why
 	case client.EventFailed:
 		return peer + " was not reached" + why
 	case client.EventRefused:
-		return peer + ", " + orDash(e.Code) + why
+		return peer + ", " + human.OrDash(e.Code) + why
 	case client.EventRegistered:
 		return "registered at " + peer
 	case client.EventUnregistered:
@@ -38,5 +39,5 @@ func eventText(e *control.Event) string {
 	case eventNotReloaded:
 		return "the configuration cannot be used" + why
 	}
-	return printable(e.Kind) + " " + peer + why
+	return human.Printable(e.Kind) + " " + peer + why
 }

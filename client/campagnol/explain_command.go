@@ -12,6 +12,7 @@ import (
 
 	"campagnol/internal/cli"
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 
 	"github.com/spf13/cobra"
 )
@@ -107,9 +108,9 @@ func completePeers(ctx context.Context, socket, dir string, args []string) (word
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	for _, p := range s.Peers {
-		words = append(words, p.VPNAddress.String()+"\t"+printable(p.Name))
+		words = append(words, p.VPNAddress.String()+"\t"+human.Printable(p.Name))
 		if p.Name != "" {
-			words = append(words, printable(p.Name)+"\t"+p.VPNAddress.String())
+			words = append(words, human.Printable(p.Name)+"\t"+p.VPNAddress.String())
 		}
 	}
 	for _, f := range s.Failures {

@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 )
 
 // explainText returns a document as text for people, with sentences wrapped to width;
 // 0 does not wrap them.
 func explainText(e *control.Explanation, width int) string {
 	var b strings.Builder
-	wrap(&b, printable(e.Summary), "", "", width)
+	wrap(&b, human.Printable(e.Summary), "", "", width)
 	if len(e.Candidates) > 0 {
 		b.WriteByte('\n')
 		t := newTable(&b, "ADDRESS", "FOUND", "ROUND TRIP", "ANSWERED", "OUTCOME")
@@ -32,7 +33,7 @@ func explainText(e *control.Explanation, width int) string {
 	if len(e.Advice) > 0 {
 		b.WriteString("\nWhat to try:\n")
 		for _, a := range e.Advice {
-			wrap(&b, printable(a), "- ", "  ", width)
+			wrap(&b, human.Printable(a), "- ", "  ", width)
 		}
 	}
 	return b.String()
@@ -40,21 +41,21 @@ func explainText(e *control.Explanation, width int) string {
 
 // candidateCells returns a line of the table.
 func candidateCells(now time.Time, c control.ExplainedCandidate) []string {
-	found := printable(c.Found)
+	found := human.Printable(c.Found)
 	if c.Scope != "" {
-		found += ", scope " + printable(c.Scope)
+		found += ", scope " + human.Printable(c.Scope)
 	}
 	if c.Relay != "" {
-		found += ", through " + printable(c.Relay)
+		found += ", through " + human.Printable(c.Relay)
 	}
 	rtt, answered := "-", "-"
 	if c.RTTSeconds > 0 {
 		rtt = fmt.Sprintf("%.1f ms", 1000*c.RTTSeconds)
 	}
 	if !c.LastAnswered.IsZero() {
-		answered = age(now.Sub(c.LastAnswered)) + " ago"
+		answered = human.Age(now.Sub(c.LastAnswered)) + " ago"
 	}
-	return []string{endpointText(c.Address), found, rtt, answered, orDash(c.Outcome)}
+	return []string{endpointText(c.Address), found, rtt, answered, human.OrDash(c.Outcome)}
 }
 
 // explainDetails returns what there is to say beside the path.
@@ -69,9 +70,9 @@ func explainDetails(e *control.Explanation) (lines []string) {
 		}
 	}
 	if c := &e.Certificate; c.Name != "" {
-		text := fmt.Sprintf("certificate %q (serial %s, of %s) ends %s", printable(c.Name), printable(c.Serial), printable(c.Issuer), c.Expires.UTC().Format(time.DateOnly))
+		text := fmt.Sprintf("certificate %q (serial %s, of %s) ends %s", human.Printable(c.Name), human.Printable(c.Serial), human.Printable(c.Issuer), c.Expires.UTC().Format(time.DateOnly))
 		if !c.Good {
-			text += fmt.Sprintf("; it is NOT good (%s): %s", orDash(c.Code), printable(c.Reason))
+			text += fmt.Sprintf("; it is NOT good (%s): %s", human.OrDash(c.Code), human.Printable(c.Reason))
 		}
 		add("%s", text)
 	}
@@ -83,10 +84,10 @@ func explainDetails(e *control.Explanation) (lines []string) {
 		if !p.Certain {
 			sure = ", as far as the peer's address tells"
 		}
-		add("the policy %s %s it%s (%s)", printable(p.Name), verb, sure, printable(policyLine(p)))
+		add("the policy %s %s it%s (%s)", human.Printable(p.Name), verb, sure, human.Printable(policyLine(p)))
 	}
 	for _, r := range e.Refusals {
-		add("refused %s ago, %s, %s: %s", age(e.Time.Sub(r.Last)), times(r.Count), orDash(r.Code), printable(r.Reason))
+		add("refused %s ago, %s, %s: %s", human.Age(e.Time.Sub(r.Last)), times(r.Count), human.OrDash(r.Code), human.Printable(r.Reason))
 	}
 	for i := range e.RDVs {
 		add("%s", explainRDV(e, &e.RDVs[i]))
@@ -94,9 +95,9 @@ func explainDetails(e *control.Explanation) (lines []string) {
 	for _, m := range e.PortMapping {
 		switch {
 		case m.External.IsValid():
-			add("the gateway forwards %v to this host (%s)", m.External, printable(m.Method))
+			add("the gateway forwards %v to this host (%s)", m.External, human.Printable(m.Method))
 		case m.Family == "ipv4":
-			add("no port mapping: %s", printable(m.Reason))
+			add("no port mapping: %s", human.Printable(m.Reason))
 		}
 	}
 	return lines
@@ -107,24 +108,24 @@ func times(n int) string { return plural(n, "time") }
 
 // natLine describes a NAT in a line.
 func natLine(n control.NAT) string {
-	text := printable(n.Description)
+	text := human.Printable(n.Description)
 	if n.Blocked {
 		return text
 	}
 	var words []string
 	if n.Translated {
-		words = append(words, "mapping "+printable(n.Mapping)+either(n.MappingExact, "", " at worst"))
+		words = append(words, "mapping "+human.Printable(n.Mapping)+either(n.MappingExact, "", " at worst"))
 	}
-	words = append(words, "filtering "+printable(n.Filtering)+either(n.FilteringExact, "", " at worst"))
+	words = append(words, "filtering "+human.Printable(n.Filtering)+either(n.FilteringExact, "", " at worst"))
 	if n.Translated {
-		words = append(words, "ports "+printable(n.Ports), either(n.Hard, "hard", "easy"))
+		words = append(words, "ports "+human.Printable(n.Ports), either(n.Hard, "hard", "easy"))
 	}
 	return text + " (" + strings.Join(words, ", ") + ")"
 }
 
 // explainRDV says what a rendezvous server knows.
 func explainRDV(e *control.Explanation, r *control.ExplainedRDV) string {
-	text := "RDV server " + cmp.Or(printable(r.Host), endpointText(r.Address))
+	text := "RDV server " + cmp.Or(human.Printable(r.Host), endpointText(r.Address))
 	switch {
 	case r.Spare:
 		text += ": a spare"
@@ -136,10 +137,10 @@ func explainRDV(e *control.Explanation, r *control.ExplainedRDV) string {
 		text += ": NOT registered"
 	}
 	if r.Refusal != "" && !r.Registered {
-		text += ", " + printable(r.Refusal)
+		text += ", " + human.Printable(r.Refusal)
 	}
 	if r.Said != "" {
-		text += fmt.Sprintf("; %s ago: %s", age(e.Time.Sub(r.SaidAt)), printable(r.Said))
+		text += fmt.Sprintf("; %s ago: %s", human.Age(e.Time.Sub(r.SaidAt)), human.Printable(r.Said))
 	}
 	return text
 }
@@ -149,5 +150,5 @@ func endpointText(a netip.AddrPort) string {
 	if !a.IsValid() {
 		return "-"
 	}
-	return printable(a.String())
+	return human.Printable(a.String())
 }

@@ -9,6 +9,7 @@ import (
 
 	"campagnol/client"
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 	"campagnol/punch/nat"
 )
 
@@ -78,14 +79,14 @@ func (d *explanation) reachedText() string {
 	case "relay":
 		where = "through a relay"
 		if p.Relay != "" {
-			where += " (" + printable(p.Relay) + ")"
+			where += " (" + human.Printable(p.Relay) + ")"
 		}
 	}
 	verb := "is reached"
 	if p.Dark {
 		verb = "was reached"
 	}
-	text := fmt.Sprintf("%s %s %s at %v (%s), over a tunnel that is %s old", d.who(), verb, where, p.Address, familyName(p.Address.Addr().Is4()), age(d.Time.Sub(p.Since)))
+	text := fmt.Sprintf("%s %s %s at %v (%s), over a tunnel that is %s old", d.who(), verb, where, p.Address, familyName(p.Address.Addr().Is4()), human.Age(d.Time.Sub(p.Since)))
 	if p.RTTSeconds > 0 {
 		text += fmt.Sprintf("; a round trip takes %.1f ms", 1000*p.RTTSeconds)
 	}
@@ -179,9 +180,9 @@ func (d *explanation) missingText() string {
 	text := fmt.Sprintf("There is no tunnel to %s.", d.who())
 	switch newest, refused := d.newestRefusal(); {
 	case !d.Failure.Time.IsZero():
-		return text + fmt.Sprintf(" The last try was in vain, %s ago: %s.", age(d.Time.Sub(d.Failure.Time)), strings.TrimSuffix(d.Failure.Reason, "."))
+		return text + fmt.Sprintf(" The last try was in vain, %s ago: %s.", human.Age(d.Time.Sub(d.Failure.Time)), strings.TrimSuffix(d.Failure.Reason, "."))
 	case refused:
-		return text + fmt.Sprintf(" It was refused %s ago, with the code %s: %s.", age(d.Time.Sub(newest.Last)), newest.Code, newest.Reason)
+		return text + fmt.Sprintf(" It was refused %s ago, with the code %s: %s.", human.Age(d.Time.Sub(newest.Last)), newest.Code, newest.Reason)
 	case !d.Try.Began.IsZero():
 		return text + " The last one has ended; idle tunnels are closed."
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 )
 
 const fdbHelp = `Show where the client on this host, which carries Ethernet frames (mode = tap),
@@ -82,7 +83,7 @@ func tableCommand(dir, name, short, help string, ask func(context.Context, *cont
 // fdbText returns a document as text for people.
 func fdbText(f *control.FDB) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s of %s, %s\n\n", printable(f.Interface), addrText(f.VPNAddress), orDash(f.HardwareAddress))
+	fmt.Fprintf(&b, "%s of %s, %s\n\n", human.Printable(f.Interface), addrText(f.VPNAddress), human.OrDash(f.HardwareAddress))
 	t := newTable(&b, "MAC", "VLAN", "WHERE", "KIND", "AGE", "STAYS FOR")
 	for _, e := range f.MACs {
 		vlan, old := vlanText(e.VLAN), secondsText(e.AgeSeconds)
@@ -96,7 +97,7 @@ func fdbText(f *control.FDB) string {
 		if e.FrozenSeconds > 0 {
 			frozen = secondsText(e.FrozenSeconds)
 		}
-		t.row(orDash(e.MAC), vlan, whereText(e.Local, e.VPNAddress, e.Name), orDash(e.Kind), old, frozen)
+		t.row(human.OrDash(e.MAC), vlan, whereText(e.Local, e.VPNAddress, e.Name), human.OrDash(e.Kind), old, frozen)
 	}
 	t.end()
 	if len(f.Neighbours) > 0 {
@@ -107,7 +108,7 @@ func fdbText(f *control.FDB) string {
 			if e.Router {
 				router = "yes"
 			}
-			t.row(addrText(e.Address), vlanText(e.VLAN), orDash(e.MAC), whereText(e.Local, e.VPNAddress, e.Name), secondsText(e.AgeSeconds), router)
+			t.row(addrText(e.Address), vlanText(e.VLAN), human.OrDash(e.MAC), whereText(e.Local, e.VPNAddress, e.Name), secondsText(e.AgeSeconds), router)
 		}
 		t.end()
 	}
@@ -115,7 +116,7 @@ func fdbText(f *control.FDB) string {
 	t = newTable(&b, "WHERE", "LEARNED", "BEYOND", "PASSED", "DROPPED")
 	for _, p := range f.Ports {
 		t.row(whereText(p.Local, p.VPNAddress, p.Name), strconv.Itoa(p.MACs), strconv.FormatUint(p.UnlearnedFrames, 10),
-			orDash(counterText(p.Passed)), orDash(counterText(p.Drops)))
+			human.OrDash(counterText(p.Passed)), human.OrDash(counterText(p.Drops)))
 	}
 	t.end()
 	return b.String()
@@ -144,7 +145,7 @@ func whereText(local bool, vpn netip.Addr, name string) string {
 	case local:
 		return "this host"
 	case name != "":
-		return fmt.Sprintf("%s (%q)", addrText(vpn), printable(name))
+		return fmt.Sprintf("%s (%q)", addrText(vpn), human.Printable(name))
 	}
 	return addrText(vpn)
 }
@@ -160,10 +161,10 @@ func vlanText(v uint16) string {
 // secondsText returns a number of seconds as age does.
 func secondsText(s float64) string {
 	const most = float64(1<<63-1) / float64(time.Second)
-	return age(time.Duration(min(max(0, s), most/2) * float64(time.Second)))
+	return human.Age(time.Duration(min(max(0, s), most/2) * float64(time.Second)))
 }
 
 // reasonText returns a counter with its name.
 func reasonText(name string, n uint64) string {
-	return printable(name) + " " + strconv.FormatUint(n, 10)
+	return human.Printable(name) + " " + strconv.FormatUint(n, 10)
 }

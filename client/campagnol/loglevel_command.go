@@ -7,6 +7,7 @@ import (
 
 	"campagnol/internal/cli"
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 	"campagnol/internal/logging"
 
 	"github.com/spf13/cobra"
@@ -80,7 +81,7 @@ func checkLogLevel(args []string, during time.Duration, limited bool) error {
 // logLevelText says what is logged.
 func logLevelText(l *control.LogLevel) string {
 	if l.Until.IsZero() {
-		return printable(l.Level) + "\n"
+		return human.Printable(l.Level) + "\n"
 	}
-	return fmt.Sprintf("%s for %s more, then %s\n", printable(l.Level), age(l.Until.Sub(l.Time).Round(time.Second)), printable(l.Normal))
+	return fmt.Sprintf("%s for %s more, then %s\n", human.Printable(l.Level), human.Age(l.Until.Sub(l.Time).Round(time.Second)), human.Printable(l.Normal))
 }

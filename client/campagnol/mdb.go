@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 )
 
 const mdbHelp = `Show who wants which multicast groups, as the client on this host knows it, which
@@ -37,7 +38,7 @@ func mdbCommand(dir string) *cobra.Command {
 // mdbText returns a document as text for people.
 func mdbText(m *control.MDB) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s of %s\n", printable(m.Interface), addrText(m.VPNAddress))
+	fmt.Fprintf(&b, "%s of %s\n", human.Printable(m.Interface), addrText(m.VPNAddress))
 	mdbGroups(&b, m)
 	b.WriteString("\nqueriers and routers:\n")
 	t := newTable(&b, "VLAN", "IP", "QUERIER", "VERSION", "ROUTERS", "REPORTED")
@@ -80,7 +81,7 @@ func mdbGroups(b *strings.Builder, m *control.MDB) {
 				ends = secondsText(g.Seconds)
 			}
 			t.row(addrText(g.Group), vlanText(g.VLAN), "this host", hostSources(&g), ends, versionText(g.Group, g.Version),
-				orDash(strings.Join(g.Hosts, " ")))
+				human.OrDash(strings.Join(g.Hosts, " ")))
 		}
 		for _, p := range g.Members {
 			t.row(addrText(g.Group), vlanText(g.VLAN), whereText(false, p.VPNAddress, p.Name), memberSources(&p), "-", "-", "-")
@@ -103,7 +104,7 @@ func hostSources(g *control.MDBGroup) string {
 		}
 	}
 	if g.Mode == "include" {
-		return orDash(strings.Join(wanted, ", "))
+		return human.OrDash(strings.Join(wanted, ", "))
 	}
 	return exceptText(blocked)
 }
@@ -115,7 +116,7 @@ func memberSources(p *control.MDBMember) string {
 		sources[i] = addrText(a)
 	}
 	if p.Mode == "include" {
-		return orDash(strings.Join(sources, ", "))
+		return human.OrDash(strings.Join(sources, ", "))
 	}
 	return exceptText(sources)
 }
@@ -158,5 +159,5 @@ func sideCells(vlan uint16, family string, s *control.MDBSide) []string {
 	if s.Reporting {
 		reporting = "what members want"
 	}
-	return []string{vlanText(vlan), family, querier, strconv.Itoa(s.QuerierVersion), orDash(strings.Join(routers, ", ")), reporting}
+	return []string{vlanText(vlan), family, querier, strconv.Itoa(s.QuerierVersion), human.OrDash(strings.Join(routers, ", ")), reporting}
 }

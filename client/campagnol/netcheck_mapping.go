@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"campagnol/conf"
+	"campagnol/internal/human"
 	"campagnol/punch/portmap"
 )
 
@@ -53,7 +54,7 @@ func mappingReportOf(r portmap.Report, err error) *mappingReport {
 func (m *mappingReport) describe() string {
 	switch {
 	case m.Reason != "":
-		return "none: " + printable(m.Reason)
+		return "none: " + human.Printable(m.Reason)
 	case len(m.Speaks) == 0:
 		return fmt.Sprintf("%v speaks none of PCP, NAT-PMP and UPnP", m.Gateway)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"campagnol/conf"
+	"campagnol/internal/human"
 	"campagnol/punch/stream"
 )
 
@@ -62,7 +63,7 @@ func (r *rdvReport) byTLS() bool { return r != nil && !r.Reachable && r.TLS != n
 // describe says in a line how the server is reached over TLS.
 func (s *streamReport) describe() string {
 	if !s.Reachable {
-		return fmt.Sprintf("port %d does not help: %s", s.Port, printable(s.Reason))
+		return fmt.Sprintf("port %d does not help: %s", s.Port, human.Printable(s.Reason))
 	}
 	return fmt.Sprintf("answers at port %d in %.1f ms", s.Port, s.RTT)
 }

@@ -12,6 +12,7 @@ import (
 
 	"campagnol/internal/cli"
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 
 	"github.com/spf13/cobra"
 )
@@ -185,22 +186,22 @@ func peersText(p *control.Peers, rates map[netip.Addr]peerRate, order string) st
 // peersCells returns a line of the list. In place of a path there is the reason why there
 // is none.
 func peersCells(now time.Time, e control.PeersEntry, rates map[netip.Addr]peerRate) []string {
-	path, rtt, since, in, out := orDash(e.Reason), "-", "-", "-", "-"
+	path, rtt, since, in, out := human.OrDash(e.Reason), "-", "-", "-", "-"
 	if e.Path.IsValid() {
-		path = printable(e.Path.String())
+		path = human.Printable(e.Path.String())
 		if e.PathKind != "" {
-			path += " (" + printable(e.PathKind) + ")"
+			path += " (" + human.Printable(e.PathKind) + ")"
 		}
 	}
 	if e.PathRTTSeconds > 0 {
 		rtt = millisText(e.PathRTTSeconds)
 	}
 	if !e.Since.IsZero() {
-		since = age(now.Sub(e.Since))
-		in, out = size(e.BytesIn), size(e.BytesOut)
+		since = human.Age(now.Sub(e.Since))
+		in, out = human.Size(e.BytesIn), human.Size(e.BytesOut)
 	}
 	if r, ok := rates[e.VPNAddress]; ok {
-		in, out = size(uint64(r.in))+"/s", size(uint64(r.out))+"/s"
+		in, out = human.Size(uint64(r.in))+"/s", human.Size(uint64(r.out))+"/s"
 	}
-	return []string{addrText(e.VPNAddress), orDash(e.Name), orDash(e.State), path, rtt, since, in, out}
+	return []string{addrText(e.VPNAddress), human.OrDash(e.Name), human.OrDash(e.State), path, rtt, since, in, out}
 }

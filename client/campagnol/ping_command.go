@@ -17,6 +17,7 @@ import (
 
 	"campagnol/internal/cli"
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 
 	"github.com/spf13/cobra"
 )
@@ -165,7 +166,7 @@ func (p *pinger) note(pong *control.Pong, raw []byte) error {
 func (p *pinger) line(pong *control.Pong) string {
 	var b strings.Builder
 	if p.sent == 1 {
-		p.name = printable(p.peer)
+		p.name = human.Printable(p.peer)
 		if pong.VPNAddress.IsValid() {
 			p.name = addrText(pong.VPNAddress)
 		}
@@ -175,13 +176,13 @@ func (p *pinger) line(pong *control.Pong) string {
 		fmt.Fprintf(&b, "a tunnel was opened in %s\n", millisText(pong.OpenedSeconds))
 	}
 	if !pong.Answered {
-		fmt.Fprintf(&b, "no answer from %s: seq=%d: %s\n", p.name, p.sent, orDash(pong.Reason))
+		fmt.Fprintf(&b, "no answer from %s: seq=%d: %s\n", p.name, p.sent, human.OrDash(pong.Reason))
 		return b.String()
 	}
-	fmt.Fprintf(&b, "answer from %s: seq=%d time=%s path=%s", p.name, p.sent, millisText(pong.RTTSeconds), printable(pong.Path.String()))
+	fmt.Fprintf(&b, "answer from %s: seq=%d time=%s path=%s", p.name, p.sent, millisText(pong.RTTSeconds), human.Printable(pong.Path.String()))
 	var about []string
 	if pong.PathKind != "" {
-		about = append(about, printable(pong.PathKind))
+		about = append(about, human.Printable(pong.PathKind))
 	}
 	if pong.PathRTTSeconds > 0 {
 		about = append(about, millisText(pong.PathRTTSeconds))

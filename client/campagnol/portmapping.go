@@ -11,6 +11,7 @@ import (
 
 	"campagnol/client"
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 	"campagnol/punch"
 	"campagnol/punch/portmap"
 )
@@ -130,16 +131,16 @@ func statusPortMapping(b *strings.Builder, s *control.Status, width int) {
 	for _, p := range s.PortMapping.Mappings {
 		switch {
 		case p.Method != "":
-			text := fmt.Sprintf("the gateway %s forwards %s to us (%s)", addrText(p.Gateway), p.External, printable(p.Method))
+			text := fmt.Sprintf("the gateway %s forwards %s to us (%s)", addrText(p.Gateway), p.External, human.Printable(p.Method))
 			if !p.Expires.IsZero() {
-				text += ", for " + age(p.Expires.Sub(s.Time))
+				text += ", for " + human.Age(p.Expires.Sub(s.Time))
 			}
 			if p.Private {
 				text += "; that is a private address: there is another NAT behind it"
 			}
 			wrap(b, text, "", "  ", width)
 		case p.Family != "ipv6":
-			wrap(b, "no port mapping: "+printable(p.Reason), "", "  ", width)
+			wrap(b, "no port mapping: "+human.Printable(p.Reason), "", "  ", width)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"campagnol/client"
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 	"campagnol/pki/policy"
 )
 
@@ -68,7 +69,7 @@ func statusRelaying(b *strings.Builder, s *control.Status, width int) {
 
 // relayedText returns counts of what was relayed.
 func relayedText(packets, bytes, drops uint64) string {
-	text := plural(int(packets), "packet") + ", " + size(bytes)
+	text := plural(int(packets), "packet") + ", " + human.Size(bytes)
 	if drops > 0 {
 		text += fmt.Sprintf(", %d dropped", drops)
 	}

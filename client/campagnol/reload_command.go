@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 
 	"github.com/spf13/cobra"
 )
@@ -47,12 +48,12 @@ func reloadCommand(dir string) *cobra.Command {
 func reloadText(r *control.Reload) string {
 	var b strings.Builder
 	for _, w := range r.Warnings {
-		fmt.Fprintf(&b, "warning: %s\n", printable(w))
+		fmt.Fprintf(&b, "warning: %s\n", human.Printable(w))
 	}
 	if r.Restarts {
-		fmt.Fprintf(&b, "%s was read again: its changes close all tunnels, and the client begins anew\n", printable(r.ConfigFile))
+		fmt.Fprintf(&b, "%s was read again: its changes close all tunnels, and the client begins anew\n", human.Printable(r.ConfigFile))
 	} else {
-		fmt.Fprintf(&b, "%s was read again, and is used\n", printable(r.ConfigFile))
+		fmt.Fprintf(&b, "%s was read again, and is used\n", human.Printable(r.ConfigFile))
 	}
 	return b.String()
 }

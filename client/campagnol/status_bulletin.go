@@ -9,6 +9,7 @@ import (
 
 	"campagnol/conf"
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 )
 
 // policyDocument returns what the control socket tells of the policy.
@@ -45,20 +46,20 @@ func namesOf(certs []*x509.Certificate) (names []string) {
 // authorities.
 func statusBulletin(b *strings.Builder, s *control.Status, width int) {
 	p := &s.Policy
-	digest := printable(p.Digest[:min(len(p.Digest), 12)])
+	digest := human.Printable(p.Digest[:min(len(p.Digest), 12)])
 	switch p.Source {
 	case control.FromBulletin:
-		wrap(b, fmt.Sprintf("policy of the VPN, of bulletin %s, version %d, digest %s", printable(s.Bulletin.Number), p.Version, digest), "", "  ", width)
+		wrap(b, fmt.Sprintf("policy of the VPN, of bulletin %s, version %d, digest %s", human.Printable(s.Bulletin.Number), p.Version, digest), "", "  ", width)
 	case control.FromFile:
-		wrap(b, fmt.Sprintf("policy in %s, version %d, digest %s", printable(p.Name), p.Version, digest), "", "  ", width)
+		wrap(b, fmt.Sprintf("policy in %s, version %d, digest %s", human.Printable(p.Name), p.Version, digest), "", "  ", width)
 	}
 	if p.Ignored {
-		wrap(b, fmt.Sprintf("bulletin %s has a policy, too, which is not used because of policy_file", printable(s.Bulletin.Number)), "  ", "    ", width)
+		wrap(b, fmt.Sprintf("bulletin %s has a policy, too, which is not used because of policy_file", human.Printable(s.Bulletin.Number)), "  ", "    ", width)
 	}
 	for _, name := range s.Bulletin.Added {
-		wrap(b, fmt.Sprintf("bulletin %s has added the authority %s", printable(s.Bulletin.Number), printable(name)), "", "  ", width)
+		wrap(b, fmt.Sprintf("bulletin %s has added the authority %s", human.Printable(s.Bulletin.Number), human.Printable(name)), "", "  ", width)
 	}
 	for _, name := range s.Bulletin.Retired {
-		wrap(b, fmt.Sprintf("the authority %s has retired, and is not trusted any more", printable(name)), "", "  ", width)
+		wrap(b, fmt.Sprintf("the authority %s has retired, and is not trusted any more", human.Printable(name)), "", "  ", width)
 	}
 }

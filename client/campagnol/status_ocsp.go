@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 )
 
 // statusOCSP says what the responders of certificates have said, if they are asked.
@@ -14,8 +15,8 @@ func statusOCSP(b *strings.Builder, s *control.Status, width int) {
 		return
 	}
 	wrap(b, fmt.Sprintf("responders of certificates (OCSP, %s): %d good, %d revoked, %d unknown, %d without answer",
-		printable(o.Mode), o.Good, o.Revoked, o.Unknown, o.Failed), "", "  ", width)
+		human.Printable(o.Mode), o.Good, o.Revoked, o.Unknown, o.Failed), "", "  ", width)
 	for _, f := range o.Failures {
-		wrap(b, fmt.Sprintf("%s, %s ago: %s", printable(f.Certificate), age(s.Time.Sub(f.Time)), printable(f.Reason)), "  ", "    ", width)
+		wrap(b, fmt.Sprintf("%s, %s ago: %s", human.Printable(f.Certificate), human.Age(s.Time.Sub(f.Time)), human.Printable(f.Reason)), "  ", "    ", width)
 	}
 }

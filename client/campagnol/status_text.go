@@ -8,10 +8,10 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 )
 
 // statusText returns a document as text for people. If there is an earlier one,
@@ -25,7 +25,7 @@ func statusText(s, earlier *control.Status, width int) string {
 	if len(s.Failures) > 0 {
 		b.WriteString("\nnot reached:\n")
 		for _, f := range s.Failures {
-			wrap(&b, fmt.Sprintf("%s, %s ago: %s", addrText(f.VPNAddress), age(s.Time.Sub(f.Time)), printable(f.Reason)), "  ", "    ", width)
+			wrap(&b, fmt.Sprintf("%s, %s ago: %s", addrText(f.VPNAddress), human.Age(s.Time.Sub(f.Time)), human.Printable(f.Reason)), "  ", "    ", width)
 		}
 	}
 	statusRefusals(&b, s, width)
@@ -43,12 +43,12 @@ const expiryNotice = 30 * 24 * time.Hour
 
 // statusHead says who the client is, and what it lacks.
 func statusHead(b *strings.Builder, s *control.Status, width int) {
-	fmt.Fprintf(b, "campagnol %s, process %d, has run for %s\n", printable(s.Version), s.ProcessID, age(s.Time.Sub(s.Started)))
+	fmt.Fprintf(b, "campagnol %s, process %d, has run for %s\n", human.Printable(s.Version), s.ProcessID, human.Age(s.Time.Sub(s.Started)))
 	own := fmt.Sprintf("%s in %s", addrText(s.VPNAddress), s.Network)
 	if s.VPNAddress6.IsValid() {
 		own += fmt.Sprintf(" and %s in %s", addrText(s.VPNAddress6), s.Network6)
 	}
-	fmt.Fprintf(b, "%s on %s, configured in %s\n", own, printable(s.Interface), printable(s.ConfigFile))
+	fmt.Fprintf(b, "%s on %s, configured in %s\n", own, human.Printable(s.Interface), human.Printable(s.ConfigFile))
 	statusRDV(b, s, &s.RDV, width)
 	for i := range s.MoreRDVs {
 		statusRDV(b, s, &s.MoreRDVs[i], width)
@@ -60,9 +60,9 @@ func statusHead(b *strings.Builder, s *control.Status, width int) {
 			if c.Authority {
 				what = "certificate of the authority "
 			}
-			text := "the " + what + printable(c.Name) + " expires in " + age(left)
+			text := "the " + what + human.Printable(c.Name) + " expires in " + human.Age(left)
 			if left <= 0 {
-				text = "the " + what + printable(c.Name) + " has EXPIRED"
+				text = "the " + what + human.Printable(c.Name) + " has EXPIRED"
 			}
 			wrap(b, text+" ("+c.Expires.UTC().Format(time.DateTime)+" UTC)", "", "  ", width)
 		}
@@ -81,7 +81,7 @@ func statusHead(b *strings.Builder, s *control.Status, width int) {
 		names []string
 	}{{"UDP socket", s.Socket.MissingFeatures}, {"virtual interface", s.Device.MissingOffloads}} {
 		if len(m.names) > 0 {
-			missing = append(missing, printable(strings.Join(m.names, ", "))+" ("+m.of+")")
+			missing = append(missing, human.Printable(strings.Join(m.names, ", "))+" ("+m.of+")")
 		}
 	}
 	if len(missing) > 0 {
@@ -92,21 +92,21 @@ func statusHead(b *strings.Builder, s *control.Status, width int) {
 // statusRevocations says which revocation lists are in use.
 func statusRevocations(b *strings.Builder, s *control.Status, width int) {
 	for _, r := range s.Revocations {
-		text := "revocation list of " + printable(r.Authority)
+		text := "revocation list of " + human.Printable(r.Authority)
 		if r.Number != "" {
-			text = "revocation list " + printable(r.Number) + " of " + printable(r.Authority)
+			text = "revocation list " + human.Printable(r.Number) + " of " + human.Printable(r.Authority)
 		}
 		from := "a file"
 		if r.Source == control.FromRDV {
 			from = "the RDV server"
 		}
-		text += fmt.Sprintf(" from %s, made %s ago: %d revoked", from, age(s.Time.Sub(r.Issued)), r.Certificates)
+		text += fmt.Sprintf(" from %s, made %s ago: %d revoked", from, human.Age(s.Time.Sub(r.Issued)), r.Certificates)
 		switch due := r.NextUpdate; {
 		case due.IsZero():
 		case due.Before(s.Time):
-			text += "; a newer one has been due for " + age(s.Time.Sub(due))
+			text += "; a newer one has been due for " + human.Age(s.Time.Sub(due))
 		default:
-			text += "; the next is due in " + age(due.Sub(s.Time))
+			text += "; the next is due in " + human.Age(due.Sub(s.Time))
 		}
 		wrap(b, text, "", "  ", width)
 	}
@@ -116,7 +116,7 @@ func statusRevocations(b *strings.Builder, s *control.Status, width int) {
 func statusRDV(b *strings.Builder, s *control.Status, r *control.RDV, width int) {
 	server := r.Address.String()
 	if r.Host != "" && r.Host != r.Address.Addr().String() {
-		server = printable(r.Host) + " (" + server + ")"
+		server = human.Printable(r.Host) + " (" + server + ")"
 	}
 	switch {
 	case r.Spare:
@@ -125,15 +125,15 @@ func statusRDV(b *strings.Builder, s *control.Status, r *control.RDV, width int)
 		fmt.Fprintf(b, "NOT registered at the RDV server %s\n", server)
 	case r.Registration == control.RegisteredAuthenticated:
 		fmt.Fprintf(b, "registered at the RDV server %s%s\n", server, either(r.Transport == control.TransportTLS, " over TLS (UDP gets no answer)", ""))
-		wrap(b, fmt.Sprintf("authenticated for %s: certificate %q, which expires %s", age(s.Time.Sub(r.Since)),
-			printable(r.Certificate), r.CertificateExpires.Format(time.DateOnly)), "  ", "    ", width)
+		wrap(b, fmt.Sprintf("authenticated for %s: certificate %q, which expires %s", human.Age(s.Time.Sub(r.Since)),
+			human.Printable(r.Certificate), r.CertificateExpires.Format(time.DateOnly)), "  ", "    ", width)
 	case r.Registration == control.RegisteredInClear && r.Auth != "" && r.Auth != "no":
 		fmt.Fprintf(b, "registered at the RDV server %s, in clear\n", server)
 	default:
 		fmt.Fprintf(b, "registered at the RDV server %s\n", server)
 	}
 	if r.Refusal != "" {
-		wrap(b, fmt.Sprintf("no authenticated channel, %s ago: %s", age(s.Time.Sub(r.RefusedAt)), printable(r.Refusal)), "  ", "    ", width)
+		wrap(b, fmt.Sprintf("no authenticated channel, %s ago: %s", human.Age(s.Time.Sub(r.RefusedAt)), human.Printable(r.Refusal)), "  ", "    ", width)
 	}
 }
 
@@ -179,7 +179,7 @@ func statusIdentities(b *strings.Builder, s *control.Status, width int) {
 			}
 		}
 		for _, n := range p.Networks {
-			also = append(also, printable(n.String()))
+			also = append(also, human.Printable(n.String()))
 		}
 		if len(also) == 0 {
 			continue
@@ -188,7 +188,7 @@ func statusIdentities(b *strings.Builder, s *control.Status, width int) {
 		head = ""
 		who := addrText(p.VPNAddress)
 		if p.Name != "" {
-			who += fmt.Sprintf(" (%q)", printable(p.Name))
+			who += fmt.Sprintf(" (%q)", human.Printable(p.Name))
 		}
 		wrap(b, who+": "+strings.Join(also, ", "), "  ", "    ", width)
 	}
@@ -208,11 +208,11 @@ func statusRefusals(b *strings.Builder, s *control.Status, width int) {
 		if r.Count > 1 {
 			times = fmt.Sprintf(", %d times", r.Count)
 		}
-		wrap(b, fmt.Sprintf("%s, %s ago%s, %s: %s", who, age(s.Time.Sub(r.Last)), times, orDash(r.Code), printable(r.Reason)), "  ", "    ", width)
+		wrap(b, fmt.Sprintf("%s, %s ago%s, %s: %s", who, human.Age(s.Time.Sub(r.Last)), times, human.OrDash(r.Code), human.Printable(r.Reason)), "  ", "    ", width)
 		if r.Fix != "" {
-			fix := "to do: " + printable(r.Fix)
+			fix := "to do: " + human.Printable(r.Fix)
 			if r.File != "" {
-				fix += " (" + printable(r.File) + ")"
+				fix += " (" + human.Printable(r.File) + ")"
 			}
 			wrap(b, fix, "    ", "      ", width)
 		}
@@ -225,7 +225,7 @@ func peerCells(now time.Time, p control.Peer) []string {
 		if t.IsZero() {
 			return "-"
 		}
-		return age(now.Sub(t))
+		return human.Age(now.Sub(t))
 	}
 	path := "-"
 	if p.Path.IsValid() {
@@ -235,16 +235,16 @@ func peerCells(now time.Time, p control.Peer) []string {
 		path += " (" + strings.Join(pathWords(p), ", ") + ")"
 	}
 	return []string{
-		addrText(p.VPNAddress), orDash(p.State), since(p.Since), since(p.KeysSince), size(p.BytesIn), size(p.BytesOut), since(p.LastIn), since(p.LastOut),
-		fmt.Sprint(p.WaitingPackets), path, orDash(p.Role), orDash(p.Protocol), orDash(p.Cipher),
+		addrText(p.VPNAddress), human.OrDash(p.State), since(p.Since), since(p.KeysSince), human.Size(p.BytesIn), human.Size(p.BytesOut), since(p.LastIn), since(p.LastOut),
+		fmt.Sprint(p.WaitingPackets), path, human.OrDash(p.Role), human.OrDash(p.Protocol), human.OrDash(p.Cipher),
 	}
 }
 
 // pathWords returns what there is to say of a peer's path.
 func pathWords(p control.Peer) []string {
-	words := []string{printable(p.PathKind)}
+	words := []string{human.Printable(p.PathKind)}
 	if p.Relay != "" {
-		words[0] = "through " + printable(p.Relay)
+		words[0] = "through " + human.Printable(p.Relay)
 	}
 	if p.PathRTTSeconds > 0 {
 		words = append(words, fmt.Sprintf("%.1f ms", 1000*p.PathRTTSeconds))
@@ -283,7 +283,7 @@ func statusPeerCertificates(b *strings.Builder, s *control.Status, width int) {
 		}
 		text := "the certificate of the peer " + who(addrText(p.VPNAddress), p.Name)
 		if left > 0 {
-			text += " expires in " + age(left)
+			text += " expires in " + human.Age(left)
 		} else {
 			text += " has EXPIRED"
 		}
@@ -313,7 +313,7 @@ func dropTexts(s *control.Status) []string {
 		var reasons []string
 		for _, reason := range slices.Sorted(maps.Keys(drops)) {
 			if n := drops[reason]; n > 0 {
-				reasons = append(reasons, fmt.Sprintf("%s %d", printable(reason), n))
+				reasons = append(reasons, fmt.Sprintf("%s %d", human.Printable(reason), n))
 			}
 		}
 		if len(reasons) > 0 {
@@ -330,59 +330,11 @@ func dropTexts(s *control.Status) []string {
 	return lines
 }
 
-// age returns a duration with its two largest units: 12s, 3m12s, 5h3m, 2d5h.
-func age(d time.Duration) string {
-	const day = 24 * time.Hour
-	d = max(0, d)
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", d/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
-	case d < day:
-		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
-	}
-	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
-}
-
-// size returns a number of bytes, in units of 1024.
-func size(n uint64) string {
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, unit := float64(n)/1024, 0
-	for units := len(sizeUnits); f >= 1023.95 && unit < units-1; unit++ {
-		f /= 1024
-	}
-	return fmt.Sprintf("%.1f %s", f, sizeUnits[unit])
-}
-
-// sizeUnits are enough for 64 bits.
-var sizeUnits = [...]string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
-
 func addrText(a netip.Addr) string {
 	if !a.IsValid() {
 		return "-"
 	}
-	return printable(a.String()) // a zone may be anything
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return printable(s)
-}
-
-// printable returns s with what a terminal would obey, or a table take for an end
-// of line, replaced. Reasons of failures repeat what peers have sent.
-func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if c == utf8.RuneError || !unicode.IsPrint(c) {
-			return '?'
-		}
-		return c
-	}, s)
+	return human.Printable(a.String()) // a zone may be anything
 }
 
 // wrap writes text, the first line behind first, the others behind next. A line is

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 )
 
 // noon is when the documents of these tests were made.
@@ -94,7 +95,7 @@ func TestStatusTextPath(t *testing.T) {
 		{control.Peer{PathKind: "wan", PathChallenges: 101, PathResponses: 95}, "192.0.2.1:5 (wan, 4.95% lost)"},
 		{control.Peer{PathKind: "wan", PathChallenges: 101, PathResponses: 100}, "192.0.2.1:5 (wan)"},
 		{control.Peer{PathKind: "wan", PathChallenges: 9}, "192.0.2.1:5 (wan)"},
-		{control.Peer{PathKind: "\x1b[2J"}, "192.0.2.1:5 (" + printable("\x1b[2J") + ")"},
+		{control.Peer{PathKind: "\x1b[2J"}, "192.0.2.1:5 (" + human.Printable("\x1b[2J") + ")"},
 	} {
 		c.peer.Path = netip.MustParseAddrPort("192.0.2.1:5")
 		if got := peerCells(noon, c.peer); !slices.Contains(got, c.want) {
@@ -271,7 +272,7 @@ func TestAge(t *testing.T) {
 		3*time.Minute + 12*time.Second: "3m12s", time.Hour - 1: "59m59s", 5*time.Hour + 3*time.Minute: "5h3m",
 		24*time.Hour - 1: "23h59m", 53 * time.Hour: "2d5h", 1<<63 - 1: "106751d23h",
 	} {
-		if got := age(d); got != want {
+		if got := human.Age(d); got != want {
 			t.Errorf("age of %v is %s, want %s", d, got, want)
 		}
 	}
@@ -282,7 +283,7 @@ func TestSize(t *testing.T) {
 		0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 1<<20 - 1: "1.0 MiB", 1 << 20: "1.0 MiB",
 		1<<30 - 1<<20: "1023.0 MiB", 1 << 30: "1.0 GiB", 1<<64 - 1: "16.0 EiB",
 	} {
-		if got := size(n); got != want {
+		if got := human.Size(n); got != want {
 			t.Errorf("size of %d is %s, want %s", n, got, want)
 		}
 	}
@@ -313,7 +314,7 @@ func TestPrintable(t *testing.T) {
 	for s, want := range map[string]string{
 		"plain, Größe": "plain, Größe", "\x1b[2Jred": "?[2Jred", "a\tb\nc\r": "a?b?c?", "\xff\u202e\u0085": "???",
 	} {
-		if got := printable(s); got != want {
+		if got := human.Printable(s); got != want {
 			t.Errorf("%q becomes %q, want %q", s, got, want)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"campagnol/client"
 	"campagnol/conf"
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 	"campagnol/internal/version"
 	"campagnol/tunnel/l2"
 	"campagnol/tunnel/l2/mcast"
@@ -192,5 +193,5 @@ func statusEthernet(b *strings.Builder, s *control.Status, width int) {
 		members = fmt.Sprintf("connected to %d of %d other members that are there (mesh = full)", e.MembersConnected, e.MembersKnown)
 	}
 	wrap(b, fmt.Sprintf("carries Ethernet frames (mode = tap) from %s; %s; %d hardware addresses learned, %d multicast groups",
-		orDash(e.HardwareAddress), members, e.MACs, e.Groups), "", "  ", width)
+		human.OrDash(e.HardwareAddress), members, e.MACs, e.Groups), "", "  ", width)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 
 	tea "charm.land/bubbletea/v2"
 )
@@ -224,7 +225,7 @@ func (m *topModel) typeFilter(key tea.KeyPressMsg) {
 		}
 	default:
 		if len(m.filter)+len(key.Text) <= topFilter {
-			m.filter += printable(key.Text)
+			m.filter += human.Printable(key.Text)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 )
 
 // topMinute is how many rates are remembered of a peer, one for each look.
@@ -108,11 +109,11 @@ func rateText(rate float64) string {
 		return fmt.Sprintf("%.0f B/s", rate)
 	}
 	unit := 0
-	for rate /= 1024; rate >= 1000 && unit < len(sizeUnits)-1; unit++ {
+	for rate /= 1024; rate >= 1000 && unit < len(human.SizeUnits)-1; unit++ {
 		rate /= 1024
 	}
 	if rate < 9.95 {
-		return fmt.Sprintf("%.1f %s/s", rate, sizeUnits[unit])
+		return fmt.Sprintf("%.1f %s/s", rate, human.SizeUnits[unit])
 	}
-	return fmt.Sprintf("%.0f %s/s", rate, sizeUnits[unit])
+	return fmt.Sprintf("%.0f %s/s", rate, human.SizeUnits[unit])
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"campagnol/internal/control"
+	"campagnol/internal/human"
 
 	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
@@ -111,11 +112,11 @@ func (m *topModel) head() []string {
 			open++
 		}
 	}
-	first := fmt.Sprintf("%s on %s, up %s; %d/%d peers, in %s, out %s", own, printable(s.Interface), age(s.Time.Sub(s.Started)),
+	first := fmt.Sprintf("%s on %s, up %s; %d/%d peers, in %s, out %s", own, human.Printable(s.Interface), human.Age(s.Time.Sub(s.Started)),
 		open, len(s.Peers), rateText(in), rateText(out))
 	nat := "what is between this host and the Internet was not examined"
 	if s.NAT.Description != "" {
-		nat = "this host " + printable(s.NAT.Description)
+		nat = "this host " + human.Printable(s.NAT.Description)
 	}
 	registered := m.paint(topGood, fit(registeredText(s), m.width))
 	if !s.RDV.Registered {
@@ -129,13 +130,13 @@ func registeredText(s *control.Status) string {
 	r := &s.RDV
 	server := r.Address.String()
 	if r.Host != "" && r.Host != r.Address.Addr().String() {
-		server = printable(r.Host) + " (" + server + ")"
+		server = human.Printable(r.Host) + " (" + server + ")"
 	}
 	switch {
 	case !r.Registered:
 		return "NOT registered at " + server
 	case r.Registration == control.RegisteredAuthenticated:
-		return fmt.Sprintf("registered at %s, authenticated for %s", server, age(s.Time.Sub(r.Since)))
+		return fmt.Sprintf("registered at %s, authenticated for %s", server, human.Age(s.Time.Sub(r.Since)))
 	}
 	return "registered at " + server + ", in clear"
 }
@@ -144,7 +145,7 @@ func registeredText(s *control.Status) string {
 func (m *topModel) notice() string {
 	var texts []string
 	if m.err != nil {
-		texts = append(texts, "NO ANSWER: "+printable(m.err.Error()))
+		texts = append(texts, "NO ANSWER: "+human.Printable(m.err.Error()))
 	}
 	if m.paused {
 		texts = append(texts, "PAUSED")
@@ -171,7 +172,7 @@ type topColumns []topColumn
 func (m *topModel) columns() topColumns {
 	list := topColumns{
 		{"PEER", 15, false, func(_ *topModel, p *control.Peer) string { return addrText(p.VPNAddress) }},
-		{"NAME", 10, false, func(_ *topModel, p *control.Peer) string { return orDash(p.Name) }},
+		{"NAME", 10, false, func(_ *topModel, p *control.Peer) string { return human.OrDash(p.Name) }},
 		{"PATH", 9, false, func(_ *topModel, p *control.Peer) string { return pathWord(p) }},
 	}
 	if m.width >= topWide {
@@ -180,13 +181,13 @@ func (m *topModel) columns() topColumns {
 				if !p.Path.IsValid() {
 					return "-"
 				}
-				return printable(p.Path.String())
+				return human.Printable(p.Path.String())
 			}},
 			topColumn{"OPEN FOR", 8, true, func(m *topModel, p *control.Peer) string {
 				if p.Since.IsZero() {
 					return "-"
 				}
-				return age(m.status.Time.Sub(p.Since))
+				return human.Age(m.status.Time.Sub(p.Since))
 			}})
 	}
 	list = append(list,
@@ -238,9 +239,9 @@ func (m *topModel) spark(p *control.Peer, width int) string {
 func pathWord(p *control.Peer) string {
 	switch {
 	case p.Since.IsZero():
-		return strings.ToLower(orDash(p.State))
+		return strings.ToLower(human.OrDash(p.State))
 	case p.PathKind != "":
-		return printable(p.PathKind)
+		return human.Printable(p.PathKind)
 	}
 	return "open" // an original's
 }
@@ -315,7 +316,7 @@ func (m *topModel) detailLines() (title string, lines []string) {
 	title = "DETAILS OF " + peer.String()
 	switch {
 	case m.refused != nil:
-		return title, []string{"  " + printable(m.refused.Error())}
+		return title, []string{"  " + human.Printable(m.refused.Error())}
 	case m.explained == nil:
 		return title, []string{"  asking..."}
 	}

@@ -24,8 +24,9 @@ func Age(d time.Duration) string {
 	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
 }
 
-// sizeUnits are enough for 64 bits.
-var sizeUnits = [...]string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+// SizeUnits are those of 1024 bytes, of 1024 times as much, and so on; they are enough for
+// 64 bits. Nobody changes them.
+var SizeUnits = [...]string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
 
 // Size returns a number of bytes, in units of 1024.
 func Size(n uint64) string {
@@ -33,10 +34,10 @@ func Size(n uint64) string {
 		return fmt.Sprintf("%d B", n)
 	}
 	f, unit := float64(n)/1024, 0
-	for ; f >= 1023.95 && unit < len(sizeUnits)-1; unit++ {
+	for ; f >= 1023.95 && unit < len(SizeUnits)-1; unit++ {
 		f /= 1024
 	}
-	return fmt.Sprintf("%.1f %s", f, sizeUnits[unit])
+	return fmt.Sprintf("%.1f %s", f, SizeUnits[unit])
 }
 
 // Printable returns s with what a terminal would obey, or a table take for an end of

@@ -87,6 +87,7 @@ type GridResult struct {
 	GridCell
 	Reply    time.Duration // to the first of the pings that were sent, whichever was answered
 	Recovery time.Duration // the longest time without an answer after the change of address
+	Again    bool          // all that is of the second try: in the first no port was guessed
 	Err      error         // the cell could not be tried
 }
 
@@ -163,8 +164,9 @@ func runGrid(ctx context.Context, o GridOptions, try func(context.Context, GridC
 				r := GridResult{GridCell: o.Cells[i], Reply: Lost, Recovery: Lost, Err: ErrInterrupted}
 				if ctx.Err() == nil {
 					r = try(ctx, o.Cells[i])
-					if r.Err == nil && r.Problems() != nil && o.Cells[i].guessed() {
+					if r.Err == nil && r.Reply == Lost && o.Cells[i].guessed() {
 						r = try(ctx, o.Cells[i])
+						r.Again = true
 					}
 				}
 				mu.Lock()
@@ -228,6 +230,9 @@ func (r GridResult) row() []string {
 	if r.Reply != Lost {
 		outcome = "direct"
 	}
+	if r.Again {
+		outcome += ", second try"
+	}
 	if r.Problems() != nil {
 		outcome += " (!)"
 	}
@@ -257,9 +262,13 @@ func GridJSON(w io.Writer) func(GridResult) {
 		if err := r.Problems(); err != nil {
 			problem = err.Error()
 		}
-		enc.Encode(map[string]any{ // to a writer that takes it, or nobody reads
+		doc := map[string]any{
 			"cell": r.String(), "nat_a": r.A.String(), "nat_b": r.B.String(), "reachable": r.Reachable(), "direct": r.Reply != Lost,
 			"first_reply_ms": milliseconds(r.Reply), "gap_ms": milliseconds(r.Recovery), "problem": problem,
-		})
+		}
+		if r.Again {
+			doc["second_try"] = true
+		}
+		enc.Encode(doc) // to a writer that takes it, or nobody reads
 	}
 }

@@ -47,18 +47,18 @@ func TestGridProblems(t *testing.T) {
 		r    GridResult
 		want string
 	}{
-		{GridResult{easy, 4 * ms, 310 * ms, nil}, ""},
-		{GridResult{easy, 301 * ms, 310 * ms, nil}, "the first answer took 301ms, the limit is 300ms"},
-		{GridResult{easy, 4 * ms, 1001 * ms, nil}, "no answer for 1s after"},
-		{GridResult{easy, 4 * ms, Lost, nil}, "no path any more"},
-		{GridResult{easy, Lost, Lost, nil}, "no path, although"},
-		{GridResult{easy, Lost, Lost, errors.New("no kernel")}, "no kernel"},
-		{GridResult{hard, 2900 * ms, 3900 * ms, nil}, ""},
-		{GridResult{hard, 3100 * ms, 3900 * ms, nil}, "the limit is 3s"},
-		{GridResult{impossible, Lost, Lost, nil}, ""},
-		{GridResult{impossible, ms, ms, nil}, "theory excludes"},
-		{GridResult{shared, 4 * ms, Lost, nil}, ""},
-		{GridResult{GridCell{A: None, B: None}, 4 * ms, Lost, nil}, ""},
+		{GridResult{easy, 4 * ms, 310 * ms, false, nil}, ""},
+		{GridResult{easy, 301 * ms, 310 * ms, false, nil}, "the first answer took 301ms, the limit is 300ms"},
+		{GridResult{easy, 4 * ms, 1001 * ms, false, nil}, "no answer for 1s after"},
+		{GridResult{easy, 4 * ms, Lost, false, nil}, "no path any more"},
+		{GridResult{easy, Lost, Lost, false, nil}, "no path, although"},
+		{GridResult{easy, Lost, Lost, false, errors.New("no kernel")}, "no kernel"},
+		{GridResult{hard, 2900 * ms, 3900 * ms, false, nil}, ""},
+		{GridResult{hard, 3100 * ms, 3900 * ms, false, nil}, "the limit is 3s"},
+		{GridResult{impossible, Lost, Lost, false, nil}, ""},
+		{GridResult{impossible, ms, ms, false, nil}, "theory excludes"},
+		{GridResult{shared, 4 * ms, Lost, false, nil}, ""},
+		{GridResult{GridCell{A: None, B: None}, 4 * ms, Lost, false, nil}, ""},
 	} {
 		got := ""
 		if err := c.r.Problems(); err != nil {
@@ -127,13 +127,16 @@ func TestRunGridAgain(t *testing.T) {
 		{GridCell{A: FullCone, B: Symmetric}, 2, 1, false},
 	} {
 		tries := 0
-		_, err := runGrid(t.Context(), GridOptions{Cells: []GridCell{c.cell}}, func(context.Context, GridCell) GridResult {
+		results, err := runGrid(t.Context(), GridOptions{Cells: []GridCell{c.cell}}, func(context.Context, GridCell) GridResult {
 			tries++
 			if tries < c.found {
 				return GridResult{GridCell: c.cell, Reply: Lost, Recovery: Lost}
 			}
 			return GridResult{GridCell: c.cell, Reply: 5 * time.Millisecond, Recovery: 300 * time.Millisecond}
 		})
+		if shown := strings.Contains(strings.Join(results[0].row(), " "), "second try"); shown != (tries == 2) {
+			t.Errorf("%v, %d tries: the table says %q", c.cell, tries, results[0].row())
+		}
 		if tries != c.tries || (err == nil) != c.ok {
 			t.Errorf("%v, found in try %d: %d tries, %v", c.cell, c.found, tries, err)
 		}
