@@ -31,6 +31,7 @@ var layers = map[string][]string{
 	"internal/human":               {},
 
 	"internal/testenv/chromium": {"internal/testenv"},
+	"internal/testenv/guide":    {},
 
 	"internal/filewatch": {},
 
