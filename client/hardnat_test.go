@@ -169,7 +169,7 @@ func hardGrid(v *vpn, a, b simnet.NAT, hardAsks bool) {
 		if ordinary && c != (hard.Cost{}) {
 			v.t.Errorf("%v has spent %+v, want nothing", h.vpn, c)
 		}
-		if c.Attempts > 1 || c.Sockets > 256 || c.Probes > 1024 {
+		if c.Attempts > 1 || c.Sockets > uint64(hard.DefaultBudget.Sockets) || c.Probes > uint64(hard.DefaultBudget.Probes) {
 			v.t.Errorf("%v has spent %+v, want one budget at most", h.vpn, c)
 		}
 		if open, _ := h.extras(); len(open) > 1 {
@@ -181,7 +181,7 @@ func hardGrid(v *vpn, a, b simnet.NAT, hardAsks bool) {
 	}
 }
 
-// TestHardNATStatistics: with random ports, 95 of 100 succeed in time.
+// TestHardNATStatistics: with random ports, 98 of 100 succeed in time, where theory has 99.6.
 func TestHardNATStatistics(t *testing.T) {
 	var mu sync.Mutex
 	failed := 0
@@ -203,7 +203,7 @@ func TestHardNATStatistics(t *testing.T) {
 						mu.Unlock()
 					}
 					for _, h := range []*hardHome{alice, bob} {
-						if c := h.cost(); c.Attempts > 1 || c.Sockets > 256 || c.Probes > 1024 {
+						if c := h.cost(); c.Attempts > 1 || c.Sockets > uint64(hard.DefaultBudget.Sockets) || c.Probes > uint64(hard.DefaultBudget.Probes) {
 							t.Errorf("%v has spent %+v, want one budget at most", h.vpn, c)
 						}
 					}
@@ -211,8 +211,9 @@ func TestHardNATStatistics(t *testing.T) {
 			})
 		}
 	})
-	if failed > 5 {
-		t.Errorf("%d of 100 have failed, want 5 at most", failed)
+	t.Logf("%d of 100 have failed", failed)
+	if failed > 2 {
+		t.Errorf("%d of 100 have failed, want 2 at most", failed)
 	}
 }
 

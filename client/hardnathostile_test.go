@@ -44,7 +44,7 @@ func TestHardNATBudget(t *testing.T) {
 				}
 				pass(10 * time.Second)
 				cost := alice.cost()
-				if cost.Attempts != c.attempts || cost.Probes > 1024*cost.Attempts || cost.Sockets > c.sockets*cost.Attempts || cost.Successes != 0 {
+				if cost.Attempts != c.attempts || cost.Probes > uint64(hard.DefaultBudget.Probes)*cost.Attempts || cost.Sockets > c.sockets*cost.Attempts || cost.Successes != 0 {
 					v.t.Errorf("spent %+v, want %d attempts of one budget each", cost, c.attempts)
 				}
 				if cost.Probes < 512*cost.Attempts { // a try that is given up ends it early
@@ -99,7 +99,7 @@ func TestHardNATLiar(t *testing.T) {
 				}
 				pass(30 * time.Second)
 				cost := alice.cost()
-				if cost.Attempts == 0 || cost.Attempts > c.attempts || cost.Probes > 1024*cost.Attempts || cost.Sockets > 256*cost.Attempts {
+				if cost.Attempts == 0 || cost.Attempts > c.attempts || cost.Probes > uint64(hard.DefaultBudget.Probes)*cost.Attempts || cost.Sockets > 256*cost.Attempts {
 					v.t.Errorf("spent %+v in an hour, want at most %d attempts of one budget each", cost, c.attempts)
 				}
 				if open, most := alice.extras(); len(open) != 0 || most > 256 {

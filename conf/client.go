@@ -121,7 +121,7 @@ type Client struct {
 	Multicast         bool          // send multicast over every open tunnel
 	HardNAT           bool          // look for ways through symmetric NATs; default true
 	HardNATSockets    int           // sockets that are open for that, 1 to 256; default 256
-	HardNATProbes     int           // packets that are sent for that, 1 to 4096; default 1024
+	HardNATProbes     int           // packets that are sent for that, 1 to 4096; default 1400
 	Queues            int           // sockets, and queues of the virtual interface, 1 to 64; default 1
 	StateDir          string        // directory for pinned keys; default /var/lib/campagnol
 	ControlSocket     string        // path of the control socket, or [NoControlSocket]; "": to be chosen

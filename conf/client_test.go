@@ -122,7 +122,7 @@ func TestDefaults(t *testing.T) {
 		MaxClients:     100,
 		HardNAT:        true,
 		HardNATSockets: 256,
-		HardNATProbes:  1024,
+		HardNATProbes:  1400,
 		Queues:         1,
 		StateDir:       "/var/lib/campagnol",
 		DefaultUp:      true,

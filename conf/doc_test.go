@@ -61,7 +61,7 @@ func ExampleKeys() {
 	// max_clients      at least   1, default "100"
 	// keepalive        at least   1, default "10"
 	// hard_nat_sockets at least   1, default "256"
-	// hard_nat_probes  at least   1, default "1024"
+	// hard_nat_probes  at least   1, default "1400"
 	// queues           at least   1, default "1"
 }
 

@@ -301,7 +301,7 @@ var registry = [...]definition{
 	{Key{Section: sectionClient, Name: "hard_nat_sockets", Type: TypeInteger, Default: "256", Min: 1, Unit: "sockets", New: true,
 		Doc: "How many sockets are open for that at the most, for some seconds, at the side that is behind such a NAT; 256 is the most."},
 		func(c *Client, a *assignment) { a.bounded(&c.HardNATSockets, maxHardSockets) }},
-	{Key{Section: sectionClient, Name: "hard_nat_probes", Type: TypeInteger, Default: "1024", Min: 1, Unit: "packets", New: true,
+	{Key{Section: sectionClient, Name: "hard_nat_probes", Type: TypeInteger, Default: "1400", Min: 1, Unit: "packets", New: true,
 		Doc: "How many small packets are sent for that at the most, 500 in a second; 4096 is the most."},
 		func(c *Client, a *assignment) { a.bounded(&c.HardNATProbes, maxHardProbes) }},
 	{Key{Section: sectionClient, Name: "queues", Type: TypeInteger, Default: "1", Min: 1, New: true,

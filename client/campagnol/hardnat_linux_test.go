@@ -12,7 +12,7 @@ import (
 var hardRounds = 3
 
 // hardSample is how many rounds it takes to say of 95 of 100 whether it is so: where one of
-// a few is missed, which one of fifty is by design, so many are played.
+// a few is missed, which one of 300 is by design, so many are played.
 const hardSample = 20
 
 // TestHardNATForReal: one end is behind a NAT that takes a random port for each

@@ -71,8 +71,8 @@ func TestGuess(t *testing.T) {
 	}
 	vs := run(t, a, time.Hour)
 	checkPace(t, vs)
-	if got := count(vs); got != 1024 || a.Sent() != got {
-		t.Errorf("%d punches, %d counted, want 1024", got, a.Sent())
+	if got := count(vs); got != DefaultBudget.Probes || a.Sent() != got {
+		t.Errorf("%d punches, %d counted, want %d", got, a.Sent(), DefaultBudget.Probes)
 	}
 	if got, want := vs[0].out[0], (Out{Primary, peer}); got != want {
 		t.Errorf("the first goes to %v, want %v", got, want)
@@ -87,10 +87,10 @@ func TestGuess(t *testing.T) {
 		}
 	}
 	last := vs[len(vs)-1].at
-	if last != 102*volleyInterval {
-		t.Errorf("the last volley is at %v, want %v", last, 102*volleyInterval)
+	if last != 139*volleyInterval {
+		t.Errorf("the last volley is at %v, want %v", last, 139*volleyInterval)
 	}
-	end := start.Add(last + answerTime)
+	end := start.Add(last + volleyInterval + answerTime) // the one that would have been next finds nothing left
 	if a.Done(end.Add(-1)) || !a.Done(end) || !a.Timeout().Equal(end) {
 		t.Errorf("the end is at %v, want %v", a.Timeout().Sub(start), end.Sub(start))
 	}
@@ -103,8 +103,8 @@ func TestOpen(t *testing.T) {
 	a := NewAttempt(start, Plan{Role: Open}, peer, DefaultBudget, 1)
 	vs := run(t, a, time.Hour)
 	checkPace(t, vs)
-	if got := count(vs); got != 1024 || a.Sent() != got {
-		t.Errorf("%d punches, %d counted, want 1024", got, a.Sent())
+	if got := count(vs); got != DefaultBudget.Probes || a.Sent() != got {
+		t.Errorf("%d punches, %d counted, want %d", got, a.Sent(), DefaultBudget.Probes)
 	}
 	opened, times := 0, map[int]int{}
 	for _, v := range vs {
@@ -120,8 +120,12 @@ func TestOpen(t *testing.T) {
 		}
 	}
 	for s, n := range times {
-		if n != 4 {
-			t.Errorf("%d punches from socket %d, want 4", n, s)
+		want := DefaultBudget.Probes / DefaultBudget.Sockets
+		if s < DefaultBudget.Probes%DefaultBudget.Sockets {
+			want++
+		}
+		if n != want {
+			t.Errorf("%d punches from socket %d, want %d", n, s, want)
 		}
 	}
 	for _, want := range []time.Duration{0, time.Second, 2 * time.Second, 3 * time.Second} {
@@ -152,15 +156,15 @@ func TestOpenInTurn(t *testing.T) {
 			most = max(most, o.Socket+1)
 		}
 	}
-	if most != 256 || count(vs) != 1024 {
-		t.Errorf("%d sockets and %d punches, want 256 and 1024", most, count(vs))
+	if most != 256 || count(vs) != DefaultBudget.Probes {
+		t.Errorf("%d sockets and %d punches, want 256 and %d", most, count(vs), DefaultBudget.Probes)
 	}
 }
 
 // TestBudget: whatever the budget, it holds.
 func TestBudget(t *testing.T) {
 	for _, p := range []Plan{{Role: Guess}, {Role: Guess, Step: 1}, {Role: Open}, {Role: Open, Step: -1}, {}} {
-		for _, b := range []Budget{{}, {Sockets: 1}, {Probes: 1}, {1, 1}, {7, 20}, {20, 7}, {-1, -1}, {256, 1024}, {1 << 20, 1 << 20}} {
+		for _, b := range []Budget{{}, {Sockets: 1}, {Probes: 1}, {1, 1}, {7, 20}, {20, 7}, {-1, -1}, DefaultBudget, {1 << 20, 1 << 20}} {
 			t.Run(fmt.Sprintf("%v%+d/%+v", p.Role, p.Step, b), func(t *testing.T) {
 				a := NewAttempt(start, p, peer, b, 7)
 				vs := run(t, a, time.Hour)

@@ -14,7 +14,7 @@
 //	                 port 11873 ◄── punches ── to ports that may be open
 //
 // Each socket's punch makes a mapping that lets the other side in. With random ports,
-// 256 sockets and 1024 guesses miss each other in 1.7 % of all cases: (1 - 1024/64512)^256.
+// 256 sockets and 1400 guesses miss each other in 0.4 % of all cases: (1 - 1400/64512)^256.
 // It does not matter who is first: a punch that comes before the mapping is there opens
 // the guesser's filter for the one that the mapping is made by. Where ports are handed
 // out in turn, the sockets have neighbouring ones, and guesses that are further apart
