@@ -15,6 +15,7 @@ import (
 // from the real authority over the real server, while they talk; none of the packets
 // is lost, and no tunnel is closed.
 func TestLifeRenewal(t *testing.T) {
+	t.Parallel()
 	inLife(t, 1, func(w *lifeWorld) {
 		a := w.member("alice", "10.9.0.1", "renew_certificate = yes\n")
 		b := w.member("bob", "10.9.0.2", "renew_certificate = yes\n")
@@ -39,6 +40,7 @@ func TestLifeRenewal(t *testing.T) {
 // TestLifePolicy: a policy that is published decides within seconds about tunnels that
 // are open, also after a restart, until the next one; one in a file takes precedence.
 func TestLifePolicy(t *testing.T) {
+	t.Parallel()
 	inLife(t, 90, func(w *lifeWorld) {
 		a, b := w.member("alice", "10.9.0.1", ""), w.member("bob", "10.9.0.2", "")
 		dir := filepath.Dir(a.conf)
@@ -100,6 +102,7 @@ func (m *lifeMember) renewNow() {
 // and server trust both, renew one after the other, and at last trust the new one
 // alone. Who was away for all of it is told what to do.
 func TestLifeRotation(t *testing.T) {
+	t.Parallel()
 	const old, next = "Campagnol VPN CA", "Campagnol VPN CA 2"
 	inLife(t, 90, func(w *lifeWorld) {
 		// Alice has a revocation list, and every peer has to be covered by one.
