@@ -20,7 +20,7 @@ var layers = map[string][]string{
 	"internal/control":             {"pki/safefile"},
 	"internal/daemon":              {},
 	"internal/logging":             {},
-	"internal/metrics":             {"internal/cli", "internal/version"},
+	"internal/metrics":             {"internal/cli", "internal/httpd", "internal/version"},
 	"internal/metrics/metricstest": {"internal/metrics"},
 	"internal/sandbox":             {},
 	"internal/service":             {"internal/cli", "internal/daemon", "internal/logging"},
@@ -93,12 +93,12 @@ var layers = map[string][]string{
 	"internal/lab/scenario": {"internal/lab/frame"},
 
 	"internal/lab":    {"internal/lab/clock", "internal/lab/frame", "internal/lab/program", "internal/lab/scenario"},
-	"packaging/build": {"internal/cli", "internal/version"},
+	"packaging/build": {"internal/cli", "internal/httpd", "internal/version"},
 
 	"internal/bench": {"internal/cli", "internal/lab", "internal/version", "pki/ca"},
 
 	"client/campagnol": {
-		"client", "conf", "internal/cli", "internal/control", "internal/filewatch", "internal/human", "internal/lab", "internal/logging", "internal/metrics", "internal/sandbox", "internal/service", "internal/version",
+		"client", "conf", "internal/cli", "internal/control", "internal/filewatch", "internal/httpd", "internal/human", "internal/lab", "internal/logging", "internal/metrics", "internal/sandbox", "internal/service", "internal/version",
 		"internal/names", "internal/names/resolved",
 		"pki", "pki/bulletin", "pki/ca", "pki/enroll", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/hard", "punch/local", "punch/nat", "punch/natcheck", "punch/portmap", "punch/stream", "punch/turn", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/record", "tunnel/segment",
 	},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 
+	"campagnol/internal/httpd"
 	"campagnol/internal/metrics"
 )
 
@@ -15,7 +16,7 @@ func newMetrics(n *node) (*metrics.Exporter, error) {
 
 // A window is where metrics of the node are shown over the network.
 type window struct {
-	server *metrics.Server
+	server *httpd.Server
 	stop   context.CancelFunc
 	ended  chan struct{} // closed when the server has; nil before it serves
 }

@@ -8,13 +8,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"time"
+
+	"golang.org/x/net/netutil"
 )
 
 // What somebody may ask of us.
@@ -37,93 +37,62 @@ type Config struct {
 
 // A Server listens. Listen makes it; Serve or Close ends it.
 type Server struct {
-	cfg Config
-	l   *limited
+	addr     netip.AddrPort
+	listener net.Listener
+	tls      *tls.Config
+	http     *http.Server
 }
 
-// Listen opens the port.
+// Listen opens the port. Who connects waits until Serve is called.
 func Listen(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	l, err := net.Listen("tcp", cfg.Addr.String())
 	if err != nil {
-		return nil, fmt.Errorf("httpd: %w", err)
+		return nil, err
 	}
-	return &Server{cfg: cfg, l: &limited{Listener: l, free: make(chan struct{}, maxConns), closed: make(chan struct{})}}, nil
-}
-
-// Addr returns where the server listens.
-func (s *Server) Addr() netip.AddrPort {
-	return s.l.Addr().(*net.TCPAddr).AddrPort()
-}
-
-// Close ends a Server that does not Serve.
-func (s *Server) Close() { s.l.Close() }
-
-// Serve answers requests until ctx is done, when it returns nil.
-func (s *Server) Serve(ctx context.Context) error {
-	server := &http.Server{
-		Handler:           http.MaxBytesHandler(s.cfg.Handler, 0),
+	return &Server{addr: cfg.Addr, listener: netutil.LimitListener(l, maxConns), tls: cfg.TLS, http: &http.Server{
+		Handler:           http.MaxBytesHandler(cfg.Handler, 0),
 		ReadHeaderTimeout: headTime,
 		ReadTimeout:       requestTime,
 		WriteTimeout:      answerTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
+	}}, nil
+}
+
+// Addr returns where the server listens.
+func (s *Server) Addr() netip.AddrPort { return s.listener.Addr().(*net.TCPAddr).AddrPort() }
+
+// Asked returns the address that the server was to listen at.
+func (s *Server) Asked() netip.AddrPort { return s.addr }
+
+// Close ends a Server that does not Serve.
+func (s *Server) Close() { s.listener.Close() }
+
+// Serve answers requests until ctx is done, when it closes all connections and returns
+// nil. What an answer is made of may still be gathered then, for a moment.
+func (s *Server) Serve(ctx context.Context) error {
+	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		s.http.Close()
+	})
+	l := s.listener
+	if s.tls != nil {
+		l = tls.NewListener(l, s.tls)
 	}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
-	defer stop()
-	var l net.Listener = s.l
-	if s.cfg.TLS != nil {
-		l = tls.NewListener(l, s.cfg.TLS)
+	err := s.http.Serve(l)
+	if stop() { // it has failed by itself
+		s.http.Close()
+	} else {
+		<-ended
 	}
-	err := server.Serve(l)
 	if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
-	server.Close()
 	return err
-}
-
-// A limited is a listener with at most maxConns open connections.
-type limited struct {
-	net.Listener
-	free   chan struct{}
-	closed chan struct{}
-	once   sync.Once
-}
-
-// Accept waits for room, and then for a connection.
-func (l *limited) Accept() (net.Conn, error) {
-	select {
-	case l.free <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.free
-		return nil, err
-	}
-	return &limitedConn{Conn: conn, release: sync.OnceFunc(func() { <-l.free })}, nil
-}
-
-// Close unblocks Accept.
-func (l *limited) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-// A limitedConn makes room when it is closed.
-type limitedConn struct {
-	net.Conn
-	release func()
-}
-
-// Close closes the connection.
-func (c *limitedConn) Close() error {
-	defer c.release()
-	return c.Conn.Close()
 }

@@ -3,12 +3,15 @@ package httpd
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -20,22 +23,23 @@ func serve(t *testing.T, h http.HandlerFunc) (s *Server, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	return s, run(t, s)
+}
+
+// run serves until the test ends, or stop is called.
+func run(t *testing.T, s *Server) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("Serve: %v", err)
 		}
-	}
+	})
 	t.Cleanup(stop)
-	return s, stop
+	return stop
 }
 
 // request sends bytes, and returns the status of the answer.
@@ -80,49 +84,59 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// TestConnections: so many are open at a time, others wait their turn.
+// TestConnections: so many are open at a time, others wait for their turn; and who opens
+// all of them and says nothing does not keep others out for ever.
 func TestConnections(t *testing.T) {
-	s, _ := serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "here") })
-	var open []net.Conn
-	for range maxConns {
-		conn, err := net.Dial("tcp", s.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		open = append(open, conn)
-	}
-	late, err := net.Dial("tcp", s.Addr().String())
+	const patience = 300 * time.Millisecond
+	s, err := Listen(Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Handler: http.NotFoundHandler()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer late.Close()
-	answered := make(chan error, 1)
-	go func() {
-		_, err := io.WriteString(late, "GET / HTTP/1.0\r\n\r\n")
-		if err == nil {
-			_, err = io.ReadAll(late)
+	for _, limit := range []time.Duration{s.http.ReadHeaderTimeout, s.http.ReadTimeout, s.http.WriteTimeout, s.http.IdleTimeout} {
+		if limit <= 0 || limit > time.Minute {
+			t.Errorf("a limit is %v", limit)
 		}
-		answered <- err
-	}()
-	for len(s.l.free) < maxConns {
-		time.Sleep(time.Millisecond)
 	}
-	select {
-	case err := <-answered:
-		t.Errorf("one more was answered, %v", err)
-	default:
-	}
-	for _, conn := range open {
-		conn.Close()
-	}
-	select {
-	case err := <-answered:
+	s.http.ReadHeaderTimeout = patience
+	run(t, s)
+	for range maxConns {
+		idle, err := net.Dial("tcp", s.Addr().String())
 		if err != nil {
-			t.Error(err)
+			t.Fatal(err)
 		}
-	case <-time.After(20 * time.Second):
-		t.Error("nobody was answered when there was room")
+		defer idle.Close()
+		if _, err := io.WriteString(idle, "GET / HTTP/1.1\r\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start := time.Now()
+	got := request(t, s, "GET / HTTP/1.0\r\n\r\n") // waits until they are dropped
+	if waited := time.Since(start); got != "HTTP/1.0 404 Not Found" || waited < patience/2 {
+		t.Errorf("%s after %v: it has not waited for one of %d connections", got, waited, maxConns)
+	}
+}
+
+// TestServeEnds: Serve ends with its context, and the port is free then.
+func TestServeEnds(t *testing.T) {
+	s, err := Listen(Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Handler: http.NotFoundHandler()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Serve(ctx); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	again, err := Listen(Config{Addr: s.Addr(), Handler: http.NotFoundHandler()})
+	if err != nil {
+		t.Fatalf("the port is not free again: %v", err)
+	}
+	if again.Asked() != s.Addr() {
+		t.Errorf("asked for %v, want %v", again.Asked(), s.Addr())
+	}
+	again.Close()
+	if err := again.Serve(t.Context()); err == nil {
+		t.Error("a closed socket is no error")
 	}
 }
 
@@ -132,7 +146,7 @@ func TestListenFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := Listen(Config{Addr: s.Addr()}); err == nil || !strings.Contains(err.Error(), "httpd: ") {
+	if _, err := Listen(Config{Addr: s.Addr()}); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("a port that is taken: %v", err)
 	}
 }
