@@ -10,6 +10,7 @@ import (
 	"campagnol/pki"
 	"campagnol/pki/policy"
 	"campagnol/punch"
+	"campagnol/punch/turn/channeldata"
 	"campagnol/rdv/channel"
 	"campagnol/rdv/relay"
 )
@@ -131,7 +132,7 @@ func (r *receiver) sortAll(now time.Time, d punch.Datagram, b *batch) {
 
 // takeDatagram sorts the payloads of a datagram. What is for the relay goes there in one piece.
 func (r *receiver) takeDatagram(now time.Time, d punch.Datagram, b *batch) {
-	if r.door == nil || d.Segment <= 0 && !relay.IsChannelData(d.Data) {
+	if r.door == nil || d.Segment <= 0 && !channeldata.Is(d.Data) {
 		r.sortAll(now, d, b)
 		return
 	}
@@ -140,7 +141,7 @@ func (r *receiver) takeDatagram(now time.Time, d punch.Datagram, b *batch) {
 		size = len(d.Data)
 	}
 	for len(d.Data) > 0 {
-		if relay.IsChannelData(d.Data) {
+		if channeldata.Is(d.Data) {
 			before := len(d.Data)
 			d = r.door.Forward(now, d)
 			r.s.stats.received.Add(uint64((before - len(d.Data) + size - 1) / size))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"campagnol/punch"
+	"campagnol/punch/turn/channeldata"
 	"campagnol/rdv/relay"
 )
 
@@ -174,7 +175,7 @@ func TestStrangers(t *testing.T) {
 		c.say(p.sock.LocalAddr(), "hello")
 		p.expect("hello", c.LocalAddr())
 		for _, b := range [][]byte{
-			frames(firstChannel, false, "forged"), dataFrom(p.sock.LocalAddr(), "forged"), c.m.release(),
+			frames(channeldata.First, false, "forged"), dataFrom(p.sock.LocalAddr(), "forged"), c.m.release(),
 		} {
 			thief.say(at("203.0.113.1:5000"), string(b))
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"campagnol/punch"
+	"campagnol/punch/turn/channeldata"
 
 	"github.com/pion/stun/v4"
 )
@@ -95,11 +96,11 @@ func TestSendLong(t *testing.T) {
 		for _, d := range p.take() {
 			count := 0
 			for b := range d.Segments {
-				number, n, ok := parseChannel(b)
-				if !ok || number != firstChannel || n != len(b)-channelHead || n > size {
+				number, n, ok := channeldata.Parse(b)
+				if !ok || number != channeldata.First || n != len(b)-channeldata.Head || n > size {
 					t.Fatalf("channel %#x with %d of %d bytes", number, n, len(b))
 				}
-				got = append(got, b[channelHead:]...)
+				got = append(got, b[channeldata.Head:]...)
 				count++
 			}
 			if count > maxCount || len(d.Data) > maxRun {

@@ -18,6 +18,7 @@ import (
 
 	"campagnol/internal/testenv"
 	"campagnol/punch"
+	"campagnol/punch/turn/channeldata"
 	"campagnol/punch/udp"
 	"campagnol/rdv/relay"
 
@@ -69,7 +70,7 @@ func (s *stream) Receive() ([]punch.Datagram, error) {
 		return nil, err
 	}
 	n := int(binary.BigEndian.Uint16(s.buf[2:]))
-	if isChannelData(s.buf) {
+	if channeldata.Is(s.buf) {
 		n = 4 + (n+3)&^3
 	} else {
 		n += stunHeader

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v4"
+
+	"campagnol/punch/turn/channeldata"
 )
 
 const (
@@ -76,7 +78,7 @@ type machine struct {
 // newMachine returns the machine of an allocation.
 func newMachine(cfg Config) *machine {
 	return &machine{
-		cfg: cfg, user: cfg.User, password: cfg.Password, number: lastChannel,
+		cfg: cfg, user: cfg.User, password: cfg.Password, number: channeldata.Last,
 		perms: map[netip.Addr]*permission{}, routes: map[netip.AddrPort]*route{}, fading: map[netip.AddrPort]*route{},
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v4"
+
+	"campagnol/punch/turn/channeldata"
 )
 
 const (
@@ -16,13 +18,7 @@ const (
 
 	// Overhead is what a channel adds to a datagram, in bytes; before there is one, it
 	// is up to 51. On a stream up to three bytes of padding follow.
-	Overhead = channelHead
-
-	channelHead = 4
-
-	// Numbers of channels (RFC 8656 section 12).
-	firstChannel = 0x4000
-	lastChannel  = 0x4FFF
+	Overhead = channeldata.Head
 
 	// Types of the indications with data.
 	typeSend = 0x0016
@@ -39,19 +35,6 @@ const (
 )
 
 type transactionID = [stun.TransactionIDSize]byte
-
-// isChannelData reports whether b begins as data over a channel does.
-func isChannelData(b []byte) bool { return len(b) > 0 && b[0]>>6 == 1 }
-
-// parseChannel reads the header of data over a channel. Behind it are n bytes of data,
-// and maybe padding.
-func parseChannel(b []byte) (number uint16, n int, ok bool) {
-	if len(b) < channelHead {
-		return 0, 0, false
-	}
-	number, n = binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
-	return number, n, number >= firstChannel && number <= lastChannel && channelHead+n <= len(b)
-}
 
 // appendChannel appends data with the header of a channel, and padding up to four bytes
 // if it is asked for (section 12.5).

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"campagnol/punch/turn/channeldata"
 )
 
 const (
@@ -237,8 +239,8 @@ func (m *machine) remove(r *route) {
 // a second at most take their turn, each of which waits for spare.
 func (m *machine) draw() uint16 {
 	for {
-		if m.number++; m.number > lastChannel {
-			m.number = firstChannel
+		if m.number++; m.number > channeldata.Last {
+			m.number = channeldata.First
 		}
 		if !m.taken(m.number) {
 			return m.number

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v4"
+
+	"campagnol/punch/turn/channeldata"
 )
 
 // reach has the machine make a route.
@@ -240,8 +242,8 @@ func TestNumbers(t *testing.T) {
 	if n := m.draw(); n != first+2 {
 		t.Errorf("%#x after %#x", n, first)
 	}
-	for range lastChannel - firstChannel - 2 {
-		if n := m.draw(); n == first || n == first+1 || n < firstChannel || n > lastChannel {
+	for range channeldata.Last - channeldata.First - 2 {
+		if n := m.draw(); n == first || n == first+1 || n < channeldata.First || n > channeldata.Last {
 			t.Fatalf("number %#x", n)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"campagnol/punch"
+	"campagnol/punch/turn/channeldata"
 )
 
 // Stats counts what a Conn has done.
@@ -95,36 +96,36 @@ func (c *Conn) split(now time.Time, d punch.Datagram) {
 	}
 	for b := d.Data; len(b) > 0; {
 		first := b[:min(seg, len(b))]
-		if !isChannelData(first) {
+		if !channeldata.Is(first) {
 			c.message(now, first, d.ECN)
 			t = c.table.Load()
 			b = b[len(first):]
 			continue
 		}
-		number, n, ok := parseChannel(first)
+		number, n, ok := channeldata.Parse(first)
 		r := t.from[number]
 		if !ok || r == nil {
 			c.stats.strays.Add(1)
 			b = b[len(first):]
 			continue
 		}
-		all := runOf(b, seg, number, n)
-		b = b[len(all.data):]
+		all := channeldata.RunOf(b, seg, number, n)
+		b = b[len(all.Data):]
 		c.deliver(now, r, all, d.ECN)
 	}
 }
 
 // deliver hands a run over.
-func (c *Conn) deliver(now time.Time, r *route, all run, ecn uint8) {
+func (c *Conn) deliver(now time.Time, r *route, all channeldata.Run, ecn uint8) {
 	if at := c.since(now); r.used.Load() < at {
 		r.used.Store(at)
 	}
-	out := punch.Datagram{Addr: r.peer, Data: all.strip(), ECN: ecn}
-	if all.count > 1 {
-		out.Segment = all.size
+	out := punch.Datagram{Addr: r.peer, Data: all.Strip(), ECN: ecn}
+	if all.Count > 1 {
+		out.Segment = all.Size
 	}
 	c.in = append(c.in, out)
-	c.stats.received.Add(uint64(all.count))
+	c.stats.received.Add(uint64(all.Count))
 }
 
 // message takes what is not data over a channel. It happens seldom.
@@ -162,44 +163,4 @@ func (c *Conn) met(now time.Time, peer netip.AddrPort) {
 	if asked {
 		c.wake()
 	}
-}
-
-// A run is data over one channel, in segments of equal size with as much data in each,
-// but the last, which may be shorter.
-type run struct {
-	data  []byte // with headers
-	seg   int    // size of a segment
-	size  int    // of the data in one
-	last  int    // of that in the last one
-	count int
-}
-
-// runOf returns the longest run at the beginning of b, of which the first segment has n
-// bytes for a channel.
-func runOf(b []byte, seg int, number uint16, n int) run {
-	r := run{seg: seg, size: n, last: n, count: 1}
-	end := min(seg, len(b))
-	for end < len(b) && r.last == n && n > 0 {
-		next := b[end:min(end+seg, len(b))]
-		num, size, ok := parseChannel(next)
-		if !ok || num != number || size > n || size == 0 {
-			break
-		}
-		r.last = size
-		r.count++
-		end += len(next)
-	}
-	r.data = b[:end]
-	return r
-}
-
-// strip moves the data together, without headers and padding, and returns it.
-func (r *run) strip() []byte {
-	out := r.data[channelHead:]
-	for i := 1; i < r.count; i++ {
-		from := i*r.seg + channelHead
-		copy(out[i*r.size:], r.data[from:min(from+r.size, len(r.data))])
-	}
-	n := (r.count-1)*r.size + r.last
-	return out[:n:n]
 }

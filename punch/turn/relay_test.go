@@ -13,6 +13,7 @@ import (
 
 	"campagnol/punch"
 	"campagnol/punch/simnet"
+	"campagnol/punch/turn/channeldata"
 	"campagnol/rdv/relay"
 )
 
@@ -38,7 +39,7 @@ func TestRelay(t *testing.T) {
 			p.say(c.LocalAddr(), "re: "+text)
 			c.expect("re: "+text, p.sock.LocalAddr())
 		}
-		if h := c.table.Load().hops[p.sock.LocalAddr()]; !h.bound || h.number != firstChannel {
+		if h := c.table.Load().hops[p.sock.LocalAddr()]; !h.bound || h.number != channeldata.First {
 			t.Errorf("no channel: %+v", h)
 		}
 		if d := c.RTT(); d < 20*time.Millisecond || d > 30*time.Millisecond {

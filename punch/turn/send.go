@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"campagnol/punch"
+	"campagnol/punch/turn/channeldata"
 )
 
 const (
@@ -129,9 +130,9 @@ func (c *Conn) framed(peer netip.AddrPort, n int, bound bool) int {
 	case !bound:
 		return sendSize(peer, n)
 	case c.cfg.Reliable:
-		return channelHead + (n+3)&^3
+		return channeldata.Head + (n+3)&^3
 	default:
-		return channelHead + n
+		return channeldata.Head + n
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"campagnol/punch"
 	"campagnol/punch/stream"
+	"campagnol/punch/turn/channeldata"
 
 	"github.com/pion/turn/v5"
 )
@@ -314,8 +315,8 @@ func (a *allocation) sendTo(now time.Time, b []byte, peer netip.AddrPort) {
 	}
 	t := target.table.Load()
 	if number, ok := t.numbers[a.relayed]; ok {
-		framed := append(make([]byte, channelHead, channelHead+len(b)), b...)
-		putChannel(framed, number, len(b))
+		framed := append(make([]byte, channeldata.Head, channeldata.Head+len(b)), b...)
+		channeldata.Put(framed, number, len(b))
 		if target.door.link.Send([]punch.Datagram{{Addr: target.client, Local: target.local, Data: framed}}) != nil {
 			a.s.stats.failed.Add(1)
 		}

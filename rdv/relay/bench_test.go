@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"campagnol/punch"
+	"campagnol/punch/turn/channeldata"
 	"campagnol/punch/udp"
 )
 
@@ -27,7 +28,7 @@ func benchmarkForward(b *testing.B, number uint16) {
 	b.ReportAllocs()
 	for b.Loop() {
 		copy(work, data) // Forward changes it in place
-		w.Door(0).Forward(now, punch.Datagram{Addr: clientA, Data: work, Segment: channelHead + size})
+		w.Door(0).Forward(now, punch.Datagram{Addr: clientA, Data: work, Segment: channeldata.Head + size})
 		w.Door(0).Flush()
 	}
 }
@@ -79,7 +80,7 @@ func BenchmarkRelay(b *testing.B) {
 			echo.Send(ds)
 		}
 	}()
-	out := []punch.Datagram{{Addr: server.LocalAddr(), Data: framed(0x4000, count, size), Segment: channelHead + size}}
+	out := []punch.Datagram{{Addr: server.LocalAddr(), Data: framed(0x4000, count, size), Segment: channeldata.Head + size}}
 	before := used(b)
 	b.SetBytes(2 * count * size)
 	for b.Loop() {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"campagnol/punch"
+	"campagnol/punch/turn/channeldata"
 )
 
 const (
@@ -36,9 +37,9 @@ func (d *Door) Forward(now time.Time, dg punch.Datagram) (rest punch.Datagram) {
 	if seg <= 0 || seg > len(dg.Data) {
 		seg = len(dg.Data)
 	}
-	for IsChannelData(dg.Data) {
+	for channeldata.Is(dg.Data) {
 		first := dg.Data[:min(seg, len(dg.Data))]
-		number, n, ok := parseChannel(first)
+		number, n, ok := channeldata.Parse(first)
 		var peer netip.AddrPort
 		if ok && t != nil {
 			peer, ok = t.peers[number]
@@ -48,89 +49,28 @@ func (d *Door) Forward(now time.Time, dg punch.Datagram) (rest punch.Datagram) {
 			dg.Data = dg.Data[len(first):]
 			continue
 		}
-		r := runOf(dg.Data, seg, number, n)
+		r := channeldata.RunOf(dg.Data, seg, number, n)
 		d.relay(now, a, peer, r, dg.ECN)
-		dg.Data = dg.Data[len(r.data):]
+		dg.Data = dg.Data[len(r.Data):]
 	}
 	return dg
 }
 
-// A run is ChannelData of one channel, in segments of equal size with as much data in
-// each, but the last, which may be shorter.
-type run struct {
-	data  []byte // with headers
-	seg   int    // size of a segment
-	size  int    // of the data in one
-	last  int    // of that in the last one
-	count int
-}
-
-// runOf returns the longest run at the beginning of b, of which the first segment has
-// n bytes for a channel.
-func runOf(b []byte, seg int, number uint16, n int) run {
-	r := run{seg: seg, size: n, last: n, count: 1}
-	end := min(seg, len(b))
-	for end < len(b) && r.last == n {
-		next := b[end:min(end+seg, len(b))]
-		m, size, ok := parseChannel(next)
-		if !ok || m != number || size > n || size == 0 {
-			break
-		}
-		r.last = size
-		r.count++
-		end += len(next)
-	}
-	r.data = b[:end]
-	return r
-}
-
-// bytes returns how much data the run has.
-func (r *run) bytes() int { return (r.count-1)*r.size + r.last }
-
-// keep leaves out all but the first n segments.
-func (r *run) keep(n int) {
-	if n < r.count {
-		r.data, r.count, r.last = r.data[:n*r.seg], n, r.size
-	}
-}
-
-// strip moves the data together, without headers and padding, and returns it.
-func (r *run) strip() []byte {
-	out := r.data[channelHead:]
-	for i := 1; i < r.count; i++ {
-		from := i*r.seg + channelHead
-		copy(out[i*r.size:], r.data[from:min(from+r.size, len(r.data))])
-	}
-	return out[:r.bytes()]
-}
-
-// readdress writes another channel into all headers, and cuts the padding at the end.
-func (r *run) readdress(number uint16) []byte {
-	for i := range r.count {
-		n := r.size
-		if i == r.count-1 {
-			n = r.last
-		}
-		putChannel(r.data[i*r.seg:], number, n)
-	}
-	return r.data[:(r.count-1)*r.seg+channelHead+r.last]
-}
-
 // relay queues a run for a peer.
-func (d *Door) relay(now time.Time, a *allocation, peer netip.AddrPort, whole run, ecn uint8) {
+func (d *Door) relay(now time.Time, a *allocation, peer netip.AddrPort, whole channeldata.Run, ecn uint8) {
 	target, ok := d.s.targetOf(peer)
 	if !ok {
-		d.s.stats.forbidden.Add(uint64(whole.count))
+		d.s.stats.forbidden.Add(uint64(whole.Count))
 		return
 	}
 	r := whole
-	granted := a.charge(d.s.since(now), r.size, r.count)
+	granted := a.charge(d.s.since(now), r.Size, r.Count)
 	if granted == 0 {
 		return
 	}
-	r.keep(granted)
-	d.s.stats.toPeers.Add(uint64(r.count))
-	a.count(r.bytes())
+	r.Keep(granted)
+	d.s.stats.toPeers.Add(uint64(r.Count))
+	a.count(r.Bytes())
 	if target != nil {
 		d.bridge(a, target, r, ecn)
 		return
@@ -138,25 +78,25 @@ func (d *Door) relay(now time.Time, a *allocation, peer netip.AddrPort, whole ru
 	if len(a.out) == 0 {
 		d.dirty = append(d.dirty, a)
 	}
-	out := punch.Datagram{Addr: peer, Local: a.from, Data: r.strip(), ECN: ecn}
-	if r.count > 1 {
-		out.Segment = r.size
+	out := punch.Datagram{Addr: peer, Local: a.from, Data: r.Strip(), ECN: ecn}
+	if r.Count > 1 {
+		out.Segment = r.Size
 	}
 	a.out = append(a.out, out)
 }
 
 // bridge queues a run for the client of another allocation.
-func (d *Door) bridge(a, target *allocation, r run, ecn uint8) {
+func (d *Door) bridge(a, target *allocation, r channeldata.Run, ecn uint8) {
 	t := target.table.Load()
 	number, ok := t.numbers[a.relayed]
 	if !ok {
-		for i := range r.count {
-			b := r.data[i*r.seg:]
-			n := r.size
-			if i == r.count-1 {
-				n = r.last
+		for i := range r.Count {
+			b := r.Data[i*r.Segment:]
+			n := r.Size
+			if i == r.Count-1 {
+				n = r.Last
 			}
-			target.accept(t, a.relayed, b[channelHead:channelHead+n])
+			target.accept(t, a.relayed, b[channeldata.Head:channeldata.Head+n])
 		}
 		return
 	}
@@ -164,12 +104,12 @@ func (d *Door) bridge(a, target *allocation, r run, ecn uint8) {
 		d.flushBridged()
 		d.across = target.door.link
 	}
-	out := punch.Datagram{Addr: target.client, Local: target.local, Data: r.readdress(number), ECN: ecn}
-	if r.count > 1 {
-		out.Segment = r.seg
+	out := punch.Datagram{Addr: target.client, Local: target.local, Data: r.Readdress(number), ECN: ecn}
+	if r.Count > 1 {
+		out.Segment = r.Segment
 	}
 	d.bridged = append(d.bridged, out)
-	d.s.stats.toClients.Add(uint64(r.count))
+	d.s.stats.toClients.Add(uint64(r.Count))
 }
 
 // Flush sends what Forward has queued.
@@ -243,7 +183,7 @@ func (a *allocation) back(now time.Time, w *arena, ds []punch.Datagram) {
 			}
 			continue
 		}
-		if len(w.buf)+len(d.Data)+granted*channelHead > cap(w.buf) {
+		if len(w.buf)+len(d.Data)+granted*channeldata.Head > cap(w.buf) {
 			a.send(w)
 		}
 		a.frame(w, d, number, size, granted)
@@ -261,7 +201,7 @@ func shape(d *punch.Datagram) (size, count int) {
 
 // frame adds the payloads of a datagram to an arena, each with a header.
 func (a *allocation) frame(w *arena, d *punch.Datagram, number uint16, size, count int) {
-	if len(w.buf)+len(d.Data)+count*channelHead > cap(w.buf) { // thousands of tiny ones
+	if len(w.buf)+len(d.Data)+count*channeldata.Head > cap(w.buf) { // thousands of tiny ones
 		a.s.stats.failed.Add(1)
 		return
 	}
@@ -269,14 +209,14 @@ func (a *allocation) frame(w *arena, d *punch.Datagram, number uint16, size, cou
 	for b, i := d.Data, 0; i < count; i++ {
 		n := min(size, len(b))
 		head := len(w.buf)
-		w.buf = w.buf[:head+channelHead]
-		putChannel(w.buf[head:], number, n)
+		w.buf = w.buf[:head+channeldata.Head]
+		channeldata.Put(w.buf[head:], number, n)
 		w.buf = append(w.buf, b[:n]...)
 		b = b[n:]
 	}
 	out := punch.Datagram{Addr: a.client, Local: a.local, Data: w.buf[start:], ECN: d.ECN}
 	if count > 1 {
-		out.Segment = size + channelHead
+		out.Segment = size + channeldata.Head
 	}
 	w.out = append(w.out, out)
 	a.s.stats.toClients.Add(uint64(count))

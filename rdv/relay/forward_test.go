@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"campagnol/punch"
+	"campagnol/punch/turn/channeldata"
 )
 
 // A sink is a socket that keeps what is sent, or counts it.
@@ -300,11 +301,11 @@ func FuzzForward(f *testing.F) {
 		w := newTestbed(Config{Rate: 1 << 40})
 		var want [][]byte
 		for x := range (punch.Datagram{Data: b, Segment: segment}).Segments {
-			if !IsChannelData(x) {
+			if !channeldata.Is(x) {
 				break
 			}
-			if number, n, ok := parseChannel(x); ok && (number == 0x4000 || number == 0x4001) {
-				want = append(want, x[channelHead:channelHead+n])
+			if number, n, ok := channeldata.Parse(x); ok && (number == 0x4000 || number == 0x4001) {
+				want = append(want, x[channeldata.Head:channeldata.Head+n])
 			}
 		}
 		peers, clients, _ := w.forward(b, segment)
@@ -316,11 +317,11 @@ func FuzzForward(f *testing.F) {
 		}
 		for _, d := range clients {
 			for x := range d.Segments {
-				number, n, ok := parseChannel(x)
+				number, n, ok := channeldata.Parse(x)
 				if !ok || number != 0x4001 {
 					t.Fatalf("bridged %x", x)
 				}
-				got = append(got, x[channelHead:channelHead+n])
+				got = append(got, x[channeldata.Head:channeldata.Head+n])
 			}
 		}
 		order := func(a, b []byte) int { return bytes.Compare(a, b) } // of two destinations

@@ -31,18 +31,9 @@ const (
 )
 
 const (
-	stunHeader  = 20
-	stunCookie  = 0x2112A442
-	channelHead = 4 // of ChannelData: number, length
-
-	// Numbers of channels (section 12). Those from 0x5000 on are of RFC 5766, which
-	// some clients still follow.
-	firstChannel = 0x4000
-	lastChannel  = 0x7FFF
+	stunHeader = 20
+	stunCookie = 0x2112A442
 )
-
-// IsChannelData reports whether a datagram begins as relayed data of a client does.
-func IsChannelData(b []byte) bool { return len(b) > 0 && b[0]>>6 == firstChannel>>14 }
 
 // IsTURN reports whether a message of STUN is one that a relay understands. All others
 // are for whoever answers STUN.
@@ -104,22 +95,6 @@ func peerPort(b []byte) uint16 {
 		return 0
 	}
 	return binary.BigEndian.Uint16(v[2:]) ^ stunCookie>>16
-}
-
-// parseChannel reads the header of ChannelData. Behind it are n bytes of data, and
-// maybe padding.
-func parseChannel(b []byte) (number uint16, n int, ok bool) {
-	if len(b) < channelHead {
-		return 0, 0, false
-	}
-	number, n = binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
-	return number, n, number >= firstChannel && number <= lastChannel && channelHead+n <= len(b)
-}
-
-// putChannel writes the header of ChannelData.
-func putChannel(b []byte, number uint16, n int) {
-	binary.BigEndian.PutUint16(b, number)
-	binary.BigEndian.PutUint16(b[2:], uint16(n))
 }
 
 // clientOf returns the address of a client as its datagrams have it, from the one that
