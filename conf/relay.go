@@ -138,7 +138,7 @@ func turnServer(text string, port uint16) (Server, bool) {
 
 // proxyURL stores the proxy for what goes over TCP.
 func (a *assignment) proxyURL(dst **url.URL) {
-	u, ok := parseProxy(a.text)
+	u, ok := ParseProxy(a.text)
 	if !ok {
 		a.fail("is not the URL of an HTTP proxy")
 		return
@@ -149,8 +149,9 @@ func (a *assignment) proxyURL(dst **url.URL) {
 	*dst = u
 }
 
-// parseProxy reads http://[USER:PASSWORD@]HOST:PORT, which a / may follow.
-func parseProxy(text string) (*url.URL, bool) {
+// ParseProxy reads the URL of an HTTP proxy, http://[USER:PASSWORD@]HOST:PORT, which a /
+// may follow, and reports whether it is one.
+func ParseProxy(text string) (*url.URL, bool) {
 	u, err := url.Parse(text) // its error repeats the password
 	if err != nil || u.Scheme != "http" || u.Opaque != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Path != "" && u.Path != "/" {
 		return nil, false

@@ -215,7 +215,7 @@ func FuzzProxy(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if u, ok := parseProxy(s); ok && (u.Hostname() == "" || u.Port() == "" || u.Path != "") {
+		if u, ok := ParseProxy(s); ok && (u.Hostname() == "" || u.Port() == "" || u.Path != "") {
 			t.Errorf("%q is taken as %v", s, u.Redacted())
 		}
 	})

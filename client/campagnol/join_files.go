@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,6 +32,9 @@ type joinFiles struct {
 	config, dir        string
 	cert, key, ca, crl string
 	pending            string // the key, from before the token is used until all is written
+
+	fallbackPort uint16   // of the configuration
+	proxy        *url.URL // likewise; nil: none
 }
 
 func newJoinFiles(config, dir string, id enroll.ID) (*joinFiles, error) {
@@ -43,7 +47,7 @@ func newJoinFiles(config, dir string, id enroll.ID) (*joinFiles, error) {
 	}
 	in := func(name string) string { return filepath.Join(dir, name) }
 	return &joinFiles{config: config, dir: dir, cert: in("certificate.pem"), key: in("key.pem"), ca: in("ca.pem"), crl: in("crl.pem"),
-		pending: in(".join-" + id.String() + ".pem")}, nil
+		fallbackPort: joinFallbackPort, pending: in(".join-" + id.String() + ".pem")}, nil
 }
 
 // takeKey returns the key of an attempt with the same token that did not come to
@@ -165,7 +169,11 @@ func (f *joinFiles) content(now time.Time, r *enroll.Result, server string) ([]j
 	if err != nil {
 		return nil, err
 	}
-	return append(files, joinFile{f.config, []byte(text), 0o644}), nil
+	mode := os.FileMode(0o644)
+	if f.proxy != nil && f.proxy.User != nil {
+		mode = 0o600 // it has a password
+	}
+	return append(files, joinFile{f.config, []byte(text), mode}), nil
 }
 
 // joinLists returns the revocation lists, PEM, if there is one of every authority:
@@ -249,7 +257,7 @@ server_port = %s
 
 # This host and the server prove to each other who they are.
 rdv_auth = yes
-
+%s
 [VPN]
 
 # The address of this host in the VPN. The certificate names it: to change it
@@ -268,7 +276,7 @@ renew_certificate = yes
 
 # The authority of the VPN: hosts with a certificate of it are let in.
 ca_certificates = %s
-`, r.Name, now.UTC().Format("2006-01-02"), host, port, r.Addrs[i], r.Network, joinIPv6(r), quoteConf(f.cert), quoteConf(f.key), quoteConf(f.ca))
+`, r.Name, now.UTC().Format("2006-01-02"), host, port, f.ways(), r.Addrs[i], r.Network, joinIPv6(r), quoteConf(f.cert), quoteConf(f.key), quoteConf(f.ca))
 	if crl != "" {
 		fmt.Fprintf(&b, "\n# Certificates that are let in no more.\ncrl_file = %s\n", quoteConf(crl))
 	}
@@ -278,10 +286,23 @@ ca_certificates = %s
 		return "", fmt.Errorf("join: the configuration that comes from the authority's answer cannot be used: %w", err)
 	}
 	if len(problems) > 0 || cfg.Certificate != f.cert || cfg.Key != f.key || cfg.CACertificates != f.ca || cfg.CRLFile != crl ||
-		cfg.ServerHost != host || cfg.VPNIP != r.Addrs[i] || cfg.Network6 != r.Network6 {
-		return "", cli.WithHint(fmt.Errorf("join: the names of files under %s cannot be written in a configuration", f.dir), "choose another directory with --dir")
+		cfg.ServerHost != host || cfg.FallbackPort != f.fallbackPort || (cfg.HTTPProxy == nil) != (f.proxy == nil) ||
+		f.proxy != nil && cfg.HTTPProxy.String() != f.proxy.String() || cfg.VPNIP != r.Addrs[i] || cfg.Network6 != r.Network6 {
+		return "", cli.WithHint(fmt.Errorf("join: the names of files under %s, or the proxy, cannot be written in a configuration", f.dir), "choose another directory with --dir")
 	}
 	return text, nil
+}
+
+// ways returns the settings about TLS to the rendezvous server that are not as without them.
+func (f *joinFiles) ways() string {
+	text := ""
+	if f.fallbackPort != joinFallbackPort {
+		text += fmt.Sprintf("\n# Where the server takes TLS, if UDP does not get through; 0: nowhere.\nfallback_port = %d\n", f.fallbackPort)
+	}
+	if f.proxy != nil {
+		text += fmt.Sprintf("\n# The HTTP proxy for that.\nhttp_proxy = %s\n", quoteConf(f.proxy.String()))
+	}
+	return text
 }
 
 // quoteConf returns a path as a value of the configuration.

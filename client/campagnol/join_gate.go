@@ -31,6 +31,7 @@ type joinGate struct {
 
 	server netip.AddrPort // that we apply to; zero: knocking
 	cookie [wire.CookieSize]byte
+	lost   int    // times that a server with a cookie has not answered what we apply for
 	id     uint32 // of the request that waits for its answer
 	apply  []byte // that request
 	tries  int    // of what is being sent
@@ -49,12 +50,17 @@ type gateEvidence struct {
 	unknown  int       // times that the invitation was said to be unknown
 	answered bool      // the authority has answered
 	sendErr  error     // of the last datagram that could not be sent
+
+	deaf      bool  // no answer came for so long that streams are opened
+	streaming bool  // one was
+	streamErr error // why the last one was not, or why it has ended
 }
 
 // A joinDatagram is to be sent, or has come.
 type joinDatagram struct {
-	addr netip.AddrPort
-	data []byte
+	addr   netip.AddrPort
+	data   []byte
+	stream bool // it has come by TLS
 }
 
 // Times of an exchange.
@@ -68,6 +74,7 @@ const (
 	joinFirst    = 500 * time.Millisecond // until a datagram is sent again; twice as long after each
 	joinLongest  = 4 * time.Second
 	joinBackoff  = 8 * time.Second // the longest after an answer that was none
+	joinUnheard  = 3               // times that a request is sent before streams are opened
 	joinApplies  = 5               // times that a request is sent before we knock again
 	joinMaxWait  = 30 * time.Second
 	joinWitness  = 3 // answers that may be forged, before they are believed
@@ -85,13 +92,14 @@ func (g *joinGate) advance(now time.Time, out []joinDatagram) []joinDatagram {
 		return out
 	}
 	if g.server.IsValid() && g.tries >= joinApplies {
-		g.knock(now) // the cookie is old, or the server has gone
+		g.lost++
+		g.knock(now) // the cookie is old, or the server has gone, or large datagrams are lost
 	}
 	g.due = now.Add(min(joinFirst<<min(g.tries, 8), joinLongest))
 	g.tries++
 	if !g.server.IsValid() {
 		for _, s := range g.servers {
-			out = append(out, joinDatagram{s, wire.GateMessage{Type: wire.Knock, Version: wire.GateVersion}.Append(nil)})
+			out = append(out, joinDatagram{addr: s, data: wire.GateMessage{Type: wire.Knock, Version: wire.GateVersion}.Append(nil)})
 		}
 		return out
 	}
@@ -104,12 +112,35 @@ func (g *joinGate) advance(now time.Time, out []joinDatagram) []joinDatagram {
 		}
 		g.id = binary.BigEndian.Uint32(id[:])
 	}
-	return append(out, joinDatagram{g.server, wire.GateMessage{Type: wire.Apply, Cookie: g.cookie, ID: g.id, Data: g.apply}.Append(nil)})
+	return append(out, joinDatagram{addr: g.server, data: wire.GateMessage{Type: wire.Apply, Cookie: g.cookie, ID: g.id, Data: g.apply}.Append(nil)})
 }
 
 // knock begins again.
 func (g *joinGate) knock(at time.Time) {
 	g.server, g.apply, g.tries, g.due = netip.AddrPort{}, nil, 0, at
+}
+
+// deaf reports whether the way to the server seems to be blocked: for a while there was no
+// answer, or none to what is applied for, which takes larger datagrams.
+func (g *joinGate) deaf(now time.Time) bool {
+	unheard := g.server.IsValid() && g.apply != nil && g.tries >= joinUnheard
+	if g.lost > 0 || unheard || !g.said.cookie && g.said.closed == 0 && now.Sub(g.began) >= joinPatience {
+		g.said.deaf = true
+		return true
+	}
+	return false
+}
+
+// reached takes that a server can be spoken to by TLS from now on, or why it cannot.
+func (g *joinGate) reached(now time.Time, server netip.AddrPort, open bool, err error) {
+	if open {
+		g.said.streaming, g.lost = true, 0
+	} else {
+		g.said.streamErr = err
+	}
+	if open || server == g.server {
+		g.knock(now) // what was said by the other way counts no more
+	}
 }
 
 // receive takes a datagram. What is no answer is ignored.
@@ -188,10 +219,14 @@ func (g *joinGate) phase() string {
 		return "the rendezvous server does not reach the authority; trying again"
 	case g.said.waits > 0:
 		return "the rendezvous server has too much to do; waiting"
+	case g.said.streaming:
+		return "too little comes by UDP; asking the rendezvous server by TLS"
 	case g.said.cookie:
 		return "the rendezvous server answers; asking the authority"
 	case g.said.closed > 0:
 		return "the rendezvous server refuses; trying again"
+	case g.said.deaf:
+		return "no answer by UDP; trying TLS beside"
 	}
 	return "asking the rendezvous server"
 }
@@ -233,7 +268,13 @@ func (g *joinGate) silent() error {
 	if g.said.sendErr != nil {
 		text += " (" + g.said.sendErr.Error() + ")"
 	}
-	return cli.WithHint(errors.New(text), "is it running, and do firewalls let UDP through to that port? --rdv HOST:PORT names another address of it")
+	switch {
+	case g.said.streamErr != nil:
+		text += ", nor by TLS (" + g.said.streamErr.Error() + ")"
+	case g.said.streaming:
+		text += ", nor by TLS"
+	}
+	return cli.WithHint(errors.New(text), "is it running, and do firewalls let UDP through to that port? --rdv HOST:PORT names another address of it, --fallback-port and --http-proxy another way by TLS (campagnol_rdv --tls-port)")
 }
 
 // noGate is the error when the server has no authenticated channel.

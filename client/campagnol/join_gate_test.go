@@ -78,7 +78,7 @@ func (r *gateRun) sent() (types []wire.Gate, last wire.GateMessage) {
 }
 
 func (r *gateRun) receive(from netip.AddrPort, m wire.GateMessage) {
-	r.g.receive(r.now, joinDatagram{from, m.Append(nil)})
+	r.g.receive(r.now, joinDatagram{addr: from, data: m.Append(nil)})
 	r.out = r.g.advance(r.now, r.out)
 }
 
@@ -226,13 +226,13 @@ func TestGateRefused(t *testing.T) {
 			r := newGateRun(t, joinRDV)
 			r.advance(0)
 			for range joinWitness - 1 {
-				r.g.receive(r.now, joinDatagram{joinRDV, c.data})
+				r.g.receive(r.now, joinDatagram{addr: joinRDV, data: c.data})
 			}
 			r.advance(10 * time.Second)
 			if over, err := r.g.over(r.now); over {
 				t.Fatalf("two answers, which may be forged, are the end: %v", err)
 			}
-			r.g.receive(r.now, joinDatagram{joinRDV, c.data})
+			r.g.receive(r.now, joinDatagram{addr: joinRDV, data: c.data})
 			r.wantOver(time.Second, c.want)
 		})
 	}
@@ -240,11 +240,11 @@ func TestGateRefused(t *testing.T) {
 	r := newGateRun(t, joinRDV)
 	r.advance(5 * time.Second)
 	for range 100 {
-		r.g.receive(r.now, joinDatagram{netip.MustParseAddrPort("198.51.100.9:57888"), closed})
+		r.g.receive(r.now, joinDatagram{addr: netip.MustParseAddrPort("198.51.100.9:57888"), data: closed})
 	}
 	r.letIn()
 	for range 100 {
-		r.g.receive(r.now, joinDatagram{joinRDV, closed})
+		r.g.receive(r.now, joinDatagram{addr: joinRDV, data: closed})
 	}
 	if over, err := r.g.over(r.now); over {
 		t.Errorf("it is over: %v", err)

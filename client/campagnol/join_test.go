@@ -29,7 +29,8 @@ type fakeGate struct {
 
 	mu     sync.Mutex
 	answer authorityFunc
-	lose   int // of so many datagrams one is lost; 0: none
+	hear   func(m wire.GateMessage) bool // by UDP; nil: everything
+	lose   int                           // of so many datagrams one is lost; 0: none
 	n      int
 }
 
@@ -61,6 +62,9 @@ func (g *fakeGate) serve() {
 		if err != nil {
 			return
 		}
+		if !g.hears(b[:n]) {
+			continue
+		}
 		out := g.reply(from, b[:n])
 		if out == nil || g.lost() {
 			continue
@@ -74,6 +78,14 @@ func (g *fakeGate) set(change func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	change()
+}
+
+// hears reports whether what comes by UDP is not lost on the way.
+func (g *fakeGate) hears(b []byte) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m, err := wire.ParseGate(b)
+	return g.hear == nil || err == nil && g.hear(m)
 }
 
 func (g *fakeGate) lost() bool {
@@ -341,7 +353,7 @@ func TestJoinStops(t *testing.T) {
 	w.gate.set(func() { w.gate.answer = func(time.Time, netip.AddrPort, []byte) []byte { return nil } })
 	ctx, cancel := context.WithCancel(context.Background())
 	var said bytes.Buffer
-	j := &joiner{config: w.config(), dir: w.file(""), now: time.Now, out: &said, err: writerFunc(func(b []byte) (int, error) {
+	j := &joiner{fallbackPort: joinFallbackPort, config: w.config(), dir: w.file(""), now: time.Now, out: &said, err: writerFunc(func(b []byte) (int, error) {
 		if strings.Contains(string(b), "does not reach the authority") {
 			cancel()
 		}
