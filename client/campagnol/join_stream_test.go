@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -87,7 +88,11 @@ func TestJoinOverTLS(t *testing.T) {
 			if got := strings.Contains(out, "by TLS") || strings.Contains(out, "trying TLS"); got != byTLS {
 				t.Errorf("it says %q; TLS: want %v", out, byTLS)
 			}
-			text := readFile(t, w.config())
+			b, err := os.ReadFile(w.config())
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := string(b)
 			if want := "\nfallback_port = " + args[1] + "\n"; !strings.Contains(text, want) {
 				t.Errorf("the configuration is %q, want it to contain %q", text, want)
 			}
