@@ -24,6 +24,9 @@ import (
 //	  ▲                                                       │
 //	  └── another certificate, other addresses, an error ─────┘
 //
+// A session without any answer by UDP is followed by one over streams (TLS); that lasts
+// until it ends by itself, at the latest when the certificate has to be another.
+//
 // What needs no new session, lists and bulletin, goes on in it.
 type caAuthority struct {
 	service *ca.Service
@@ -31,8 +34,10 @@ type caAuthority struct {
 	now     func() time.Time
 	lookup  func(ctx context.Context, server string) (netip.AddrPort, error)
 	listen  func() (punch.Conn, error)
+	streams streamDialer // nil: there is nothing but UDP
 	log     *slog.Logger
 
+	byTLS   bool   // the next session is
 	trouble string // that was logged last; owned by serve, and by watch while it runs
 }
 
@@ -40,6 +45,9 @@ const (
 	// caLook is how often we look for what has changed. Two seconds after a change
 	// it has to count.
 	caLook = time.Second
+
+	// caDeaf is how long a session by UDP may get no answer before the next is by TLS.
+	caDeaf = 3 * time.Second
 
 	// caAway is how long a server may be silent before names are resolved again.
 	caAway = 30 * time.Second
@@ -57,7 +65,7 @@ func (a *caAuthority) serve(ctx context.Context) error {
 			return nil
 		}
 		if err == nil {
-			a.trouble, wait = "", caFirstWait
+			wait = caFirstWait
 			continue
 		}
 		a.complain("The authority is not served; trying again", err)
@@ -84,6 +92,7 @@ func (a *caAuthority) complain(msg string, err error) {
 // A caSession is a registration at the server, and what it makes use of.
 type caSession struct {
 	at           []client.Server
+	byTLS        bool
 	registration atomic.Pointer[ca.Registration] // the newest; its certificate stays the same
 	objects      atomic.Pointer[ca.Objects]
 	authority    *client.Authority
@@ -128,11 +137,12 @@ func (a *caAuthority) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conn, err := a.listen()
+	s := &caSession{at: at, byTLS: a.byTLS}
+	a.byTLS = false
+	conn, err := a.connect(ctx, s)
 	if err != nil {
 		return err
 	}
-	s := &caSession{at: at}
 	s.registration.Store(r)
 	s.objects.Store(&objects)
 	s.authority, err = client.NewAuthority(client.AuthorityConfig{
@@ -158,11 +168,25 @@ func (a *caAuthority) session(ctx context.Context) error {
 	return err
 }
 
+// connect opens what a session goes over.
+func (a *caAuthority) connect(ctx context.Context, s *caSession) (punch.Conn, error) {
+	if !s.byTLS {
+		return a.listen()
+	}
+	b, err := openBundle(ctx, s.at, a.streams)
+	if err != nil {
+		return nil, fmt.Errorf("no answer by UDP, and by TLS: %w", err)
+	}
+	a.log.Info("The authority is served by TLS: UDP gets no answer", "servers", len(b.streams))
+	return b, nil
+}
+
 // watch looks for changes until the session has to end, or ctx is done.
 func (a *caAuthority) watch(ctx context.Context, s *caSession) {
 	ticker := time.NewTicker(caLook)
 	defer ticker.Stop()
 	heard := a.now() // when all servers were there last
+	began, up := heard, false
 	for {
 		select {
 		case <-ticker.C:
@@ -170,6 +194,14 @@ func (a *caAuthority) watch(ctx context.Context, s *caSession) {
 			return
 		}
 		state := s.authority.Status()
+		switch {
+		case up:
+		case slices.ContainsFunc(state, func(r client.RDVStatus) bool { return r.Authenticated }):
+			up, a.trouble = true, ""
+		case !s.byTLS && a.streams != nil && a.now().Sub(began) >= caDeaf:
+			a.byTLS = true
+			return
+		}
 		if len(state) == len(a.servers) && !slices.ContainsFunc(state, func(r client.RDVStatus) bool { return !r.Authenticated }) {
 			heard = a.now()
 		}

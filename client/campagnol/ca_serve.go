@@ -32,7 +32,8 @@ const (
 const caServeHelp = `Serve the authority of the VPN from this computer: answer hosts that join or
 renew their certificate, and give all hosts the revocation lists and the
 bulletin, by the rendezvous server. This computer only opens a connection to
-that server; it needs no public address, and no port that others can reach. What
+that server; it needs no public address, and no port that others can reach, and
+where UDP gets no answer it goes by TLS, if the server has --tls-port. What
 other commands change in the directory of the CA counts within two seconds.
 
 The rendezvous server needs a certificate of the CA (campagnol ca issue NAME
@@ -49,6 +50,7 @@ from --passphrase-file.`
 // caServeFlags is the command line of "campagnol ca serve".
 type caServeFlags struct {
 	servers caServers // none: that of the settings
+	tls     tlsOptions
 	grace   time.Duration
 	service service.Service
 }
@@ -74,6 +76,7 @@ func (t *caTool) serveCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.Var(&f.servers, "rdv", "rendezvous server to serve by: HOST or HOST:PORT; may be given again, for several\n(default that of the settings)")
+	f.tls.flags(flags)
 	flags.Var((*caDuration)(&f.grace), "grace", "how long after its end a certificate can still be renewed, such as 30d")
 	flags.BoolVarP(&f.service.Background, "daemon", "D", false, "go to the background and log to syslog")
 	flags.StringVarP(&f.service.PIDFile, "pidfile", "p", caServePID, "in the background, write the process ID to `file`; empty: nowhere")
@@ -104,7 +107,7 @@ func (t *caTool) startServing(f *caServeFlags, s *service.Starting) (*service.Ru
 		return nil, cli.WithHint(errors.New("ca: the rendezvous server is not known"),
 			"name it with --rdv HOST, or for good: campagnol ca settings --rdv HOST%s", t.dirOption())
 	}
-	a := &caAuthority{service: svc, servers: servers, now: t.now, lookup: caLookup, log: s.Log}
+	a := &caAuthority{service: svc, servers: servers, now: t.now, lookup: caLookup, streams: sealedStreams(f.tls.port, f.tls.proxy.url), log: s.Log}
 	a.listen = func() (punch.Conn, error) {
 		return udp.Listen(udp.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), 0), Dual: true, Log: s.Log})
 	}

@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -18,9 +18,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"campagnol/conf"
 	"campagnol/internal/cli"
 	"campagnol/pki/enroll"
+	"campagnol/punch"
 )
 
 // A joiner is the command "campagnol join".
@@ -30,41 +30,13 @@ type joiner struct {
 	noStart     bool
 	force       bool
 
-	fallbackPort uint16 // where the server takes TLS; 0: nowhere
-	proxy        joinProxy
+	tls tlsOptions
 
 	now   func() time.Time
 	start func(ctx context.Context, config string) error // the client, in the background
 	out   io.Writer                                      // the result
 	err   io.Writer                                      // what is going on
 }
-
-// joinFallbackPort is the default of fallback_port in configurations.
-const joinFallbackPort = 443
-
-// A joinProxy is the value of an option that names an HTTP proxy.
-type joinProxy struct{ url *url.URL }
-
-// String returns the proxy without its password.
-func (p *joinProxy) String() string {
-	if p.url == nil {
-		return ""
-	}
-	return p.url.Redacted()
-}
-
-// Set takes a URL.
-func (p *joinProxy) Set(text string) error {
-	u, ok := conf.ParseProxy(text)
-	if !ok {
-		return errors.New("it is not the URL of an HTTP proxy, http://HOST:PORT or http://USER:PASSWORD@HOST:PORT")
-	}
-	p.url = u
-	return nil
-}
-
-// Type names the value in the help.
-func (*joinProxy) Type() string { return "url" }
 
 const joinHelp = `Make this host a member of a VPN. TOKEN is what "campagnol ca invite" has shown,
 or "-" to read it from the standard input, where nobody sees it in the list of
@@ -121,8 +93,7 @@ func joinCommand(j *joiner) *cobra.Command {
 	f.StringVar(&j.config, "config", defaultConf, "write the configuration to this `file`")
 	f.StringVar(&j.dir, "dir", strings.TrimSuffix(caEtc, "/"), "write key and certificates to this `directory`")
 	f.Var((*caServer)(&j.server), "rdv", "reach the rendezvous server here, and not where the token says")
-	f.Uint16Var(&j.fallbackPort, "fallback-port", joinFallbackPort, "where UDP gets no answer, use TLS to this TCP `port` of the rendezvous server; 0: never")
-	f.Var(&j.proxy, "http-proxy", "by this HTTP proxy (http://[USER:PASSWORD@]HOST:PORT), if it is by TLS")
+	j.tls.flags(f)
 	f.BoolVar(&j.noStart, "no-start", false, "do not start the client")
 	f.BoolVar(&j.force, "force", false, "replace what exists already; copies remain")
 	return cmd
@@ -134,7 +105,7 @@ func (j *joiner) run(ctx context.Context, token *enroll.Token) error {
 	if err != nil {
 		return err
 	}
-	files.fallbackPort, files.proxy = j.fallbackPort, j.proxy.url
+	files.fallbackPort, files.proxy = j.tls.port, j.tls.proxy.url
 	server := cmp.Or(j.server, token.Server)
 	if list := files.obstacles(server); len(list) > 0 && !j.force {
 		return cli.WithHint(fmt.Errorf("join: this host is set up already:\n%s", strings.Join(list, "\n")),
@@ -153,7 +124,11 @@ func (j *joiner) run(ctx context.Context, token *enroll.Token) error {
 		return fmt.Errorf("join: %w", err)
 	}
 	fmt.Fprintf(j.err, "the rendezvous server is %s (%s)\n", server, addrList(servers))
-	err = joinExchange(ctx, rand.Reader, ex, servers, joinStreams(server, j.fallbackPort, j.proxy.url), func(s string) { fmt.Fprintln(j.err, s) })
+	var dial func(context.Context, netip.AddrPort) (punch.Conn, error)
+	if streams := sealedStreams(j.tls.port, j.tls.proxy.url); streams != nil {
+		dial = streams(server)
+	}
+	err = joinExchange(ctx, rand.Reader, ex, servers, dial, func(s string) { fmt.Fprintln(j.err, s) })
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func newJoinFiles(config, dir string, id enroll.ID) (*joinFiles, error) {
 	}
 	in := func(name string) string { return filepath.Join(dir, name) }
 	return &joinFiles{config: config, dir: dir, cert: in("certificate.pem"), key: in("key.pem"), ca: in("ca.pem"), crl: in("crl.pem"),
-		fallbackPort: joinFallbackPort, pending: in(".join-" + id.String() + ".pem")}, nil
+		fallbackPort: defaultFallbackPort, pending: in(".join-" + id.String() + ".pem")}, nil
 }
 
 // takeKey returns the key of an attempt with the same token that did not come to
@@ -296,7 +296,7 @@ ca_certificates = %s
 // ways returns the settings about TLS to the rendezvous server that are not as without them.
 func (f *joinFiles) ways() string {
 	text := ""
-	if f.fallbackPort != joinFallbackPort {
+	if f.fallbackPort != defaultFallbackPort {
 		text += fmt.Sprintf("\n# Where the server takes TLS, if UDP does not get through; 0: nowhere.\nfallback_port = %d\n", f.fallbackPort)
 	}
 	if f.proxy != nil {

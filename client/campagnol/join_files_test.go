@@ -156,7 +156,7 @@ func (r *countingReader) Read(b []byte) (int, error) {
 func TestJoinClock(t *testing.T) {
 	w := newJoinWorld(t)
 	var out strings.Builder
-	j := &joiner{fallbackPort: joinFallbackPort, config: w.config(), dir: w.file(""), now: func() time.Time { return time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC) }, out: &out, err: &out}
+	j := &joiner{tls: tlsOptions{port: defaultFallbackPort}, config: w.config(), dir: w.file(""), now: func() time.Time { return time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC) }, out: &out, err: &out}
 	err := j.run(t.Context(), w.invite("alice"))
 	if text := cliText(err); !strings.Contains(text, "by the clock of this host it is 1970-01-01") || !strings.Contains(text, "set the clock") {
 		t.Errorf("error %q", text)

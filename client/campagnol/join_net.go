@@ -52,7 +52,7 @@ func joinServers(ctx context.Context, server string) ([]netip.AddrPort, error) {
 // where its answers do not get through, by TLS to the same addresses.
 type joinNet struct {
 	udp      *net.UDPConn
-	dial     func(ctx context.Context, as netip.AddrPort) (punch.Conn, error) // opens a stream to a server at as; nil: none are
+	dial     func(ctx context.Context, as netip.AddrPort) (punch.Conn, error) // opens a stream; nil: none are
 	received chan joinDatagram
 	ends     chan joinStream
 	streams  map[netip.AddrPort]punch.Conn // that are open, by the address by which they are known
@@ -237,17 +237,23 @@ func joinExchange(ctx context.Context, rand io.Reader, ex *enroll.Exchange, serv
 	}
 }
 
-// joinStreams returns how streams are opened to a server of that name, at a TCP port,
-// maybe by a proxy. Who answers there is not verified, as it is not by UDP: what is said
-// is sealed between this host and the authority (package pki/enroll).
-func joinStreams(server string, port uint16, proxy *url.URL) func(context.Context, netip.AddrPort) (punch.Conn, error) {
+// A streamDialer returns how streams are opened to the server of a name.
+type streamDialer func(server string) func(ctx context.Context, as netip.AddrPort) (punch.Conn, error)
+
+// sealedStreams returns how streams are opened at a TCP port of servers, maybe by a proxy;
+// nil if that is 0. Who answers there is not verified, and learns nothing of us, as by
+// UDP: what is said is sealed between this host and the authority (package pki/enroll), or
+// in a channel between the authority and the server (package rdv/channel).
+func sealedStreams(port uint16, proxy *url.URL) streamDialer {
 	if port == 0 {
 		return nil
 	}
-	return func(ctx context.Context, as netip.AddrPort) (punch.Conn, error) {
-		return dialStream(ctx, stream.Config{
-			Addr: netip.AddrPortFrom(as.Addr(), port), As: as, Name: streamName(server), Proxy: proxy,
-			TLS: &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true},
-		})
+	return func(server string) func(context.Context, netip.AddrPort) (punch.Conn, error) {
+		return func(ctx context.Context, as netip.AddrPort) (punch.Conn, error) {
+			return dialStream(ctx, stream.Config{
+				Addr: netip.AddrPortFrom(as.Addr(), port), As: as, Name: streamName(server), Proxy: proxy,
+				TLS: &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true},
+			})
+		}
 	}
 }

@@ -220,8 +220,8 @@ func (c *endingConn) Close() error {
 	return nil
 }
 
-func TestJoinProxyOption(t *testing.T) {
-	var p joinProxy
+func TestProxyOption(t *testing.T) {
+	var p proxyOption
 	if err := p.Set("http://user:secret@proxy.example.org:" + strconv.Itoa(3128)); err != nil || strings.Contains(p.String(), "secret") {
 		t.Errorf("%v, %q; want no password", err, p.String())
 	}

@@ -353,7 +353,7 @@ func TestJoinStops(t *testing.T) {
 	w.gate.set(func() { w.gate.answer = func(time.Time, netip.AddrPort, []byte) []byte { return nil } })
 	ctx, cancel := context.WithCancel(context.Background())
 	var said bytes.Buffer
-	j := &joiner{fallbackPort: joinFallbackPort, config: w.config(), dir: w.file(""), now: time.Now, out: &said, err: writerFunc(func(b []byte) (int, error) {
+	j := &joiner{tls: tlsOptions{port: defaultFallbackPort}, config: w.config(), dir: w.file(""), now: time.Now, out: &said, err: writerFunc(func(b []byte) (int, error) {
 		if strings.Contains(string(b), "does not reach the authority") {
 			cancel()
 		}

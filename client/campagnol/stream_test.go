@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,10 +27,12 @@ type toldConn struct {
 	answer func(d punch.Datagram) []punch.Datagram
 	in     chan []punch.Datagram
 	closed chan struct{}
+	end    func() // closes that, once
 }
 
 func newToldConn(answer func(d punch.Datagram) []punch.Datagram) *toldConn {
-	return &toldConn{answer: answer, in: make(chan []punch.Datagram, 16), closed: make(chan struct{})}
+	closed := make(chan struct{})
+	return &toldConn{answer: answer, in: make(chan []punch.Datagram, 16), closed: closed, end: sync.OnceFunc(func() { close(closed) })}
 }
 
 func (c *toldConn) Receive() ([]punch.Datagram, error) {
@@ -51,7 +54,7 @@ func (c *toldConn) Send(ds []punch.Datagram) error {
 }
 
 func (c *toldConn) LocalAddr() netip.AddrPort { return netip.AddrPort{} }
-func (c *toldConn) Close() error              { close(c.closed); return nil }
+func (c *toldConn) Close() error              { c.end(); return nil }
 
 // setDialStream makes streams be opened by dial while the test runs. Tests that call it
 // must not be parallel.
