@@ -43,69 +43,6 @@ func writeFile(t *testing.T, name, text string) {
 	}
 }
 
-// TestPolicyManual follows docs/policy.md: its policies, commands and outputs.
-func TestPolicyManual(t *testing.T) {
-	manual, err := os.ReadFile("../../docs/policy.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Chdir(t.TempDir())
-	t.Setenv(caDirVariable, "")
-	blocks := strings.Split(string(manual), "```")
-	names, checked := []string{"policy.txt", "", "", "", "", "", "", "warn.txt"}, 0
-	for i := 1; i < len(blocks); i += 2 {
-		kind, text, _ := strings.Cut(blocks[i], "\n")
-		switch kind {
-		case "policy":
-			if len(names) == 0 {
-				t.Fatal("the manual has more policies than this test knows")
-			}
-			if names[0] != "" {
-				writeFile(t, names[0], text)
-			}
-			names = names[1:]
-		case "console":
-			for _, part := range strings.Split("\n"+text, "\n$ ")[1:] {
-				command, want, _ := strings.Cut(part+"\n", "\n")
-				checked += followManual(t, command, want)
-			}
-		}
-	}
-	if len(names) != 0 || checked != 6 {
-		t.Errorf("%d policies are missing, and %d outputs were compared, want none and 6", len(names), checked)
-	}
-}
-
-// followManual runs a command of the manual, and returns 1 if it compared the
-// output.
-func followManual(t *testing.T, command, want string) int {
-	t.Helper()
-	if args, ok := strings.CutPrefix(command, "campagnol ca "); ok {
-		cmd := newCACommand()
-		var out bytes.Buffer
-		cmd.SetOut(&out)
-		cmd.SetArgs(strings.Fields(args))
-		if err := cmd.Execute(); err != nil {
-			t.Fatalf("%s: %v", command, err)
-		}
-		return 0
-	}
-	stdin := ""
-	if said, rest, ok := strings.Cut(command, " | "); ok {
-		stdin = strings.Trim(strings.TrimPrefix(said, "echo "), "'")
-		command = rest
-	}
-	args, ok := strings.CutPrefix(command, "campagnol policy ")
-	if !ok {
-		t.Fatalf("the manual has the command %q, which this test does not know", command)
-	}
-	out, _, message := runPolicy(t, stdin, strings.Fields(args)...)
-	if got := strings.TrimSpace(out + message); got != strings.TrimSpace(want) {
-		t.Errorf("%s: output\n%s\nwant\n%s", command, got, want)
-	}
-	return 1
-}
-
 func TestPolicyCheck(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writeFile(t, "p", "allow a -> b\nallow relay: a <-> b through h\nfilter 10.9.0.0/24 -> b: deny tcp/22\ndeny x <-> all\nallow y <-> y")

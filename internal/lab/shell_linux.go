@@ -40,8 +40,9 @@ type Shell struct {
 	end  sync.Once
 }
 
-// copied are the files of /etc without which programs do not find users and names.
-var copied = []string{"passwd", "group", "nsswitch.conf", "resolv.conf", "ld.so.cache"}
+// copied are the files of /etc without which programs do not find users and names,
+// and OpenSSL makes no requests.
+var copied = []string{"passwd", "group", "nsswitch.conf", "resolv.conf", "ld.so.cache", "ssl/openssl.cnf"}
 
 // Shell returns a shell on the node. Close ends it; processes that its commands
 // have left in the background live until the lab ends.
@@ -74,8 +75,12 @@ func furnish(root string, o ShellOptions) error {
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
+		to := filepath.Join(root, "etc", name)
 		if err == nil {
-			err = os.WriteFile(filepath.Join(root, "etc", name), b, 0o644)
+			err = os.MkdirAll(filepath.Dir(to), 0o755)
+		}
+		if err == nil {
+			err = os.WriteFile(to, b, 0o644)
 		}
 		if err != nil {
 			return err

@@ -13,6 +13,9 @@
 // alice: …" in a block "sh" says where the commands below it are to be typed.
 // A backslash at the end of a line continues it.
 //
+// Check holds a document to what a command prints. What differs from one run to the
+// next, such as times and keys, is masked.
+//
 // docs_test.go, at the top of the module, makes sure that some test opens each
 // section that has commands.
 package guide
