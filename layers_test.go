@@ -94,7 +94,8 @@ var layers = map[string][]string{
 	"internal/lab/scenario": {"internal/lab/frame"},
 
 	"internal/lab":    {"internal/lab/clock", "internal/lab/frame", "internal/lab/program", "internal/lab/scenario"},
-	"packaging/build": {"internal/cli", "internal/httpd", "internal/version"},
+	"internal/manual": {"conf", "internal/cli"},
+	"packaging/build": {"conf", "internal/cli", "internal/manual", "internal/version"},
 
 	"internal/bench": {"internal/cli", "internal/lab", "internal/version", "pki/ca"},
 

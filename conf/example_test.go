@@ -118,3 +118,28 @@ func TestExampleDocuments(t *testing.T) {
 		}
 	}
 }
+
+// TestExampleReads checks that what the file shows as a value is what is read: quotes in
+// the middle of one vanish, and blanks around them with them.
+func TestExampleReads(t *testing.T) {
+	text := commentedKey.ReplaceAllString(readExample(t), "$1")
+	f, _ := Parse("f", []byte(text))
+	section, seen := "", 0
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		if strings.HasPrefix(line, "[") {
+			section = strings.Trim(line, "[]")
+		}
+		name, value, found := strings.Cut(line, " = ")
+		if !found || strings.HasPrefix(line, "#") {
+			continue
+		}
+		seen++
+		if got := f.Section(section).Setting(name).Last().Raw; got != value {
+			t.Errorf("[%s] %s shows %q, which is read as %q", section, name, value, got)
+		}
+	}
+	if seen < len(Keys()) {
+		t.Errorf("%d values, want at least %d", seen, len(Keys()))
+	}
+}

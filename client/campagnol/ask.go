@@ -25,7 +25,7 @@ type question struct {
 func (a *question) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&a.json, "json", false, "write the answer of the client as JSON (docs/control.md)")
-	f.StringVar(&a.socket, "socket", "", "control socket of the client (default the only one in "+a.dir+")")
+	f.StringVar(&a.socket, "socket", "", "ask the client at the control socket `PATH` (default the only one in "+a.dir+")")
 }
 
 // with calls f with the client that is to be asked.

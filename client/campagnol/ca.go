@@ -197,9 +197,9 @@ its file. With it every use of the CA asks for the pass phrase.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&opts.Name, "name", "", `name of the CA (default "Campagnol VPN CA")`)
+	cmd.Flags().StringVar(&opts.Name, "name", "", "call the CA `NAME` (default \"Campagnol VPN CA\")")
 	caSettingsFlags(cmd, &opts.Settings)
-	caDaysFlag(cmd, &opts.Days, ca.DefaultCADays)
+	caDaysFlag(cmd, &opts.Days, ca.DefaultCADays, "the certificate of the CA")
 	caRSAFlag(cmd, &opts.RSA)
 	cmd.Flags().Var((*caURLList)(&opts.OCSP), "ocsp", "responder (OCSP) that certificates of the CA name; may be repeated")
 	cmd.Flags().BoolVar(&encrypt, "encrypt", false, "encrypt the private key with a pass phrase, which is asked")
@@ -246,12 +246,12 @@ func caRequestFlags(cmd *cobra.Command, r *ca.Request) {
 	caResponderFlags(f, r)
 	f.BoolVar(&r.Renew, "renew", false, "the host has a certificate already; keep its addresses, groups and networks\nunless others are given")
 	f.BoolVar(&r.Force, "force", false, "go on although the name or an address is taken")
-	caDaysFlag(cmd, &r.Days, ca.DefaultDays)
+	caDaysFlag(cmd, &r.Days, ca.DefaultDays, "the certificate")
 }
 
-func caDaysFlag(cmd *cobra.Command, days *int, fallback int) {
+func caDaysFlag(cmd *cobra.Command, days *int, fallback int, what string) {
 	*days = fallback
-	cmd.Flags().Var((*caNumber)(days), "days", "validity in days")
+	cmd.Flags().Var((*caNumber)(days), "days", "validity of "+what+" in days")
 }
 
 func caRSAFlag(cmd *cobra.Command, bits *int) {
@@ -331,7 +331,7 @@ the script of Campagnol 0.3.5 made.`,
 		},
 	}
 	caRequestFlags(cmd, &req)
-	cmd.Flags().StringVar(&req.Name, "name", "", "name of the host (default the common name in FILE)")
+	cmd.Flags().StringVar(&req.Name, "name", "", "call the host `NAME` (default the common name in FILE)")
 	cmd.Flags().BoolVar(&req.AddrsFromCSR, "csr-ips", false, "take the IP addresses that the request asks for")
 	return cmd
 }
@@ -386,8 +386,8 @@ tunnels with the host. Otherwise it has to be copied to them.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why: "+strings.Join(ca.Reasons(), ", "))
-	caDaysFlag(cmd, &days, ca.DefaultCRLDays)
+	cmd.Flags().StringVar(&reason, "reason", "", "write this `REASON` into the list, one of "+strings.Join(ca.Reasons(), ", "))
+	caDaysFlag(cmd, &days, ca.DefaultCRLDays, "the revocation list")
 	return cmd
 }
 
@@ -409,7 +409,7 @@ one, but warn.`,
 			return t.printCRL(cmd.OutOrStdout(), c, days)
 		},
 	}
-	caDaysFlag(cmd, &days, ca.DefaultCRLDays)
+	caDaysFlag(cmd, &days, ca.DefaultCRLDays, "the revocation list")
 	return cmd
 }
 
@@ -444,7 +444,7 @@ func (t *caTool) listCommand() *cobra.Command {
 			return caPrintList(cmd.OutOrStdout(), list)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, for programs")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, for programs")
 	return cmd
 }
 
@@ -481,6 +481,6 @@ func (t *caTool) showCommand() *cobra.Command {
 			return caJSON(cmd.OutOrStdout(), records)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, for programs")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, for programs")
 	return cmd
 }

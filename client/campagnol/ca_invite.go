@@ -77,7 +77,7 @@ keeps its addresses, groups and networks.`,
 	f.BoolVar(&o.Renew, "renew", false, "the host has a certificate already, and needs another")
 	f.Var((*caNumber)(&o.Days), "days", "validity of the certificate in days (default that of the settings, or "+strconv.Itoa(ca.DefaultDays)+")")
 	f.BoolVarP(&quiet, "quiet", "q", false, "print the token and nothing else")
-	f.BoolVar(&asJSON, "json", false, "print JSON, for programs")
+	f.BoolVar(&asJSON, "json", false, "write JSON, for programs")
 	return cmd
 }
 
@@ -113,7 +113,7 @@ func (t *caTool) invitationsCommand() *cobra.Command {
 			return caPrintInvitations(w, now, list)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, for programs")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, for programs")
 	return cmd
 }
 
@@ -209,7 +209,7 @@ func (s *caServer) Set(text string) error {
 }
 
 // Type names the value in the help.
-func (*caServer) Type() string { return "host" }
+func (*caServer) Type() string { return "HOST[:PORT]" }
 
 // caNetwork is the value of an option that is a network.
 type caNetwork netip.Prefix

@@ -20,7 +20,7 @@ import (
 
 // caSettingsFlags adds the options for settings.
 func caSettingsFlags(cmd *cobra.Command, s *ca.Settings) {
-	cmd.Flags().Var((*caServer)(&s.Server), "rdv", "rendezvous server of the VPN, for hosts that are invited: HOST or HOST:PORT")
+	cmd.Flags().Var((*caServer)(&s.Server), "rdv", "rendezvous server of the VPN, for hosts that are invited")
 	cmd.Flags().Var((*caNetwork)(&s.Network), "network", "network of the VPN, for hosts that are invited")
 	cmd.Flags().Var((*caNetwork)(&s.Network6), "network6", "IPv6 network of the VPN, of which hosts that are invited get an address, too")
 }
@@ -60,7 +60,7 @@ options say. Invitations that are open already stay as they are.`,
 	}
 	caSettingsFlags(cmd, &change)
 	cmd.Flags().Var((*caNumber)(&change.Days), "days", "validity in days of certificates by invitation")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, for programs")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, for programs")
 	return cmd
 }
 
@@ -83,13 +83,13 @@ func (t *caTool) publishCommand() *cobra.Command {
 	var file string
 	var noPolicy bool
 	cmd := &cobra.Command{
-		Use:   "publish --policy FILE",
+		Use:   "publish --policy FILE | --no-policy",
 		Short: "Sign the policy of the VPN for all hosts",
-		Long: `Sign a policy (docs/policy.md) for all hosts. It becomes part of the bulletin in
-the CA's directory, which also names the CA's certificates while its key is
-being replaced. A CA that is served gives the bulletin to the rendezvous server,
-and that to the hosts. The file is checked first.`,
-		Example: "  campagnol ca publish --policy policy",
+		Long: `Sign the policy (docs/policy.md) in FILE for all hosts. It becomes part of the
+bulletin in the CA's directory, which also names the CA's certificates while its
+key is being replaced. A CA that is served gives the bulletin to the rendezvous
+server, and that to the hosts. The file is checked first.`,
+		Example: "  campagnol ca publish --policy policy\n  campagnol ca publish --no-policy",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text := ""
@@ -120,7 +120,7 @@ and that to the hosts. The file is checked first.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&file, "policy", "", "`file` with the policy")
+	cmd.Flags().StringVar(&file, "policy", "", "the policy, in `FILE`")
 	cmd.Flags().BoolVar(&noPolicy, "no-policy", false, "publish that there is no policy any more")
 	return cmd
 }
@@ -191,8 +191,8 @@ signs a last revocation list, and is deleted. Until then "campagnol ca rotate
 		return nil
 	}
 	f := cmd.Flags()
-	f.StringVar(&opts.Name, "name", "", "name of the new CA (default the name of the last one, and a number)")
-	caDaysFlag(cmd, &opts.Days, ca.DefaultCADays)
+	f.StringVar(&opts.Name, "name", "", "call the new CA `NAME` (default the name of the last one, and a number)")
+	caDaysFlag(cmd, &opts.Days, ca.DefaultCADays, "the certificate of the CA")
 	caRSAFlag(cmd, &opts.RSA)
 	f.BoolVar(&status, "status", false, "show how far it is, and change nothing")
 	f.BoolVar(&finish, "finish", false, "end the replacement: delete the old key")

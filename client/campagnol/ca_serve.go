@@ -75,7 +75,7 @@ func (t *caTool) serveCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.Var(&f.servers, "rdv", "rendezvous server to serve by: HOST or HOST:PORT; may be given again, for several\n(default that of the settings)")
+	flags.Var(&f.servers, "rdv", "rendezvous server to serve by; may be given again, for several\n(default that of the settings)")
 	f.tls.flags(flags)
 	flags.Var((*caDuration)(&f.grace), "grace", "how long after its end a certificate can still be renewed, such as 30d")
 	flags.BoolVarP(&f.service.Background, "daemon", "D", false, "go to the background and log to syslog")
@@ -148,7 +148,7 @@ func (s *caServers) Set(text string) error {
 }
 
 // Type names the value in the help.
-func (*caServers) Type() string { return "host" }
+func (*caServers) Type() string { return "HOST[:PORT]" }
 
 // caLookup returns the address of HOST:PORT, by the rule of clients.
 func caLookup(ctx context.Context, server string) (netip.AddrPort, error) {

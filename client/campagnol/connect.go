@@ -18,14 +18,18 @@ PEER is a VPN address, or the name in the peer's certificate, as far as there wa
 tunnel to it.
 
 The exit status is 0 if there is a path to the peer, 2 if not, and 1 after an error.
+
 The client on this host is asked by its control socket, as by "campagnol status".`
 
 const disconnectHelp = `Close the tunnel to a peer, or give up opening one. The peer is told. The next packet
 for the peer, or of the peer, opens a tunnel again: to keep a peer away, revoke its
 certificate or deny it in the policy.
 
-The exit status is 0 also if there was no tunnel, and 1 after an error. The client on
-this host is asked by its control socket, as by "campagnol status".`
+PEER is a VPN address, or the name in the peer's certificate.
+
+The exit status is 0 also if there was no tunnel, and 1 after an error.
+
+The client on this host is asked by its control socket, as by "campagnol status".`
 
 // newConnectCommand returns the command "campagnol connect".
 func newConnectCommand() *cobra.Command { return connectCommand(control.DefaultDir()) }

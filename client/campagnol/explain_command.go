@@ -26,6 +26,7 @@ tunnel to it. With --try the client is asked to open a tunnel now, if there is n
 which may take ten seconds.
 
 The exit status is 0 if there is a path to the peer, 2 if not, and 1 after an error.
+
 The client on this host is asked by its control socket, as by "campagnol status".`
 
 const explainExample = `  campagnol explain 10.9.0.2
@@ -79,7 +80,7 @@ func explainCommand(dir string) *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&asJSON, "json", false, "write the answer of the client as JSON (docs/control.md)")
 	f.BoolVar(&try, "try", false, "open a tunnel to the peer first, if there is none")
-	f.StringVar(&socket, "socket", "", "control socket of the client (default the only one in "+dir+")")
+	f.StringVar(&socket, "socket", "", "ask the client at the control socket `PATH` (default the only one in "+dir+")")
 	return cmd
 }
 

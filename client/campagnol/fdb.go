@@ -21,8 +21,10 @@ const fdbHelp = `Show where the client on this host, which carries Ethernet fram
 believes hardware addresses to be: behind its virtual interface, or at which
 member; which IP addresses belong to them; and what has come from each member.
 
-The exit status is 1 if the client carries IP packets. It is asked by its control
-socket, as by "campagnol status".`
+The exit status is 0, and 1 after an error, such as that the client carries IP
+packets.
+
+The client on this host is asked by its control socket, as by "campagnol status".`
 
 // newFDBCommand returns the command "campagnol fdb".
 func newFDBCommand() *cobra.Command { return fdbCommand(control.DefaultDir()) }
@@ -76,7 +78,7 @@ func tableCommand(dir, name, short, help string, ask func(context.Context, *cont
 	}
 	f := cmd.Flags()
 	f.BoolVar(&asJSON, "json", false, "write the answer of the client as JSON (docs/control.md)")
-	f.StringVar(&socket, "socket", "", "control socket of the client (default the only one in "+dir+")")
+	f.StringVar(&socket, "socket", "", "ask the client at the control socket `PATH` (default the only one in "+dir+")")
 	return cmd
 }
 

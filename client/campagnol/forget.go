@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const forgetHelp = `Forget the key that was seen first at a VPN address.
+const forgetHelp = `Forget the key that was seen first at VPN-ADDRESS, that of a peer.
 
 A peer whose certificate does not name its VPN address, as those of Campagnol
 0.3.5 do not, is known by its key: the first one that is seen at an address keeps

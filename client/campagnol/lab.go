@@ -63,8 +63,9 @@ With --grid it tries all pairs of NATs instead, and some other situations, and p
 a table: whether a direct path came about, how long the first answer took, and for
 how long nothing was answered when the NAT's outer address changed meanwhile.
 
-It has to run as root, and changes nothing outside of its own namespaces. The
-exit status is 0 if everything happened as it should.`
+It has to run as root, and changes nothing outside of its own namespaces.
+
+The exit status is 0 if everything happened as it should, else 1.`
 
 // labCommand returns the command, given what it does.
 func labCommand(demo func(context.Context, lab.DemoOptions) error, sweep func(kept bool) (lab.Swept, error),
@@ -96,19 +97,19 @@ func labCommand(demo func(context.Context, lab.DemoOptions) error, sweep func(ke
 		},
 	}
 	flags := cmd.Flags()
-	flags.Var(&f.NATs[0], "nat-a", "NAT of peers 1, 3, 5 and so on")
-	flags.Var(&f.NATs[1], "nat-b", "NAT of peers 2, 4, 6 and so on")
-	flags.StringVar(&f.Mode, "mode", "tun", "what the VPN carries: tun, IP packets, or tap, Ethernet frames")
-	flags.StringVar(&f.Underlay, "underlay", "ipv4", "what is below the VPN: ipv4, ipv6 or dual")
-	flags.StringVar(&f.RDVMode, "rdv-mode", "open", "mode of the rendezvous server: open, mixed or strict; strict with --mode tap, --underlay ipv6 and --relay")
+	flags.Var(&f.NATs[0], "nat-a", "put peers 1, 3, 5 and so on behind a NAT of this `KIND`")
+	flags.Var(&f.NATs[1], "nat-b", "put peers 2, 4, 6 and so on behind a NAT of this `KIND`")
+	flags.StringVar(&f.Mode, "mode", "tun", "what the VPN carries, IP packets or Ethernet frames: `tun|tap`")
+	flags.StringVar(&f.Underlay, "underlay", "ipv4", "what is below the VPN: `ipv4|ipv6|dual`")
+	flags.StringVar(&f.RDVMode, "rdv-mode", "open", "mode of the rendezvous server, which is strict with --mode tap, --underlay ipv6 and --relay: `open|mixed|strict`")
 	flags.BoolVar(&f.Relay, "relay", false, "make the rendezvous server a relay, and show by which paths peers reach each other")
-	flags.IntVar(&f.Peers, "peers", 2, "number of peers; 3 with --mode tap")
-	flags.Var(&f.size, "size", "bytes of the transfer; k, M and G stand for thousands, millions and so on")
-	flags.DurationVar(&f.Timeout, "timeout", 3*time.Minute, "give up after this time")
+	flags.IntVar(&f.Peers, "peers", 2, "start `N` peers; 3 with --mode tap")
+	flags.Var(&f.size, "size", "transfer `SIZE` bytes over TCP; k, M and G stand for thousands, millions and so on")
+	flags.DurationVar(&f.Timeout, "timeout", 3*time.Minute, "give up after this `TIME`")
 	flags.BoolVar(&f.Keep, "keep", false, "leave everything running, and say how to enter it")
 	flags.BoolVar(&f.json, "json", false, "write one JSON object for every step")
 	flags.BoolVar(&f.grid, "grid", false, "try all pairs of NATs, and print a table")
-	flags.IntVar(&f.parallel, "parallel", 2, "how many pairs are tried at the same time, with --grid")
+	flags.IntVar(&f.parallel, "parallel", 2, "with --grid, try `N` pairs at the same time")
 	flags.BoolVar(&f.clean, "clean", false, "remove what --keep left running, and the rest of labs that were killed")
 	return cmd
 }

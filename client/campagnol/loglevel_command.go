@@ -13,9 +13,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const logLevelHelp = `Show what the client on this host logs, or make it log more or less: error, warn, notice
-(what it does without -v), info (-v), debug (-d) or packet (-d -d). With --for the level
-goes back by itself after that time.
+const logLevelHelp = `Show what the client on this host logs, or make it log more or less. LEVEL is error,
+warn, notice (what it does without -v), info (-v), debug (-d) or packet (-d -d). With
+--for the level goes back by itself after that time.
 
 The client is asked by its control socket, as by "campagnol status".`
 

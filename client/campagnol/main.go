@@ -43,6 +43,7 @@ func newCommand() *cobra.Command {
 		Long: `The client of a Campagnol VPN. It reads its configuration from ` + defaultConf + `,
 or from the file that is given. A file that is called like a command needs a
 path: ./lab.`,
+		Example: "  campagnol -D\n  campagnol -v ./home.conf\n  campagnol status",
 		Version: version.String(),
 		Args:    cli.MaxArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -17,8 +17,10 @@ const mdbHelp = `Show who wants which multicast groups, as the client on this ho
 carries Ethernet frames (mode = tap): hosts behind its virtual interface, and
 members; where multicast routers are, and who asks hosts about groups.
 
-The exit status is 1 if the client carries IP packets. It is asked by its control
-socket, as by "campagnol status".`
+The exit status is 0, and 1 after an error, such as that the client carries IP
+packets.
+
+The client on this host is asked by its control socket, as by "campagnol status".`
 
 // newMDBCommand returns the command "campagnol mdb".
 func newMDBCommand() *cobra.Command { return mdbCommand(control.DefaultDir()) }

@@ -26,9 +26,9 @@ const netcheckHelp = `Find out how this host can be reached: whether UDP gets ou
 rendezvous server answers, what the NAT does with packets, and what that means for
 direct paths to peers.
 
-The rendezvous server and the STUN servers of the configuration are asked, and
-those that are given. Nothing is changed, and no client need run. If one does, it
-has the local port, and another socket is examined.
+The rendezvous server and the STUN servers of the file CONFIGURATION, without it
+/etc/campagnol.conf, are asked, and those that are given. Nothing is changed, and no
+client need run. If one does, it has the local port, and another socket is examined.
 
 With --lifetime, measure also how long the NAT keeps a mapping that is not used,
 which takes up to five minutes.
@@ -78,7 +78,7 @@ func newNetcheckCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVar(&o.json, "json", false, "print JSON, for programs")
+	f.BoolVar(&o.json, "json", false, "write JSON, for programs")
 	f.StringArrayVar(&o.servers, "server", nil, "ask the STUN server `HOST[:PORT]`, too")
 	f.BoolVar(&o.lifetime, "lifetime", false, "measure how long the NAT keeps an idle mapping: up to five minutes")
 	return cmd

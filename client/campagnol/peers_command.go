@@ -62,8 +62,8 @@ func peersCommand(dir string) *cobra.Command {
 	a.flags(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&all, "all", false, "also list peers without a tunnel")
-	f.StringVar(&order, "sort", order, "`ORDER` of the list: "+strings.Join(peerOrderNames, ", "))
-	f.DurationVar(&interval, "interval", interval, "`TIME` over which rates are measured; 0 shows none")
+	f.StringVar(&order, "sort", order, "sort by `ORDER`: "+strings.Join(peerOrderNames, ", "))
+	f.DurationVar(&interval, "interval", interval, "measure rates over this `TIME`; 0 shows none")
 	_ = cmd.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(peerOrderNames, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	return cmd
 }

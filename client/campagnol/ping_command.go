@@ -30,8 +30,9 @@ the round trip of the path alone, by a challenge.
 PEER is a VPN address, or the name in the peer's certificate, as far as there was a
 tunnel to it. Without a tunnel one is opened first.
 
-The exit status is 0 if an answer came, and 1 if none did or after an error. The client
-on this host is asked by its control socket, as by "campagnol status".`
+The exit status is 0 if an answer came, and 1 if none did or after an error.
+
+The client on this host is asked by its control socket, as by "campagnol status".`
 
 // newPingCommand returns the command "campagnol ping".
 func newPingCommand() *cobra.Command { return pingCommand(control.DefaultDir()) }
@@ -62,8 +63,8 @@ func pingCommand(dir string) *cobra.Command {
 	a.flags(cmd)
 	f := cmd.Flags()
 	f.IntVarP(&p.count, "count", "c", 0, "stop after `N` pings; 0: when interrupted")
-	f.Float64VarP(&p.interval, "interval", "i", p.interval, "`SECONDS` between two pings")
-	f.Float64VarP(&p.wait, "wait", "W", p.wait, "`SECONDS` to wait for an answer")
+	f.Float64VarP(&p.interval, "interval", "i", p.interval, "wait `SECONDS` between two pings")
+	f.Float64VarP(&p.wait, "wait", "W", p.wait, "wait `SECONDS` for an answer")
 	return cmd
 }
 

@@ -15,8 +15,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const policyCheckHelp = `Read a policy and say what is in it and what looks like a mistake; "-" is the
-standard input.
+const policyHelp = `Work with policies: files that say who may talk to whom in a VPN, who may relay for
+whom, and what packets may carry. Hosts and rendezvous servers obey them.
+campagnol-policy(5) and docs/policy.md explain how they are written.`
+
+const policyCheckHelp = `Read the policy in FILE and say what is in it and what looks like a mistake; "-" is
+the standard input.
 
 With two members, say whether A may open a tunnel to B, which line decides it, who
 may relay for them and what their packets may carry. A member is what is known of
@@ -36,7 +40,8 @@ func newPolicyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "policy",
 		Short:         "Check who may talk to whom",
-		Long:          "Work with policies: files that say who may talk to whom in a VPN.",
+		Long:          policyHelp,
+		Example:       "  campagnol policy check policy.txt alice bob",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -88,7 +93,7 @@ func newPolicyCheckCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, for programs")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, for programs")
 	return cmd
 }
 

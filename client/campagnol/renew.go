@@ -47,6 +47,6 @@ func renewCommand(dir string) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&socket, "socket", "", "control socket of the client (default the only one in "+dir+")")
+	cmd.Flags().StringVar(&socket, "socket", "", "ask the client at the control socket `PATH` (default the only one in "+dir+")")
 	return cmd
 }

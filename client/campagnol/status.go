@@ -74,7 +74,7 @@ func statusCommand(dir string) *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&asJSON, "json", false, "write the answer of the client as JSON (docs/control.md)")
 	f.BoolVar(&watch, "watch", false, "look again every second, and show rates, until it is interrupted")
-	f.StringVar(&socket, "socket", "", "control socket of the client (default the only one in "+dir+")")
+	f.StringVar(&socket, "socket", "", "ask the client at the control socket `PATH` (default the only one in "+dir+")")
 	return cmd
 }
 

@@ -51,7 +51,7 @@ func topCommand(dir string) *cobra.Command {
 			return runTop(cmd.Context(), path, os.Getenv)
 		},
 	}
-	cmd.Flags().StringVar(&socket, "socket", "", "control socket of the client (default the only one in "+dir+")")
+	cmd.Flags().StringVar(&socket, "socket", "", "ask the client at the control socket `PATH` (default the only one in "+dir+")")
 	return cmd
 }
 

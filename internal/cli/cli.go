@@ -57,6 +57,12 @@ func execute(ctx context.Context, root *cobra.Command, args []string) (int, erro
 		}
 		return exitOK, nil
 	}
+	if len(args) == 1 && args[0] == DescribeRequest {
+		if err := writeDescription(root); err != nil {
+			return exitError, err
+		}
+		return exitOK, nil
+	}
 	if len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd) {
 		root.SetArgs(args) // a shell asks for completions; not for us to change
 	} else {
@@ -102,6 +108,7 @@ func prepare(root *cobra.Command) {
 		// Made now, and not when cobra runs, so that we know their names.
 		root.InitDefaultHelpCmd()
 		root.InitDefaultCompletionCmd()
+		explainDefaults(root)
 	}
 }
 

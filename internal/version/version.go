@@ -10,6 +10,9 @@ import (
 // releases.
 const Version = "1.0.0-dev"
 
+// Date is the day of the version, which manual pages have. It changes with Version.
+const Date = "2026-11-22"
+
 // String returns the version and, as far as the build recorded it, the commit,
 // whether files were changed since, and the Go release: what a bug report needs.
 // For example "1.0.0-dev (4662b1a07c3e, modified, go1.26.8)".

@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestDescribe(t *testing.T) {
@@ -41,5 +42,8 @@ func TestString(t *testing.T) {
 	}
 	if !regexp.MustCompile(`^\d+\.\d+\.\d+(-[a-z0-9.]+)?$`).MatchString(Version) {
 		t.Errorf("Version %q is not a semantic version", Version)
+	}
+	if _, err := time.Parse(time.DateOnly, Date); err != nil {
+		t.Errorf("Date: %v", err)
 	}
 }

@@ -3,6 +3,10 @@
 //
 //	go run ./packaging/build -o dist deb rpm tar
 //
+// and the manual pages, which are kept in the source tree:
+//
+//	go run ./packaging/build man
+//
 // The programs are static (without cgo), so that one package is good for every release
 // of a distribution. What is in a package is the same whenever it is built from the
 // same commit, with the time of SOURCE_DATE_EPOCH or of the commit.
@@ -63,26 +67,35 @@ func run(ctx context.Context, args []string) (err error) {
 	if len(kinds) == 0 {
 		kinds = []string{"deb", "rpm", "tar"}
 	}
+	pages := slices.Equal(kinds, []string{"man"})
 	for _, kind := range kinds {
-		if formats[kind] == nil {
-			return cli.WithHint(fmt.Errorf("there are no packages of the kind %q", kind), "write deb, rpm or tar")
+		if formats[kind] == nil && !pages {
+			return cli.WithHint(fmt.Errorf("there are no packages of the kind %q", kind), "write deb, rpm or tar; or man, alone, to make the manual pages")
 		}
 	}
 	b := &build{out: *out, version: *numbered}
 	if b.root, err = moduleRoot(ctx); err != nil {
 		return err
 	}
-	if b.at, err = sourceDate(ctx, b.root); err != nil {
-		return err
-	}
 	if b.work, err = os.MkdirTemp("", "campagnol-build-"); err != nil {
 		return err
 	}
 	defer os.RemoveAll(b.work)
+	if pages {
+		return b.man(ctx)
+	}
+	return b.packages(ctx, kinds, strings.Split(*arches, ","))
+}
+
+// packages makes packages of all kinds for all architectures.
+func (b *build) packages(ctx context.Context, kinds, arches []string) (err error) {
+	if b.at, err = sourceDate(ctx, b.root); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(b.out, 0o755); err != nil {
 		return err
 	}
-	for arch := range strings.SplitSeq(*arches, ",") {
+	for _, arch := range arches {
 		t, err := b.tree(ctx, arch)
 		if err != nil {
 			return err

@@ -41,20 +41,6 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-// TestManualPages: mandoc finds nothing to complain about.
-func TestManualPages(t *testing.T) {
-	mandoc := testenv.Tool(t, "mandoc", "mandoc")
-	pages, err := filepath.Glob("../man/*")
-	if err != nil || len(pages) < 3 {
-		t.Fatalf("%q, %v", pages, err)
-	}
-	for _, page := range pages {
-		if out, err := exec.Command(mandoc, "-T", "lint", "-W", "warning", page).CombinedOutput(); err != nil {
-			t.Errorf("mandoc %s: %v\n%s", page, err, out)
-		}
-	}
-}
-
 // TestCompletions: the shells understand the completions.
 func TestCompletions(t *testing.T) {
 	_, tree := treeForTests(t)

@@ -41,9 +41,6 @@ var installed = []struct {
 	{"packaging/systemd/campagnol_rdv.service", "/usr/lib/systemd/system/campagnol_rdv.service", 0o644, false, false},
 	{"packaging/systemd/campagnol.sysusers", "/usr/lib/sysusers.d/campagnol.conf", 0o644, false, false},
 	{"packaging/systemd/rdv.env", "/etc/campagnol/rdv.env", 0o640, false, true},
-	{"packaging/man/campagnol.8", "/usr/share/man/man8/campagnol.8.gz", 0o644, true, false},
-	{"packaging/man/campagnol_rdv.8", "/usr/share/man/man8/campagnol_rdv.8.gz", 0o644, true, false},
-	{"packaging/man/campagnol.conf.5", "/usr/share/man/man5/campagnol.conf.5.gz", 0o644, true, false},
 	{"campagnol.conf.example", "/usr/share/doc/campagnol/examples/campagnol.conf", 0o644, false, false},
 	{"packaging/openrc/campagnol", "/usr/share/doc/campagnol/examples/openrc/campagnol", 0o755, false, false},
 	{"packaging/openrc/campagnol_rdv", "/usr/share/doc/campagnol/examples/openrc/campagnol_rdv", 0o755, false, false},
@@ -79,11 +76,34 @@ func (b *build) tree(ctx context.Context, arch string) (*tree, error) {
 		}
 		t.add(file{path: s.to, data: data, mode: s.mode, config: s.config})
 	}
+	if err := b.addManual(t); err != nil {
+		return nil, err
+	}
 	t.add(file{path: "/etc/campagnol/", mode: 0o750})
 	for _, dir := range []string{"", "examples/", "examples/openrc/"} { // rpm removes what is named
 		t.add(file{path: "/usr/share/doc/campagnol/" + dir, mode: 0o755})
 	}
 	return t, b.completions(ctx, t)
+}
+
+// addManual adds the manual pages of the source tree.
+func (b *build) addManual(t *tree) error {
+	entries, err := os.ReadDir(filepath.Join(b.root, manDir))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		section := pageFile.FindStringSubmatch(e.Name())
+		if section == nil {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(b.root, manDir, e.Name()))
+		if err != nil {
+			return err
+		}
+		t.add(file{path: "/usr/share/man/man" + section[1] + "/" + e.Name() + ".gz", data: zipped(data), mode: 0o644})
+	}
+	return nil
 }
 
 // zipped returns data as gzip has it, without name and time: the same for the same.

@@ -34,9 +34,9 @@ type question struct {
 }
 
 // newAsking returns a command that asks a server.
-func newAsking(use, short, long string, q *question, args cobra.PositionalArgs, run func(ctx context.Context, c *control.Client, args []string) error) *cobra.Command {
+func newAsking(use, short, long, example string, q *question, args cobra.PositionalArgs, run func(ctx context.Context, c *control.Client, args []string) error) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: use, Short: short, Long: long, Args: args, SilenceUsage: true, SilenceErrors: true,
+		Use: use, Short: short, Long: long, Example: example, Args: args, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q.out = cmd.OutOrStdout()
 			c := control.NewRDVClient(q.socket)
@@ -55,7 +55,7 @@ func newAsking(use, short, long string, q *question, args cobra.PositionalArgs, 
 	}
 	f := cmd.Flags()
 	f.BoolVar(&q.json, "json", false, "write the answer of the server as JSON (docs/control.md)")
-	f.StringVar(&q.socket, "socket", control.RDVPath(), "control socket of the server")
+	f.StringVar(&q.socket, "socket", control.RDVPath(), "ask the server at the control socket `PATH`")
 	return cmd
 }
 
@@ -95,7 +95,7 @@ group that --control-group names.`
 func newStatusCommand() *cobra.Command {
 	var watch bool
 	q := new(question)
-	cmd := newAsking("status", "Show how the server on this host is", statusHelp, q, cli.MaxArgs(0),
+	cmd := newAsking("status", "Show how the server on this host is", statusHelp, "  campagnol_rdv status\n  campagnol_rdv status --watch", q, cli.MaxArgs(0),
 		func(ctx context.Context, c *control.Client, _ []string) error {
 			for {
 				s, raw, err := c.RDVStatus(ctx)
@@ -128,15 +128,15 @@ func repaint(text string) string {
 }
 
 const clientsHelp = `Show who is registered at the rendezvous server on this host, or all about one of
-them, by its VPN address or the name in its certificate.
+them: NAME is that in its certificate, VPNIP its VPN address.
 
-The exit status is 1 if nobody has the address or the name.`
+The exit status is 0, and 1 if nobody has the address or the name, or after an error.`
 
 // newClientsCommand returns the command "campagnol_rdv clients".
 func newClientsCommand() *cobra.Command {
 	var by string
 	q := new(question)
-	cmd := newAsking("clients [NAME|VPNIP]", "Show who is registered", clientsHelp, q, cli.MaxArgs(1),
+	cmd := newAsking("clients [NAME|VPNIP]", "Show who is registered", clientsHelp, "  campagnol_rdv clients --sort heard\n  campagnol_rdv clients alice", q, cli.MaxArgs(1),
 		func(ctx context.Context, c *control.Client, args []string) error {
 			order, ok := clientOrders[by]
 			if !ok {
@@ -222,7 +222,7 @@ last 1024 events.`
 func newEventsCommand() *cobra.Command {
 	var follow bool
 	q := new(question)
-	cmd := newAsking("events", "Show what has happened", eventsHelp, q, cli.MaxArgs(0),
+	cmd := newAsking("events", "Show what has happened", eventsHelp, "  campagnol_rdv events\n  campagnol_rdv events --follow --json", q, cli.MaxArgs(0),
 		func(ctx context.Context, c *control.Client, _ []string) error {
 			var last uint64
 			for wait := false; ; wait = true {

@@ -41,8 +41,10 @@ type options struct {
 func newCommand() *cobra.Command {
 	o := &options{RDV: conf.NewRDV(), auth: authOptions{again: make(chan struct{}, 1)}}
 	cmd := &cobra.Command{
-		Use:     program + " [-dDhvV] [-m N] [-p PORT] [-P FILE]",
-		Long:    "The rendezvous server of a Campagnol VPN: clients register with it and are introduced to each other.",
+		Use: program + " [-dDhvV] [-m N] [-p PORT] [-P FILE]",
+		Long: `The rendezvous server of a Campagnol VPN: clients register with it and are
+introduced to each other.`,
+		Example: "  campagnol_rdv -D\n  campagnol_rdv -D --authority --relay\n  campagnol_rdv status",
 		Version: version.String(),
 		Args:    func(cmd *cobra.Command, args []string) error { return o.auth.authority.args(cmd, args) },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },

@@ -1,30 +1,15 @@
 package main
 
 import (
-	"os"
-	"strings"
 	"testing"
 
-	"github.com/spf13/pflag"
+	"campagnol/internal/cli"
+	"campagnol/internal/manual"
 )
 
-// TestManual checks that the manual has every option.
-func TestManual(t *testing.T) {
-	const page = "../../packaging/man/campagnol_rdv.8"
-	b, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
+// TestHelps: the helps of all commands are complete. The manual pages are made of them.
+func TestHelps(t *testing.T) {
+	for _, fault := range manual.Faults(cli.Describe(newCommand())) {
+		t.Error(fault)
 	}
-	text := string(b)
-	cmd := newCommand()
-	cmd.InitDefaultHelpFlag()
-	cmd.InitDefaultVersionFlag()
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if !strings.Contains(text, "-"+f.Name+"\n") && !strings.Contains(text, "-"+f.Name+" Ar") {
-			t.Errorf("%s lacks --%s", page, f.Name)
-		}
-		if f.Shorthand != "" && !strings.Contains(text, ".It Fl "+f.Shorthand+" , -"+f.Name) {
-			t.Errorf("%s lacks -%s", page, f.Shorthand)
-		}
-	})
 }

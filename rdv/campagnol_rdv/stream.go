@@ -24,7 +24,7 @@ type streamOptions struct {
 
 func (o *streamOptions) flags(f *pflag.FlagSet) {
 	f.Var(&o.tls, "tls-port", "serve clients with a certificate by TLS as well, on TCP port `PORT`, where\ntheir UDP does not get through; 443 is let out nearly everywhere;\nseveral times for several ports")
-	f.Var(&o.tcp, "tcp-port", "the same in plain TCP, on TCP port `PORT`")
+	f.Var(&o.tcp, "tcp-port", "serve clients with a certificate in plain TCP as well, on TCP port `PORT`;\nseveral times for several ports")
 	cli.MarkNew(f, "tls-port", "tcp-port")
 }
 
