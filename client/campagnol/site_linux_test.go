@@ -212,17 +212,3 @@ func spoof(t *testing.T, a, b *lanSite) {
 	}
 	awaitStatus(t, a.socket, "the spoofed packets are counted", func(s *control.Status) bool { return dropped(s) == before+count })
 }
-
-// TestGatewayFromServer: a host that accepts routes learns from a rendezvous server who
-// is a gateway, and from its certificate what is behind it, without any packet of a user.
-func TestGatewayFromServer(t *testing.T) {
-	t.Parallel()
-	m := newMesh(t, lab.PortRestricted, lab.Restricted)
-	m.restartServer(m.modeOf("mixed")...)
-	a, b := newSite(m, 0), newSite(m, 1)
-	b.start()
-	a.start()
-	a.awaitRoute(b, true)
-	b.awaitRoute(a, true)
-	a.reaches(b)
-}

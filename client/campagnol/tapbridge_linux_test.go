@@ -11,7 +11,6 @@ import (
 	"campagnol/internal/lab"
 	"campagnol/internal/lab/clock"
 	play "campagnol/internal/lab/program"
-	"campagnol/internal/testenv"
 )
 
 // A site is a member whose virtual interface is part of a bridge, with hosts on it.
@@ -127,26 +126,6 @@ func (n *tapNet) moves(from, to *site, asks *lab.Node) {
 	n.reaches(again, lanAddr(11))
 	n.t.Logf("a host that has moved is reached after %v", time.Since(began))
 	n.reaches(asks, lanAddr(20))
-}
-
-// TestTAPDHCP: a host behind one member gets its address from a server behind another.
-func TestTAPDHCP(t *testing.T) {
-	t.Parallel()
-	server := testenv.Tool(t, "dnsmasq", "dnsmasq-base")
-	client := testenv.Tool(t, "udhcpc", "udhcpc")
-	n := newTAPNet(t, "", lab.PortRestricted, lab.None)
-	a, b := n.site(n.peers[0]), n.site(n.peers[1])
-	host := a.host("server", 1)
-	o := lab.DHCPServerOptions{Interface: "eth0", First: lanAddr(100), Last: lanAddr(120), Bits: 24}
-	_, err := host.StartDHCPServer(n.soon(), server, o)
-	n.must(err)
-	guest := b.host("guest", 0)
-	got, err := guest.RunDHCPClient(n.soon(), client, "eth0")
-	n.must(err)
-	if got.Addr().Less(o.First) || o.Last.Less(got.Addr()) || got.Bits() != 24 {
-		t.Errorf("the host got %v, want an address from %v to %v in a /24", got, o.First, o.Last)
-	}
-	n.reaches(guest, lanAddr(1))
 }
 
 // TestTAPIPTV: a film comes from a router behind one member to a host behind another,
