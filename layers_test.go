@@ -101,7 +101,7 @@ var layers = map[string][]string{
 
 	"client/campagnol": {
 		"client", "conf", "internal/cli", "internal/control", "internal/filewatch", "internal/httpd", "internal/human", "internal/lab", "internal/logging", "internal/metrics", "internal/sandbox", "internal/service", "internal/version",
-		"internal/names", "internal/names/resolved",
+		"internal/names", "internal/names/resolved", "internal/spell",
 		"pki", "pki/bulletin", "pki/ca", "pki/enroll", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/hard", "punch/local", "punch/nat", "punch/natcheck", "punch/portmap", "punch/stream", "punch/turn", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/record", "tunnel/segment",
 	},
 	"rdv/campagnol_rdv": {

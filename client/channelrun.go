@@ -236,6 +236,7 @@ func (c *Client) reportChannel(now time.Time, r *rendezvous, o *chanOut) {
 		r.said = nil
 		c.restartRoster(now, r)
 		c.registeredAt(now, r, l)
+		c.turn.askAgain(r)
 		if remember := c.set.RememberServer; remember != nil {
 			id, name := l.server, r.name
 			c.wg.Go(func() { remember(name, id) })

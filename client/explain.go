@@ -84,21 +84,28 @@ func (c *Client) Explain(ctx context.Context, vpn netip.Addr) (e Explanation, er
 	return e, err
 }
 
-// Named returns the VPN addresses of the peers whose certificate has a name, as far as
-// there is, or was lately, a session with them.
-func (c *Client) Named(ctx context.Context, name string) (list []netip.Addr, err error) {
+// A KnownPeer is one whose certificate we have seen.
+type KnownPeer struct {
+	Name    string // in the certificate; not empty
+	VPNAddr netip.Addr
+}
+
+// Known returns the peers with a name with which there is a session, or was lately, by
+// VPN address.
+func (c *Client) Known(ctx context.Context) (list []KnownPeer, err error) {
 	err = c.do(ctx, func(time.Time) {
 		for _, d := range c.dossiers.list {
-			if d.name != "" && strings.EqualFold(d.name, name) {
-				list = append(list, d.vpn)
+			if d.name != "" {
+				list = append(list, KnownPeer{d.name, d.vpn})
 			}
 		}
 		for _, p := range c.peers { // whose dossier was forgotten
-			if p.session != nil && p.id.Name != "" && strings.EqualFold(p.id.Name, name) && !slices.Contains(list, p.vpn) {
-				list = append(list, p.vpn)
+			k := KnownPeer{p.id.Name, p.vpn}
+			if p.session != nil && k.Name != "" && !slices.Contains(list, k) {
+				list = append(list, k)
 			}
 		}
-		slices.SortFunc(list, netip.Addr.Compare)
+		slices.SortFunc(list, func(a, b KnownPeer) int { return a.VPNAddr.Compare(b.VPNAddr) })
 	})
 	return list, err
 }

@@ -301,20 +301,17 @@ func TestExplainNetwork(t *testing.T) {
 		if e := alice.explained("192.168.77.5"); e.Fate != FateCarried || e.VPNAddr != gate.vpn || e.Asked.String() != "192.168.77.5" || e.Name != "gate" {
 			v.t.Errorf("with a tunnel: %+v", e)
 		}
-		named, err := alice.client.Named(context.Background(), "GATE")
-		if err != nil || !slices.Equal(named, []netip.Addr{gate.vpn}) {
-			v.t.Errorf("called gate: %v, %v", named, err)
+		want := []KnownPeer{{"gate", gate.vpn}}
+		if known, err := alice.client.Known(context.Background()); err != nil || !slices.Equal(known, want) {
+			v.t.Errorf("known are %v, %v, want %v", known, err, want)
 		}
 		gate.stop()
 		pass(time.Second)
 		if e := alice.explained("10.9.0.1"); e.Status != nil || e.Name != "gate" {
 			v.t.Errorf("when it has gone: %+v", e)
 		}
-		if named, _ = alice.client.Named(context.Background(), "gate"); len(named) != 1 {
-			v.t.Errorf("when it has gone, called gate: %v", named)
-		}
-		if named, _ = alice.client.Named(context.Background(), ""); named != nil {
-			v.t.Errorf("without a name: %v", named)
+		if known, _ := alice.client.Known(context.Background()); !slices.Equal(known, want) {
+			v.t.Errorf("when it has gone, known are %v, want %v", known, want)
 		}
 	})
 }

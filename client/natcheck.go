@@ -23,6 +23,10 @@ const (
 	// come in groups, and peers that have to hear from us come first.
 	checkSoon = 200 * time.Millisecond
 
+	// checkMoved is the same after an RDV has begun to see us elsewhere although nothing
+	// has changed here: a NAT has got another address, or is another one.
+	checkMoved = 15 * time.Second
+
 	// queueSTUN is how many datagrams of STUN may wait for a check.
 	queueSTUN = 16
 
@@ -39,6 +43,8 @@ type natChecker struct {
 	stop    context.CancelFunc // ends the one that runs; nil: none does
 	number  int                // of the last one
 	told    bool               // nothing is to be found out, see Client.SetNAT
+
+	seen map[netip.AddrPort]netip.AddrPort // where each RDV has seen us last, over its channel
 
 	// plain are RDVs that have no channel, and have said so in a word that the
 	// original does not know. An original takes every datagram that is long
@@ -126,6 +132,11 @@ func (c *Client) advanceChecker(now time.Time) {
 			n.at = next
 		}
 	}
+	if c.seenElsewhere() && !n.began.IsZero() {
+		if next := later(now.Add(checkSoon), n.began.Add(checkMoved)); n.at.IsZero() || next.Before(n.at) {
+			n.at = next
+		}
+	}
 	if n.at.IsZero() || now.Before(n.at) || n.stop != nil {
 		return
 	}
@@ -133,6 +144,23 @@ func (c *Client) advanceChecker(now time.Time) {
 	if len(n.servers) > 0 {
 		c.beginCheck(now)
 	}
+}
+
+// seenElsewhere reports whether an RDV sees us at another endpoint than before.
+func (c *Client) seenElsewhere() (moved bool) {
+	n := &c.checker
+	for _, r := range c.servers.rdvs {
+		if !r.server.stands() || r.overStream() || !r.server.link.endpoint.IsValid() {
+			continue
+		}
+		was, ok := n.seen[r.at]
+		moved = moved || ok && was != r.server.link.endpoint
+		if n.seen == nil || !ok && len(n.seen) >= maxServers {
+			n.seen = map[netip.AddrPort]netip.AddrPort{}
+		}
+		n.seen[r.at] = r.server.link.endpoint
+	}
+	return moved
 }
 
 // timeout returns when a check is due; zero: none is, or it waits for registration.

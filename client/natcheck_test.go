@@ -179,6 +179,34 @@ func TestNATChecksAreFew(t *testing.T) {
 	})
 }
 
+// TestAnotherNAT: somebody replaces the router by another one, whose NAT is a worse one,
+// and nothing changes here but where the RDV sees us. That is enough to find out.
+func TestAnotherNAT(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		v.twoAddresses()
+		count := v.countSTUN()
+		alice := v.node(v.home(1, portRestricted), "192.168.1.2:5000", "10.9.0.1", examined(v, nil))
+		pass(5 * time.Second)
+		if got, _ := alice.known(); got.Mapping != nat.EndpointIndependent {
+			t.Fatalf("known %+v before, want a NAT that is easy", got)
+		}
+		first := count(v.server.Addr())
+		alice.conn.Host().Move(v.home(3, simnet.NAT{Mapping: nat.AddressAndPortDependent, Filtering: nat.AddressAndPortDependent, Ports: nat.Random}), "192.168.1.2")
+		pass(time.Minute)
+		if got, _ := alice.known(); got.Mapping != nat.AddressAndPortDependent || !got.Hard() {
+			t.Errorf("known %+v, want a NAT that is hard", got)
+		}
+		second := count(v.server.Addr())
+		if second > 3*first {
+			t.Errorf("%d datagrams to find out, the first time %d", second-first, first)
+		}
+		pass(10 * time.Minute)
+		if got := count(v.server.Addr()); got != second {
+			t.Errorf("%d more datagrams without a reason", got-second)
+		}
+	})
+}
+
 // TestNoSTUNToOriginals: a server of Campagnol 0.3.5 takes a request of STUN for a
 // HELLO, so one that may be one is never asked; STUN servers of the settings are.
 func TestNoSTUNToOriginals(t *testing.T) {

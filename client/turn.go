@@ -300,6 +300,16 @@ func (c *Client) relayRefused(now time.Time, r *relay, p *peer, msg *channel.Mes
 	}
 }
 
+// askAgain has an RDV asked for its relay at the next need: after a restart it may be one,
+// and may have room.
+func (t *turnDesk) askAgain(v *rendezvous) {
+	for _, r := range t.list {
+		if r.rdv == v {
+			r.retry = time.Time{}
+		}
+	}
+}
+
 // noRelay notes why a relay is none for p. That it is none at all says less than others do.
 func (c *Client) noRelay(p *peer, r *relay, why string) {
 	d := c.dossiers.of(p.vpn)

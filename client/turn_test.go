@@ -208,6 +208,29 @@ func TestTURNRefused(t *testing.T) {
 	})
 }
 
+// TestTURNBegins: a server that was no relay, and is one after a restart, is asked for it
+// again as soon as the hosts have registered anew.
+func TestTURNBegins(t *testing.T) {
+	inBubble(t, func(v *vpn) {
+		alice, bob := v.turnPair(symmetric, symmetric, nil)
+		v.stop()
+		v.ourServer(rdv.Strict) // no relay
+		pass(15 * time.Second)
+		alice.send(bob.vpn, "nobody relays this")
+		pass(8 * time.Second)
+		if e, err := alice.client.Explain(alice.t.Context(), bob.vpn); err != nil || !strings.Contains(e.Relaying.Why, "it is no relay") {
+			v.t.Fatalf("it is known of relays %q, %v", e.Relaying.Why, err)
+		}
+		v.stop()
+		v.relayServer(rdv.Strict)
+		pass(20 * time.Second)
+		alice.ping(bob, 5*time.Second)
+		if p := alice.status().Peers[0].Path; p != "relay" {
+			v.t.Errorf("a path of kind %q, want the relay", p)
+		}
+	})
+}
+
 // TestTURNOnlyAndNever: what the settings say about relays is done.
 func TestTURNOnlyAndNever(t *testing.T) {
 	t.Run("only", func(t *testing.T) {

@@ -62,7 +62,7 @@ func (a *question) onePeer(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	return cli.WithHint(fmt.Errorf("%s: expected a peer, not %d arguments", a.name, len(args)),
-		"name it by its VPN address or the name in its certificate, such as %q", cmd.CommandPath()+" 10.9.0.2")
+		"name it by its VPN address or its name, such as %q", cmd.CommandPath()+" 10.9.0.2")
 }
 
 // complete offers the peers that the client knows.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"campagnol/pki/ca"
+	"campagnol/pki/enroll"
 )
 
 // enrolmentCommands returns the commands for hosts that enrol by themselves, and
@@ -170,6 +171,7 @@ type caInvitation struct {
 	Addresses []netip.Addr       `json:"addresses"`
 	Network   netip.Prefix       `json:"network"`
 	Network6  netip.Prefix       `json:"network6,omitzero"`
+	Domain    string             `json:"domain,omitzero"`
 	Server    string             `json:"server"`
 	Groups    []string           `json:"groups,omitempty"`
 	Routes    []netip.Prefix     `json:"routes,omitempty"`
@@ -183,7 +185,7 @@ type caInvitation struct {
 }
 
 func caInvitationOf(now time.Time, i *ca.Invitation) caInvitation {
-	r := caInvitation{ID: i.ID.String(), Name: i.Name, Status: i.State(now), Addresses: i.Addrs, Network: i.Network, Network6: i.Network6, Server: i.Server,
+	r := caInvitation{ID: i.ID.String(), Name: i.Name, Status: i.State(now), Addresses: i.Addrs, Network: i.Network, Network6: i.Network6, Domain: i.Domain, Server: i.Server,
 		Groups: i.Groups, Routes: i.Routes, Created: i.Created, Expires: i.Expires, Withdrawn: i.Withdrawn, Used: i.Used, Serial: i.Serial}
 	if !i.Used.IsZero() {
 		id, _ := i.Key.MarshalText() // never fails
@@ -210,6 +212,21 @@ func (s *caServer) Set(text string) error {
 
 // Type names the value in the help.
 func (*caServer) Type() string { return "HOST[:PORT]" }
+
+// caDomain is the value of an option that is a domain of names.
+type caDomain string
+
+// String returns the domain.
+func (d *caDomain) String() string { return string(*d) }
+
+// Set reads a domain, in letters of any case, with or without a dot at its end.
+func (d *caDomain) Set(text string) error {
+	*d = caDomain(strings.ToLower(strings.TrimSuffix(text, ".")))
+	return enroll.CheckDomain(string(*d))
+}
+
+// Type names the value in the help.
+func (*caDomain) Type() string { return "domain" }
 
 // caNetwork is the value of an option that is a network.
 type caNetwork netip.Prefix

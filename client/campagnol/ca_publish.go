@@ -23,6 +23,7 @@ func caSettingsFlags(cmd *cobra.Command, s *ca.Settings) {
 	cmd.Flags().Var((*caServer)(&s.Server), "rdv", "rendezvous server of the VPN, for hosts that are invited")
 	cmd.Flags().Var((*caNetwork)(&s.Network), "network", "network of the VPN, for hosts that are invited")
 	cmd.Flags().Var((*caNetwork)(&s.Network6), "network6", "IPv6 network of the VPN, of which hosts that are invited get an address, too")
+	cmd.Flags().Var((*caDomain)(&s.Domain), "domain", "domain in which members have names, such as vpn.internal, for hosts that are invited (docs/names.md)")
 }
 
 func (t *caTool) settingsCommand() *cobra.Command {
@@ -46,6 +47,7 @@ options say. Invitations that are open already stay as they are.`,
 					s.Server = cmp.Or(change.Server, s.Server)
 					s.Network = cmp.Or(change.Network, s.Network)
 					s.Network6 = cmp.Or(change.Network6, s.Network6)
+					s.Domain = cmp.Or(change.Domain, s.Domain)
 					s.Days = cmp.Or(change.Days, s.Days)
 				})
 			}
@@ -74,6 +76,9 @@ func caPrintSettings(w io.Writer, s ca.Settings) error {
 	fmt.Fprintf(table, "network:\t%s\n", network)
 	if s.Network6.IsValid() {
 		fmt.Fprintf(table, "IPv6 network:\t%s\n", s.Network6)
+	}
+	if s.Domain != "" {
+		fmt.Fprintf(table, "domain:\t%s\n", s.Domain)
 	}
 	fmt.Fprintf(table, "days:\t%d\n", cmp.Or(s.Days, ca.DefaultDays))
 	return table.Flush()

@@ -14,8 +14,7 @@ import (
 const connectHelp = `Open a tunnel to a peer, if there is none, and wait for it for up to ten seconds, as
 the first packet for the peer would. A tunnel that is not used is closed after a while.
 
-PEER is a VPN address, or the name in the peer's certificate, as far as there was a
-tunnel to it.
+PEER is a VPN address, or a member's name ("campagnol peers --all" lists them).
 
 The exit status is 0 if there is a path to the peer, 2 if not, and 1 after an error.
 

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"campagnol/client"
@@ -32,6 +33,8 @@ type view struct {
 	where  *addresses
 
 	mapping *mapping
+
+	heard atomic.Pointer[hearsay] // nil: nobody has asked yet
 }
 
 // show makes the parts in use those that requests see. n.mu is locked.

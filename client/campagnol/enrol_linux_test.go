@@ -42,7 +42,7 @@ func TestTokens(t *testing.T) {
 
 	// Mallory has seen bob's token, and is faster. Bob learns it, by which key, and
 	// what to do; the administrator does it.
-	bob := v.invite(villageServer, "bob")
+	bob := tokenIn(t, v.run(villageServer, "campagnol ca invite bob")) // as people read it
 	v.run("mallory", "campagnol join "+bob)
 	v.pings("mallory", "10.9.0.1")
 	v.fails("bob", "campagnol join "+bob, "the token was used already", "by the key", "campagnol ca revoke", "invites you again")

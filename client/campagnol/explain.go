@@ -55,31 +55,6 @@ func (n *node) reachPeer(r *http.Request) (any, error) {
 	return n.explain(r)
 }
 
-// peerOf returns the VPN address of a peer, by that or by the name in its certificate.
-func (v *view) peerOf(ctx context.Context, who string) (netip.Addr, error) {
-	if a, err := netip.ParseAddr(who); err == nil && a.Zone() == "" {
-		return a.Unmap(), nil
-	}
-	if who == "" {
-		return netip.Addr{}, &control.Error{Status: http.StatusBadRequest, Text: "the request names no peer",
-			Advice: "name one by its VPN address or the name in its certificate: ?peer=10.9.0.2"}
-	}
-	list, err := v.client.Named(ctx, who)
-	switch {
-	case err != nil:
-		return netip.Addr{}, unanswered(err)
-	case len(list) == 0:
-		return netip.Addr{}, &control.Error{Status: http.StatusUnprocessableEntity,
-			Text:   fmt.Sprintf("no peer is known by the name %q", who),
-			Advice: "the name of a peer is known once there was a tunnel to it; name its VPN address"}
-	case len(list) > 1:
-		return netip.Addr{}, &control.Error{Status: http.StatusConflict,
-			Text:   fmt.Sprintf("several peers have the name %q: %s", who, join(list)),
-			Advice: "name one by its VPN address"}
-	}
-	return list[0], nil
-}
-
 // An explanation is a document in the making.
 type explanation struct {
 	control.Explanation

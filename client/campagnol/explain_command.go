@@ -21,9 +21,9 @@ const explainHelp = `Say why a peer is reached as it is, or not at all: the path
 there is no better one, or what the last try to open a tunnel has come to, and what
 to try.
 
-PEER is a VPN address, or the name in the peer's certificate, as far as there was a
-tunnel to it. With --try the client is asked to open a tunnel now, if there is none,
-which may take ten seconds.
+PEER is a VPN address, or a member's name ("campagnol peers --all" lists them). With
+--try the client is asked to open a tunnel now, if there is none, which may take ten
+seconds.
 
 The exit status is 0 if there is a path to the peer, 2 if not, and 1 after an error.
 
@@ -90,7 +90,7 @@ func onePeer(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	return cli.WithHint(fmt.Errorf("explain: expected a peer, not %d arguments", len(args)),
-		"name it by its VPN address or the name in its certificate, such as %q", cmd.CommandPath()+" 10.9.0.2")
+		"name it by its VPN address or its name, such as %q", cmd.CommandPath()+" 10.9.0.2")
 }
 
 // completePeers returns the addresses and names of peers, for a shell.
@@ -104,18 +104,19 @@ func completePeers(ctx context.Context, socket, dir string, args []string) (word
 	}
 	c := control.NewClient(path)
 	defer c.Close()
-	s, _, err := c.Status(ctx)
+	list, _, err := c.Peers(ctx, true)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	for _, p := range s.Peers {
-		words = append(words, p.VPNAddress.String()+"\t"+human.Printable(p.Name))
+	for _, p := range list.Peers {
+		about := human.Printable(p.Name)
+		if p.Reason != "" {
+			about = "not reached"
+		}
+		words = append(words, p.VPNAddress.String()+"\t"+about)
 		if p.Name != "" {
 			words = append(words, human.Printable(p.Name)+"\t"+p.VPNAddress.String())
 		}
-	}
-	for _, f := range s.Failures {
-		words = append(words, f.VPNAddress.String()+"\tnot reached")
 	}
 	return words, cobra.ShellCompDirectiveNoFileComp
 }

@@ -31,7 +31,7 @@ func answering(t *testing.T, dir string, documents ...any) *atomic.Int32 {
 		return d, nil
 	}
 	serveControl(t, filepath.Join(dir, "tun0.sock"), map[string]control.Handler{
-		"GET " + control.StatusPath:  func(*http.Request) (any, error) { return sampleStatus(), nil },
+		"GET " + control.PeersPath:   func(*http.Request) (any, error) { return samplePeers(0), nil },
 		"GET " + control.ExplainPath: answer,
 		"POST " + control.ReachPath:  func(r *http.Request) (any, error) { reached.Add(1); return answer(r) },
 	})
@@ -124,7 +124,7 @@ func TestExplainCompletion(t *testing.T) {
 	}
 	answering(t, dir, inState("CLOSED", false))
 	words, directive := completePeers(t.Context(), "", dir, nil)
-	for _, want := range []string{"10.9.0.2\t", "10.9.0.17\t", "10.9.0.3\tnot reached"} {
+	for _, want := range []string{"10.9.0.2\tcarol", "carol\t10.9.0.2", "Bob\t10.9.0.3", "10.9.0.4\tnot reached"} {
 		if !slices.Contains(words, want) {
 			t.Errorf("%q, want %q among them", words, want)
 		}

@@ -163,7 +163,7 @@ func (j *joiner) finish(ctx context.Context, files *joinFiles, r *enroll.Result)
 		return cli.WithHint(fmt.Errorf("join: this host has all that it needs, but the client does not start: %w", err),
 			"mend it, and start the client: %s -D %s", program, files.config)
 	}
-	fmt.Fprintf(j.out, "the client runs; see how it is, and try to reach a host of the VPN:\n  %s status\n  ping VPNIP\n", program)
+	fmt.Fprintf(j.out, "the client runs; see how it is, who is there, and reach a host of the VPN:\n  %[1]s status\n  %[1]s peers --all\n  %[1]s ping NAME\n", program)
 	return nil
 }
 

@@ -264,7 +264,7 @@ rdv_auth = yes
 # takes another certificate.
 vpn_ip = %v
 network = %v
-%s
+%s%s
 [SECURITY]
 
 # Who this host is. The key never leaves it.
@@ -276,7 +276,7 @@ renew_certificate = yes
 
 # The authority of the VPN: hosts with a certificate of it are let in.
 ca_certificates = %s
-`, r.Name, now.UTC().Format("2006-01-02"), host, port, f.ways(), r.Addrs[i], r.Network, joinIPv6(r), quoteConf(f.cert), quoteConf(f.key), quoteConf(f.ca))
+`, r.Name, now.UTC().Format("2006-01-02"), host, port, f.ways(), r.Addrs[i], r.Network, joinIPv6(r), joinDomain(r), quoteConf(f.cert), quoteConf(f.key), quoteConf(f.ca))
 	if crl != "" {
 		fmt.Fprintf(&b, "\n# Certificates that are let in no more.\ncrl_file = %s\n", quoteConf(crl))
 	}
@@ -287,7 +287,7 @@ ca_certificates = %s
 	}
 	if len(problems) > 0 || cfg.Certificate != f.cert || cfg.Key != f.key || cfg.CACertificates != f.ca || cfg.CRLFile != crl ||
 		cfg.ServerHost != host || cfg.FallbackPort != f.fallbackPort || (cfg.HTTPProxy == nil) != (f.proxy == nil) ||
-		f.proxy != nil && cfg.HTTPProxy.String() != f.proxy.String() || cfg.VPNIP != r.Addrs[i] || cfg.Network6 != r.Network6 {
+		f.proxy != nil && cfg.HTTPProxy.String() != f.proxy.String() || cfg.VPNIP != r.Addrs[i] || cfg.Network6 != r.Network6 || cfg.DNSDomain != r.Domain {
 		return "", cli.WithHint(fmt.Errorf("join: the names of files under %s, or the proxy, cannot be written in a configuration", f.dir), "choose another directory with --dir")
 	}
 	return text, nil
@@ -303,6 +303,14 @@ func (f *joinFiles) ways() string {
 		text += fmt.Sprintf("\n# The HTTP proxy for that.\nhttp_proxy = %s\n", quoteConf(f.proxy.String()))
 	}
 	return text
+}
+
+// joinDomain returns the lines of the domain in which members have names, if there is one.
+func joinDomain(r *enroll.Result) string {
+	if r.Domain == "" {
+		return ""
+	}
+	return fmt.Sprintf("\n# Programs of this host find members by their names in this domain.\ndns_domain = %s\n", r.Domain)
 }
 
 // quoteConf returns a path as a value of the configuration.

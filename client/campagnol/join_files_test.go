@@ -87,6 +87,18 @@ func TestJoinRefusesConfiguration(t *testing.T) {
 			}
 		}
 	}
+	for domain, good := range map[string]bool{"vpn.internal": true, "vpn.local": false, "a\nb": false} {
+		r.Domain = domain
+		f, err := newJoinFiles("/tmp/c", "/tmp/a", enroll.ID{1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := f.configuration(joinStart, r, "h:1", "")
+		if cfg, _, _ := conf.ParseClient("c", []byte(text)); good != (err == nil) || good && cfg.DNSDomain != domain {
+			t.Errorf("the domain %q: %v\n%s", domain, err, text)
+		}
+	}
+	r.Domain = ""
 	r.Network = netip.MustParsePrefix("10.8.0.0/24")
 	f, err := newJoinFiles("/tmp/c", "/tmp/a", enroll.ID{1})
 	if err != nil {

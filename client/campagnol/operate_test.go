@@ -285,6 +285,23 @@ func TestPeersWithOthers(t *testing.T) {
 	}
 }
 
+// TestPeersWithNames: who has no tunnel has the name that a server tells, who has one that
+// of its certificate; and we are not our own peer.
+func TestPeersWithNames(t *testing.T) {
+	at := func(n byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 9, 0, n}) }
+	six := netip.MustParseAddr("fd09::3")
+	got := withNames([]control.PeersEntry{{VPNAddress: at(3), State: "CLOSED"}, {VPNAddress: at(4), Name: "dave", State: "ESTABLISHED", Since: noon}, {VPNAddress: at(7), State: "CLOSED"}},
+		[]netip.Addr{at(1)}, []client.ListedMember{{Name: "alice", Addrs: []netip.Addr{at(1)}}, {Name: "carol", Addrs: []netip.Addr{at(3), six}},
+			{Name: "mallory", Addrs: []netip.Addr{at(4)}}, {Name: "bob", Addrs: []netip.Addr{at(2), netip.MustParseAddr("fd09::2")}}})
+	var list []string
+	for _, p := range got {
+		list = append(list, p.VPNAddress.String()+" "+p.Name+" "+p.State)
+	}
+	if got, want := strings.Join(list, ","), "10.9.0.2 bob CLOSED,10.9.0.3 carol CLOSED,10.9.0.4 dave ESTABLISHED,10.9.0.7  CLOSED"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestOperateArguments: what makes no sense is refused before the client is asked, and
 // without a client all commands say what to do.
 func TestOperateArguments(t *testing.T) {

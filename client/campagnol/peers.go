@@ -32,6 +32,11 @@ func (n *node) listPeers(r *http.Request) (any, error) {
 		VPNAddress: s.VPNAddr, Listed: listed, Peers: peerEntries(s.Peers)}
 	if r.URL.Query().Get("all") == "yes" {
 		d.Peers = withOthers(d.Peers, s.VPNAddr, members, s.Failures)
+		named, err := v.listed(ctx)
+		if err != nil {
+			return nil, unanswered(err)
+		}
+		d.Peers = withNames(d.Peers, append([]netip.Addr{s.VPNAddr}, vpnAddrs(v.cfg)...), named)
 	}
 	return d, nil
 }
@@ -74,6 +79,28 @@ func withOthers(list []control.PeersEntry, own netip.Addr, members []netip.Addr,
 		if !known[a] {
 			known[a] = true
 			list = append(list, control.PeersEntry{VPNAddress: a, State: closedState})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b control.PeersEntry) int { return a.VPNAddress.Compare(b.VPNAddress) })
+	return list
+}
+
+// withNames gives peers without a tunnel the names that rendezvous servers tell, and adds
+// the members that only they name. own are our addresses.
+func withNames(list []control.PeersEntry, own []netip.Addr, members []client.ListedMember) []control.PeersEntry {
+	at := map[netip.Addr]int{}
+	for i, p := range list {
+		at[p.VPNAddress] = i
+	}
+	for _, m := range members {
+		i := slices.IndexFunc(m.Addrs, func(a netip.Addr) bool { _, ok := at[a]; return ok || slices.Contains(own, a) })
+		switch {
+		case i < 0:
+			list = append(list, control.PeersEntry{VPNAddress: m.Addrs[0], Name: m.Name, State: closedState})
+		case !slices.Contains(own, m.Addrs[i]):
+			if p := &list[at[m.Addrs[i]]]; p.Since.IsZero() {
+				p.Name = m.Name
+			}
 		}
 	}
 	slices.SortStableFunc(list, func(a, b control.PeersEntry) int { return a.VPNAddress.Compare(b.VPNAddress) })

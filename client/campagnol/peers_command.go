@@ -21,8 +21,8 @@ const peersHelp = `List the peers of the client on this host: VPN address, name 
 state, path, round trip, since when, and what goes through the tunnel in a second.
 
 The client is looked at twice, a second apart, for the rates. With --all peers without
-a tunnel are listed, too: members that the rendezvous server lists, which it does for
-a client that keeps tunnels to all, and peers that were not reached lately.
+a tunnel are listed, too: members that the rendezvous server lists or names, which it
+does over the authenticated channel, and peers that were not reached lately.
 
 The client is asked by its control socket, as by "campagnol status".`
 

@@ -27,8 +27,8 @@ long the answer takes. The two clients do that among themselves: no packet of th
 is sent, and no policy or firewall in the VPN stands in between. What is in brackets is
 the round trip of the path alone, by a challenge.
 
-PEER is a VPN address, or the name in the peer's certificate, as far as there was a
-tunnel to it. Without a tunnel one is opened first.
+PEER is a VPN address, or a member's name ("campagnol peers --all" lists them). Without
+a tunnel one is opened first.
 
 The exit status is 0 if an answer came, and 1 if none did or after an error.
 

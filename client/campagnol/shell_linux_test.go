@@ -224,13 +224,3 @@ func (v *village) tunnels(ctx context.Context, host string) []control.Peer {
 	}
 	return slices.DeleteFunc(s.Peers, func(p control.Peer) bool { return p.State != "ESTABLISHED" })
 }
-
-// readme returns README.md of the project.
-func readme(t *testing.T) string {
-	t.Helper()
-	b, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}

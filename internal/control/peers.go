@@ -20,7 +20,8 @@ type Peers struct {
 	Peers      []PeersEntry `json:"peers"`
 }
 
-// A PeersEntry is one peer. All but address, state and reason are those of its session.
+// A PeersEntry is one peer. All but address, name, state and reason are those of its
+// session.
 type PeersEntry struct {
 	VPNAddress         netip.Addr     `json:"vpn_address"`
 	Name               string         `json:"name,omitempty"`

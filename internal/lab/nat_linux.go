@@ -189,6 +189,31 @@ func (n *NAT) Renumber() (netip.Addr, error) {
 	return a, n.Flush()
 }
 
+// Replace makes it a NAT of another kind, with the same addresses, as if somebody had
+// put another router in its place. All mappings are forgotten.
+func (n *NAT) Replace(kind Kind) error {
+	if kind == None || kind >= kindCount {
+		return fmt.Errorf("lab: NAT %s: kind %v makes no NAT", n.name, kind)
+	}
+	n.lab.mu.Lock()
+	mapper := n.mapper
+	n.lab.mu.Unlock()
+	if mapper {
+		return fmt.Errorf("lab: NAT %s has a port mapper, which would go with its rules", n.name)
+	}
+	n.options.Kind = kind
+	n.rules = newNATRules(n.options)
+	err := n.ns.nftables(func(c *nftables.Conn) error {
+		c.DelTable(natTable)
+		c.DelTable(wallTable)
+		return n.rules.add(c, n.Addr())
+	})
+	if err != nil {
+		return err
+	}
+	return n.Flush()
+}
+
 // Flows returns how many UDP flows the NAT knows.
 func (n *NAT) Flows() (count int, err error) {
 	err = n.ns.withHandle(unix.NETLINK_NETFILTER, func(h *netlink.Handle) error {

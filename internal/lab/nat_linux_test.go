@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 )
@@ -305,5 +306,32 @@ func (f *flow) wantBack(to netip.AddrPort, arrives bool) {
 		f.t.Errorf("a packet arrives from %v, want %v", src, f.serverAddr)
 	case !arrives && !errors.Is(err, os.ErrDeadlineExceeded):
 		f.t.Errorf("a packet from the server to %v arrives (%v), want nothing", to, err)
+	}
+}
+
+// TestReplace makes NATs of each kind another one, and a full cone again.
+func TestReplace(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, Options{})
+	server := addHost(t, l, "server", nil)
+	nat := addNAT(t, l, "nat", NATOptions{Kind: FullCone})
+	h := addHost(t, l, "h", nat)
+	flow := newFlow(t, h, server)
+	before := flow.outer()
+	flow.wantBack(before, true)
+	for _, kind := range append(slices.Clone(natKinds), FullCone) {
+		if err := nat.Replace(kind); err != nil {
+			t.Fatal(err)
+		}
+		if nat.Kind() != kind {
+			t.Errorf("the NAT is %v, want %v", nat.Kind(), kind)
+		}
+		flow.wantBack(before, false)
+		wantBehaviour(t, l, h, kind.Behaviour())
+	}
+	for _, kind := range []Kind{None, kindCount} {
+		if err := nat.Replace(kind); err == nil {
+			t.Errorf("a NAT is replaced by %v, which is none", kind)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -22,8 +23,17 @@ const shellGrace = 200 * time.Millisecond
 
 // ShellOptions say what a [Shell] finds on its host.
 type ShellOptions struct {
+	// Root is a folder with a system, as debootstrap(8) makes it, that the node has in
+	// place of the machine's. What is changed in there is not written to the folder,
+	// which several nodes can share, and ends with the lab. "" is the machine's own,
+	// with some folders of the shell's.
+	Root string
+
 	// Programs are files that are in /usr/local/bin, under their own names.
 	Programs []string
+
+	// Files are files that are in /root, under their own names.
+	Files []string
 
 	// Hosts are the names in /etc/hosts, with their addresses.
 	Hosts map[string]string
@@ -32,10 +42,11 @@ type ShellOptions struct {
 // A Shell runs commands as an administrator types them on a node: in its network
 // namespace, as root, and with folders of its own in place of those that programs
 // keep things in: /etc, /run, /var/lib, /usr/local/bin and /root, where commands
-// begin. What is outside of the lab sees nothing of it. It is safe for concurrent
-// use; one command runs at a time.
+// begin; or in another system altogether. What is outside of the lab sees nothing of
+// it. It is safe for concurrent use; one command runs at a time.
 type Shell struct {
 	node *Node
+	env  []string
 	work chan func()
 	end  sync.Once
 }
@@ -48,12 +59,20 @@ var copied = []string{"passwd", "group", "nsswitch.conf", "resolv.conf", "ld.so.
 // have left in the background live until the lab ends.
 func (n *Node) Shell(o ShellOptions) (*Shell, error) {
 	root := filepath.Join(n.lab.Dir(), n.name+"-root")
-	if err := furnish(root, o); err != nil {
+	s := &Shell{node: n, work: make(chan func())}
+	err := os.MkdirAll(root, 0o755)
+	if err == nil && o.Root == "" {
+		s.env = append(os.Environ(), "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+		err = furnish(root, o)
+	} else {
+		s.env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "TERM=dumb"}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("lab: shell on %s: %w", n.name, err)
 	}
-	s := &Shell{node: n, work: make(chan func())}
+	s.env = append(append(s.env, "HOME=/root"), n.lab.env...)
 	entered := make(chan error)
-	go s.serve(root, entered)
+	go s.serve(root, o, entered)
 	if err := <-entered; err != nil {
 		return nil, fmt.Errorf("lab: shell on %s: %w", n.name, err)
 	}
@@ -86,20 +105,34 @@ func furnish(root string, o ShellOptions) error {
 			return err
 		}
 	}
-	hosts := "127.0.0.1 localhost\n"
-	for name, addr := range o.Hosts {
-		hosts += addr + " " + name + "\n"
-	}
-	if err := os.WriteFile(filepath.Join(root, "etc", "hosts"), []byte(hosts), 0o644); err != nil {
+	if err := writeHosts(filepath.Join(root, "etc", "hosts"), o.Hosts); err != nil {
 		return err
 	}
-	for _, p := range o.Programs {
-		if err := os.Link(p, filepath.Join(root, "bin", filepath.Base(p))); err == nil {
+	if err := give(o.Programs, filepath.Join(root, "bin"), 0o755); err != nil {
+		return err
+	}
+	return give(o.Files, filepath.Join(root, "home"), 0o644)
+}
+
+// writeHosts writes an /etc/hosts.
+func writeHosts(path string, addrs map[string]string) error {
+	hosts := "127.0.0.1 localhost\n"
+	for name, addr := range addrs {
+		hosts += addr + " " + name + "\n"
+	}
+	return os.WriteFile(path, []byte(hosts), 0o644)
+}
+
+// give puts files into a folder.
+func give(files []string, dir string, mode os.FileMode) error {
+	for _, p := range files {
+		to := filepath.Join(dir, filepath.Base(p))
+		if err := os.Link(p, to); err == nil {
 			continue
 		}
 		b, err := os.ReadFile(p) // on another file system
 		if err == nil {
-			err = os.WriteFile(filepath.Join(root, "bin", filepath.Base(p)), b, 0o755)
+			err = os.WriteFile(to, b, mode)
 		}
 		if err != nil {
 			return err
@@ -110,9 +143,9 @@ func furnish(root string, o ShellOptions) error {
 
 // serve owns a thread with a mount namespace of its own, in which commands are
 // started. The thread ends with the goroutine, which never unlocks it.
-func (s *Shell) serve(root string, entered chan<- error) {
+func (s *Shell) serve(root string, o ShellOptions, entered chan<- error) {
 	runtime.LockOSThread()
-	err := s.enter(root)
+	err := s.enter(root, o)
 	entered <- err
 	if err != nil {
 		return
@@ -123,16 +156,19 @@ func (s *Shell) serve(root string, entered chan<- error) {
 }
 
 // enter gives the calling thread the namespaces of the shell.
-func (s *Shell) enter(root string) error {
+func (s *Shell) enter(root string, o ShellOptions) error {
 	err := s.node.ns.withFD(func(fd int) error { return netns.Set(netns.NsHandle(fd)) })
 	if err != nil {
 		return err
 	}
-	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
-		return fmt.Errorf("make a mount namespace: %w", err)
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS | unix.CLONE_NEWUTS); err != nil {
+		return fmt.Errorf("make namespaces: %w", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("keep mounts to ourselves: %w", err)
+	}
+	if o.Root != "" {
+		return s.enterSystem(root, o)
 	}
 	for at, name := range ownFolders {
 		if err := unix.Mount(filepath.Join(root, name), at, "", unix.MS_BIND, ""); err != nil {
@@ -145,23 +181,66 @@ func (s *Shell) enter(root string) error {
 // Run runs a command line with sh(1) and returns what it prints, on both outputs.
 // The error is that of [exec.Cmd.Wait], or of the context if that ends it.
 func (s *Shell) Run(ctx context.Context, line string) (output string, err error) {
+	return s.do(ctx, line, func() (string, error) {
+		cmd := s.command(ctx, line)
+		b, err := cmd.CombinedOutput()
+		return string(b), err
+	})
+}
+
+// Watch runs a command line that does not end by itself, until what it has printed is
+// enough, when it is interrupted as by Ctrl-C, and returns that. The error is nil then,
+// whatever the exit status; else it is that of [Shell.Run].
+func (s *Shell) Watch(ctx context.Context, line string, enough func(output string) bool) (output string, err error) {
+	return s.do(ctx, line, func() (string, error) {
+		cmd := s.command(ctx, line)
+		w := &watched{enough: enough, interrupt: func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGINT) }} // it may have ended
+		cmd.Stdout, cmd.Stderr = w, w
+		err := cmd.Run()
+		if w.seen {
+			err = nil
+		}
+		return w.String(), err
+	})
+}
+
+// A watched is what a command has printed so far. Whoever writes waits for it.
+type watched struct {
+	strings.Builder
+	enough    func(string) bool
+	interrupt func()
+	seen      bool
+}
+
+func (w *watched) Write(b []byte) (int, error) {
+	w.Builder.Write(b)
+	if !w.seen && w.enough(w.String()) {
+		w.seen = true
+		w.interrupt()
+	}
+	return len(b), nil
+}
+
+// command returns the command for a line.
+func (s *Shell) command(ctx context.Context, line string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
+	cmd.Dir, cmd.Env = "/root", s.env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.WaitDelay = shellGrace
+	return cmd
+}
+
+// do runs a command on the thread of the shell.
+func (s *Shell) do(ctx context.Context, line string, run func() (string, error)) (output string, err error) {
 	err = errGoexit
 	done := make(chan struct{})
 	select {
 	case s.work <- func() {
 		defer close(done)
-		cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
-		cmd.Dir = "/root"
-		cmd.Env = append(os.Environ(), "HOME=/root", "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
-		cmd.Env = append(cmd.Env, s.node.lab.env...)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		cmd.WaitDelay = shellGrace
-		var b []byte
-		b, err = cmd.CombinedOutput()
+		output, err = run()
 		if errors.Is(err, exec.ErrWaitDelay) {
 			err = nil // it has ended, and left something running
 		}
-		output = string(b)
 	}:
 		<-done
 	case <-ctx.Done():

@@ -1,6 +1,8 @@
 // Package spell compares what somebody has written with what he may have meant.
 package spell
 
+import "strings"
+
 // Distance returns how many bytes must be inserted, deleted, replaced or
 // exchanged with their neighbour to turn a into b.
 func Distance(a, b string) int {
@@ -23,4 +25,25 @@ func Distance(a, b string) int {
 		before, last, row = last, row, before
 	}
 	return last[len(b)]
+}
+
+// maxWord bounds what is compared, which takes the product of the lengths.
+const maxWord = 64
+
+// Nearest returns the one of known that word is most likely a misspelling of, without
+// regard to case; "" if it is too different from all.
+func Nearest(word string, known []string) string {
+	if len(word) > maxWord {
+		return ""
+	}
+	near, least := "", max(len(word)/3, 1)+1
+	for _, k := range known {
+		if len(k) > maxWord {
+			continue
+		}
+		if d := Distance(strings.ToLower(word), strings.ToLower(k)); d < least {
+			near, least = k, d
+		}
+	}
+	return near
 }

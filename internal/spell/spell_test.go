@@ -1,6 +1,9 @@
 package spell
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestDistance(t *testing.T) {
 	for _, c := range []struct {
@@ -22,6 +25,18 @@ func TestDistance(t *testing.T) {
 		}
 		if got := Distance(c.b, c.a); got != c.want {
 			t.Errorf("Distance(%q, %q) = %d, want %d", c.b, c.a, got, c.want)
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	long := strings.Repeat("x", maxWord+1)
+	known := []string{"alice", "Bob", "carol", long}
+	for _, c := range []struct{ word, want string }{
+		{"allice", "alice"}, {"bop", "Bob"}, {"BOB", "Bob"}, {"b", ""}, {"dave", ""}, {"", ""}, {long, ""}, {long[1:], ""},
+	} {
+		if got := Nearest(c.word, known); got != c.want {
+			t.Errorf("Nearest(%q) = %q, want %q", c.word, got, c.want)
 		}
 	}
 }

@@ -209,8 +209,8 @@ func TestManualHasCommands(t *testing.T) {
 	}
 }
 
-// plain returns a text as it is compared: without what the markup changes.
-func plain(text string) string {
+// compared returns a text as it is compared: without what the markup changes.
+func compared(text string) string {
 	text = strings.NewReplacer(`"`, "", "“", "", "”", "", "‘", "", "’", "", "'", "", "`", "", "$", "").Replace(text)
 	return strings.ToLower(strings.Join(strings.Fields(text), " "))
 }
@@ -232,10 +232,10 @@ func TestManualKeepsWords(t *testing.T) {
 			}
 			page := "../man/" + program.Name + "-" + cmd.Name + ".8"
 			joined := regexp.MustCompile(`-\n +`).ReplaceAllString(rendered(t, page, "utf8"), "-")
-			text := plain(joined)
+			text := compared(joined)
 			for _, d := range append(cmd.Commands, cmd) {
 				for paragraph := range strings.SplitSeq(d.Long, "\n\n") {
-					if !strings.Contains(text, plain(paragraph)) {
+					if !strings.Contains(text, compared(paragraph)) {
 						t.Errorf("%s lacks, of the help of %s: %s", page, d.Name, paragraph)
 					}
 				}

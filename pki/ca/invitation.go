@@ -41,6 +41,7 @@ type Invitation struct {
 	Server  string       `json:"server"`
 
 	Network6 netip.Prefix `json:"network6,omitzero"` // the zero Prefix: none
+	Domain   string       `json:"domain,omitzero"`   // of names; "": none
 
 	Groups []string       `json:"groups,omitempty"`
 	Routes []netip.Prefix `json:"routes,omitempty"`

@@ -75,7 +75,7 @@ func (c *CA) Invite(now time.Time, rand io.Reader, o InviteOptions) (*Invitation
 	}
 	created := now.UTC().Truncate(time.Second)
 	i := &Invitation{
-		ID: token.ID, Name: req.Name, Addrs: req.Addrs, Network: s.Network, Network6: s.Network6, Server: o.Server,
+		ID: token.ID, Name: req.Name, Addrs: req.Addrs, Network: s.Network, Network6: s.Network6, Domain: s.Domain, Server: o.Server,
 		Groups: req.Groups, Routes: req.Routes, Days: o.Days, Renew: o.Renew,
 		Created: created, Expires: created.Add(o.Valid), Master: token.Master(), CA: token.CA,
 	}

@@ -241,7 +241,7 @@ func (c *CA) grant(i *Invitation, cert *x509.Certificate) (*enroll.Grant, error)
 	if err != nil {
 		return nil, err
 	}
-	g := &enroll.Grant{Chain: c.chain(cert), Name: i.Name, Addrs: addrsOf(cert), Network: i.Network, Network6: i.Network6, Server: i.Server}
+	g := &enroll.Grant{Chain: c.chain(cert), Name: i.Name, Addrs: addrsOf(cert), Network: i.Network, Network6: i.Network6, Domain: i.Domain, Server: i.Server}
 	for _, r := range roots {
 		g.Roots = append(g.Roots, r.Raw)
 	}

@@ -22,6 +22,7 @@ type Settings struct {
 	Server   string       `json:"server,omitzero"`   // HOST:PORT of the rendezvous server
 	Network  netip.Prefix `json:"network,omitzero"`  // of the VPN
 	Network6 netip.Prefix `json:"network6,omitzero"` // its IPv6 network; the zero Prefix: none
+	Domain   string       `json:"domain,omitzero"`   // in which members have names; "": none
 	Days     int          `json:"days,omitzero"`     // validity of certificates by invitation; 0 means two years
 }
 
@@ -60,6 +61,11 @@ func (s *Settings) check() error {
 	if s.Network6.IsValid() {
 		if err := checkNetwork6(s.Network6); err != nil {
 			return err
+		}
+	}
+	if s.Domain != "" {
+		if err := enroll.CheckDomain(s.Domain); err != nil {
+			return withHint(fmt.Errorf("ca: domain of names: %w", err), "write a part of a domain that is yours, or of internal, such as vpn.internal")
 		}
 	}
 	if s.Days != 0 {

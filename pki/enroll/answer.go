@@ -22,6 +22,7 @@ const (
 	tagCRL      = 8 // DER; may be repeated
 	tagBulletin = 9
 	tagNetwork6 = 10 // like tagNetwork, of IPv6
+	tagDomain   = 11
 )
 
 // Limits of an answer.
@@ -41,6 +42,7 @@ type Grant struct {
 	Network  netip.Prefix
 	Network6 netip.Prefix // the zero Prefix: none
 	Server   string       // HOST:PORT of the rendezvous server
+	Domain   string       // of members' names; "": none
 	CRLs     [][]byte     // DER
 	Bulletin []byte
 }
@@ -72,6 +74,9 @@ func (g *Grant) Append(b []byte) []byte {
 	}
 	if g.Server != "" {
 		add(tagServer, []byte(g.Server))
+	}
+	if g.Domain != "" {
+		add(tagDomain, []byte(g.Domain))
 	}
 	for _, l := range g.CRLs {
 		add(tagCRL, l)
@@ -170,6 +175,9 @@ func (g *Grant) parseField(tag uint8, value []byte) bool {
 		return true
 	case tagServer:
 		g.Server = string(value)
+		return true
+	case tagDomain:
+		g.Domain = string(value)
 		return true
 	case tagBulletin:
 		g.Bulletin = value

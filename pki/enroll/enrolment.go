@@ -65,7 +65,7 @@ func (g *Grant) verify(t *Token, key crypto.Signer) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Key: key, Chain: chain, Name: g.Name, Addrs: g.Addrs, Network: g.Network, Network6: g.Network6, Server: g.Server, CRLs: g.CRLs, Bulletin: g.Bulletin}
+	r := &Result{Key: key, Chain: chain, Name: g.Name, Addrs: g.Addrs, Network: g.Network, Network6: g.Network6, Server: g.Server, Domain: g.Domain, CRLs: g.CRLs, Bulletin: g.Bulletin}
 	if len(g.Bulletin) > 0 {
 		b, err := verifyBulletin(g.Bulletin, append([]*x509.Certificate{anchor}, trusted...))
 		if err != nil {
@@ -157,6 +157,9 @@ func (r *Result) checkSettings() error {
 	}
 	if _, _, err := splitServer(r.Server); err != nil {
 		return bad("the rendezvous server %s", printable(err.Error()))
+	}
+	if err := CheckDomain(r.Domain); r.Domain != "" && err != nil {
+		return bad("the domain %s", printable(err.Error()))
 	}
 	return nil
 }

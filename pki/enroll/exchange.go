@@ -41,6 +41,7 @@ type Result struct {
 	Network  netip.Prefix
 	Network6 netip.Prefix // with one of Addrs in it; the zero Prefix: the VPN has none
 	Server   string       // HOST:PORT of the rendezvous server
+	Domain   string       // in which members have names; "": none
 	CRLs     [][]byte     // DER, by one of Roots
 	Bulletin []byte       // signed by one of Roots; nil: none
 }

@@ -92,6 +92,30 @@ func splitServer(server string) (host string, port uint16, err error) {
 	return host, uint16(n), checkHost(host)
 }
 
+// CheckDomain checks a domain in which members have names: labels of letters in lower
+// case, digits and hyphens (RFC 1123 section 2.1). It is one that a configuration takes
+// without a warning.
+func CheckDomain(domain string) error {
+	for _, taken := range []string{"arpa", "local", "localhost"} {
+		if strings.HasSuffix("."+domain, "."+taken) {
+			return fmt.Errorf("%q is not a domain for members: %s belongs to others", domain, taken)
+		}
+	}
+	for label := range strings.SplitSeq(domain, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
+			strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return fmt.Errorf("%q is not a domain", domain)
+		}
+	}
+	if len(domain) > maxDomain {
+		return fmt.Errorf("%q is too long for a domain", domain)
+	}
+	return nil
+}
+
+// maxDomain leaves room for the names in it (RFC 1035 section 2.3.4).
+const maxDomain = 189
+
 // checkHost checks a host name or an address.
 func checkHost(host string) error {
 	bad := func(c rune) bool {
