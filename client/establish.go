@@ -144,7 +144,7 @@ func (c *Client) handleRecords(now time.Time, at punch.Endpoint, b []byte) {
 func (t *try) answered(at punch.Endpoint, b []byte) bool {
 	const serverHello, helloVerifyRequest = 2, 3
 	typ, ok := handshakeType(b)
-	if !ok || typ != serverHello && typ != helloVerifyRequest || !t.attempt.Knows(at) {
+	if !ok || typ != serverHello && typ != helloVerifyRequest || t.attempt == nil || !t.attempt.Knows(at) {
 		return false
 	}
 	for _, r := range t.running {

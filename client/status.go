@@ -131,8 +131,10 @@ func (c *Client) status() Status {
 	for _, r := range c.servers.rdvs {
 		s.RDVs = append(s.RDVs, r.status(c.set.Auth))
 	}
-	for _, p := range c.peersInOrder() {
-		s.Peers = append(s.Peers, c.statusOf(p))
+	peers := c.peersInOrder()
+	s.Peers = make([]PeerStatus, len(peers))
+	for i, p := range peers {
+		s.Peers[i] = c.statusOf(p)
 	}
 	return s
 }

@@ -60,8 +60,8 @@ path: ./lab.`,
 	cmd.Flags().BoolVarP(&o.lockMemory, "mlock", "m", false, "keep everything in memory, out of the swap space")
 	cmd.Flags().StringVarP(&o.pidfile, "pidfile", "p", o.pidfile, "in the background, write the process ID to `FILE`;\nempty: nowhere")
 	o.service.Flags(cmd.Flags())
-	cmd.AddCommand(newCACommand(), newExplainCommand(), newFDBCommand(), newForgetCommand(), newJoinCommand(), newLabCommand(), newMDBCommand(), newNetcheckCommand(), newPolicyCommand(), newRenewCommand(), newStatusCommand())
-	cmd.AddCommand(newBugReportCommand(), newConnectCommand(), newDisconnectCommand(), newLogLevelCommand(), newPeersCommand(), newPingCommand(), newReloadCommand(), newTopCommand(), newVersionCommand())
+	cmd.AddCommand(newCACommand(), newExplainCommand(), cli.GiveWay(newFDBCommand()), newForgetCommand(), newJoinCommand(), newLabCommand(), cli.GiveWay(newMDBCommand()), newNetcheckCommand(), newPolicyCommand(), newRenewCommand(), cli.GiveWay(newStatusCommand()))
+	cmd.AddCommand(cli.GiveWay(newBugReportCommand()), newConnectCommand(), newDisconnectCommand(), newLogLevelCommand(), cli.GiveWay(newPeersCommand()), newPingCommand(), newReloadCommand(), cli.GiveWay(newTopCommand()), newVersionCommand())
 	return cmd
 }
 

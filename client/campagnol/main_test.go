@@ -28,6 +28,9 @@ var binaries string
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
+	if len(os.Args) > 1 && os.Args[1] == crowdArg {
+		return playCrowd(os.Args[2:])
+	}
 	dir, err := os.MkdirTemp("", "campagnol-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

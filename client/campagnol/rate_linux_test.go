@@ -115,11 +115,3 @@ func (p *meshPeer) rtts(to *meshPeer) []time.Duration {
 	slices.Sort(r.RTT)
 	return r.RTT
 }
-
-// percentile returns the one of sorted times that so many percent do not exceed.
-func percentile(sorted []time.Duration, percent int) time.Duration {
-	if len(sorted) == 0 {
-		return 0
-	}
-	return sorted[(len(sorted)-1)*percent/100]
-}

@@ -64,11 +64,18 @@ func statusCommand(dir string) *cobra.Command {
 				defer stop()
 				return d.watch(ctx, c.Status)
 			}
-			s, raw, err := c.Status(cmd.Context())
+			if asJSON {
+				raw, err := c.StatusJSON(cmd.Context())
+				if err != nil {
+					return fmt.Errorf("status: %w", err)
+				}
+				return d.show(nil, raw)
+			}
+			s, _, err := c.Status(cmd.Context())
 			if err != nil {
 				return fmt.Errorf("status: %w", err)
 			}
-			return d.show(s, raw)
+			return d.show(s, nil)
 		},
 	}
 	f := cmd.Flags()
@@ -148,8 +155,8 @@ func (d *statusDisplay) watch(ctx context.Context, ask func(context.Context) (*c
 	}
 }
 
-// show shows s, of which raw is the text. JSON comes with one document a line if
-// more are to come.
+// show shows s, of which raw is the text; of the two, only that which is shown need be
+// there. JSON comes with one document a line if more are to come.
 func (d *statusDisplay) show(s *control.Status, raw []byte) error {
 	var b bytes.Buffer
 	width := d.width()

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -87,7 +88,7 @@ func parseStatus(b []byte) (*Status, error) {
 		return nil, err
 	}
 	if s.Version == "" || s.Time.IsZero() {
-		return nil, errors.New("version or time is missing")
+		return nil, errIncomplete
 	}
 	return s, nil
 }
@@ -106,7 +107,7 @@ func (c *Client) ask(ctx context.Context, method, path string, limit time.Durati
 		return nil, "", c.unreachable(err, limit)
 	}
 	defer resp.Body.Close()
-	if body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1)); err != nil {
+	if body, err = readAnswer(resp); err != nil {
 		return nil, "", c.unreachable(err, limit)
 	}
 	program = resp.Header.Get("Server")
@@ -117,6 +118,16 @@ func (c *Client) ask(ctx context.Context, method, path string, limit time.Durati
 		return nil, "", c.refused(resp.StatusCode, program, body)
 	}
 	return body, program, nil
+}
+
+// readAnswer returns the body of an answer, or one byte more than there may be of it.
+func readAnswer(resp *http.Response) ([]byte, error) {
+	var b bytes.Buffer
+	if n := resp.ContentLength; n > 0 && n <= maxAnswer {
+		b.Grow(int(n) + bytes.MinRead) // and it is never copied
+	}
+	_, err := b.ReadFrom(io.LimitReader(resp.Body, maxAnswer+1))
+	return b.Bytes(), err
 }
 
 // unreachable returns the error for people when nobody has answered.

@@ -1,12 +1,14 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -219,19 +221,22 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, h Handler) {
 	if err != nil {
 		document, status = refusal(err)
 	}
-	body, err := json.Marshal(document)
-	if err != nil {
+	var body bytes.Buffer
+	if err := json.NewEncoder(&body).Encode(document); err != nil {
 		s.cfg.Log.Error("The control socket cannot answer", "request", r.URL.Path, "err", err)
-		body, status = []byte(`{"error":"the answer cannot be written as JSON"}`), http.StatusInternalServerError
+		body.Reset()
+		body.WriteString(`{"error":"the answer cannot be written as JSON"}` + "\n")
+		status = http.StatusInternalServerError
 	}
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
+	header.Set("Content-Length", strconv.Itoa(body.Len())) // who asks makes room for it at once
 	header.Set("Server", s.cfg.Program)
 	if status != http.StatusOK {
 		header.Set("Connection", "close")
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // who is gone needs no answer
+	_, _ = w.Write(body.Bytes()) // who is gone needs no answer
 }
 
 // refusal returns the document for an error, and its status.

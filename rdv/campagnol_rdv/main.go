@@ -67,7 +67,7 @@ introduced to each other.`,
 	o.web.flags(f)
 	o.user.flags(f)
 	o.service.Flags(f)
-	cmd.AddCommand(newStatusCommand(), newClientsCommand(), newEventsCommand())
+	cmd.AddCommand(cli.GiveWay(newStatusCommand()), cli.GiveWay(newClientsCommand()), cli.GiveWay(newEventsCommand()))
 	return cmd
 }
 
