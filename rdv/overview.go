@@ -75,8 +75,13 @@ type PairInfo struct {
 	Asker, Asked netip.Addr // the first addresses of both
 	Time         time.Time  // the last time
 
-	// Relayed says that one of them got credentials for the relay, for the other.
+	// Relayed says that one of them got credentials for the relay, for the other. That
+	// says little: who finds no direct path at once begins by a relay.
 	Relayed bool
+
+	// RelayedAt is when this server has last relayed something between them, within
+	// flowMemory; zero: it has not, or cannot tell that it was for these two.
+	RelayedAt time.Time
 }
 
 // Overview returns what the server knows. With many clients, some may come and go
@@ -99,7 +104,7 @@ func (s *Server) Overview(ctx context.Context) (*Overview, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.addUses(o.Clients)
+	s.addUses(o)
 	slices.SortFunc(o.Clients, func(a, b ClientInfo) int { return a.VPN[0].Compare(b.VPN[0]) })
 	o.Stats = s.Stats()
 	o.Pace, o.PaceInterval = s.history.Pace(o.Time)
@@ -122,16 +127,17 @@ func (s *Server) look(ctx context.Context, f func(now time.Time)) error {
 }
 
 // addUses adds what members have of the relay.
-func (s *Server) addUses(clients []ClientInfo) {
+func (s *Server) addUses(o *Overview) {
 	if s.cfg.Relay == nil {
 		return
 	}
 	uses := s.cfg.Relay.Uses()
-	for i := range clients {
-		if a := clients[i].account; a.IsValid() {
-			clients[i].Relay = uses[a.String()]
+	for i := range o.Clients {
+		if a := o.Clients[i].account; a.IsValid() {
+			o.Clients[i].Relay = uses[a.String()]
 		}
 	}
+	markRelayed(o.Pairs, o.Clients, s.cfg.Relay.Flows(o.Time.Add(-flowMemory)))
 }
 
 // addrs returns all VPN addresses that are registered.

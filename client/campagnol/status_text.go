@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
@@ -20,7 +19,7 @@ import (
 func statusText(s, earlier *control.Status, width int) string {
 	var b strings.Builder
 	statusHead(&b, s, width)
-	statusPeers(&b, s, earlier)
+	statusPeers(&b, s, earlier, width)
 	statusIdentities(&b, s, width)
 	if len(s.Failures) > 0 {
 		b.WriteString("\nnot reached:\n")
@@ -137,37 +136,6 @@ func statusRDV(b *strings.Builder, s *control.Status, r *control.RDV, width int)
 	}
 }
 
-// statusPeers is the table of peers.
-func statusPeers(b *strings.Builder, s, earlier *control.Status) {
-	b.WriteByte('\n')
-	if len(s.Peers) == 0 {
-		b.WriteString("no tunnels; the first packet for a peer opens one\n")
-		return
-	}
-	before := map[netip.Addr]control.Peer{}
-	var gone time.Duration
-	if earlier != nil {
-		gone = s.Time.Sub(earlier.Time)
-		for _, p := range earlier.Peers {
-			before[p.VPNAddress] = p
-		}
-	}
-	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	head := []string{"PEER", "STATE", "OPEN FOR", "KEYS FOR", "IN", "OUT", "LAST IN", "LAST OUT", "WAITING", "PATH", "WE ARE", "PROTOCOL", "CIPHER"}
-	if earlier != nil {
-		head = slices.Insert(head, 6, "IN/S", "OUT/S")
-	}
-	fmt.Fprintln(table, strings.Join(head, "\t"))
-	for _, p := range s.Peers {
-		cells := peerCells(s.Time, p)
-		if earlier != nil {
-			cells = slices.Insert(cells, 6, rates(p, before[p.VPNAddress], gone)...)
-		}
-		fmt.Fprintln(table, strings.Join(cells, "\t"))
-	}
-	_ = table.Flush() // a Builder takes everything
-}
-
 // statusIdentities names what peers have beyond the address in the table.
 func statusIdentities(b *strings.Builder, s *control.Status, width int) {
 	head := "\nreached through peers:\n"
@@ -216,27 +184,6 @@ func statusRefusals(b *strings.Builder, s *control.Status, width int) {
 			}
 			wrap(b, fix, "    ", "      ", width)
 		}
-	}
-}
-
-// peerCells returns a line of the table.
-func peerCells(now time.Time, p control.Peer) []string {
-	since := func(t time.Time) string {
-		if t.IsZero() {
-			return "-"
-		}
-		return human.Age(now.Sub(t))
-	}
-	path := "-"
-	if p.Path.IsValid() {
-		path = p.Path.String()
-	}
-	if p.PathKind != "" {
-		path += " (" + strings.Join(pathWords(p), ", ") + ")"
-	}
-	return []string{
-		addrText(p.VPNAddress), human.OrDash(p.State), since(p.Since), since(p.KeysSince), human.Size(p.BytesIn), human.Size(p.BytesOut), since(p.LastIn), since(p.LastOut),
-		fmt.Sprint(p.WaitingPackets), path, human.OrDash(p.Role), human.OrDash(p.Protocol), human.OrDash(p.Cipher),
 	}
 }
 
@@ -289,21 +236,6 @@ func statusPeerCertificates(b *strings.Builder, s *control.Status, width int) {
 		}
 		wrap(b, text+" ("+p.Expires.UTC().Format(time.DateTime)+" UTC)", "", "  ", width)
 	}
-}
-
-// rates returns what came in and went out in a second, on average since an earlier
-// look. A session that is another one since has begun with nothing.
-func rates(p, before control.Peer, gone time.Duration) []string {
-	if !p.Since.Equal(before.Since) {
-		before = control.Peer{}
-	}
-	rate := func(now, then uint64) string {
-		if gone <= 0 || now < then {
-			return "-"
-		}
-		return fmt.Sprintf("%.1f KiB/s", float64(now-then)/1024/gone.Seconds())
-	}
-	return []string{rate(p.BytesIn, before.BytesIn), rate(p.BytesOut, before.BytesOut)}
 }
 
 // dropTexts returns what was dropped, a line for each place.

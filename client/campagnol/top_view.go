@@ -55,21 +55,28 @@ func (m *topModel) lines() []string {
 	lines := m.head()
 	list := m.peers()
 	rows := m.rows()
-	lines = append(lines, m.paint(topBold, fit("  "+m.columns().head(), m.width)))
+	columns := m.columns(list)
+	lines = append(lines, m.paint(topBold, fit("  "+columns.head(), m.width)))
 	at := m.place(list)
-	from := max(0, min(at-rows/2, len(list)-rows))
+	from := m.first(list)
 	for i := range rows {
 		if from+i >= len(list) {
 			lines = append(lines, "")
 			continue
 		}
-		lines = append(lines, m.row(&list[from+i], from+i == at))
+		lines = append(lines, m.row(columns, &list[from+i], from+i == at))
 	}
 	if len(list) == 0 {
 		lines[len(lines)-rows] = "  " + m.emptyText()
 	}
 	lines = append(lines, m.pane()...)
 	return append(lines, m.paint(topFaint, fit(m.foot(), m.width)))
+}
+
+// first returns the first of a list of peers that there is room for: the selected one is
+// in the middle.
+func (m *topModel) first(list []control.Peer) int {
+	return max(0, min(m.place(list)-m.rows()/2, len(list)-m.rows()))
 }
 
 // emptyText says why there are no peers.
@@ -155,63 +162,11 @@ func (m *topModel) notice() string {
 	} else if m.filter != "" {
 		texts = append(texts, "filter: "+m.filter)
 	}
+	if list := m.peers(); len(list) > m.rows() {
+		from := m.first(list)
+		texts = append(texts, fmt.Sprintf("peers %d to %d of %d are seen", from+1, from+m.rows(), len(list)))
+	}
 	return m.paint(topBad, fit(strings.Join(texts, "; "), m.width))
-}
-
-// A topColumn is one of the table.
-type topColumn struct {
-	name  string
-	width int
-	right bool
-	cell  func(m *topModel, p *control.Peer) string
-}
-
-type topColumns []topColumn
-
-// columns returns those that there is room for. The last one takes what is left.
-func (m *topModel) columns() topColumns {
-	list := topColumns{
-		{"PEER", 15, false, func(_ *topModel, p *control.Peer) string { return addrText(p.VPNAddress) }},
-		{"NAME", 10, false, func(_ *topModel, p *control.Peer) string { return human.OrDash(p.Name) }},
-		{"PATH", 9, false, func(_ *topModel, p *control.Peer) string { return pathWord(p) }},
-	}
-	if m.width >= topWide {
-		list = append(list,
-			topColumn{"ADDRESS", 21, false, func(_ *topModel, p *control.Peer) string {
-				if !p.Path.IsValid() {
-					return "-"
-				}
-				return human.Printable(p.Path.String())
-			}},
-			topColumn{"OPEN FOR", 8, true, func(m *topModel, p *control.Peer) string {
-				if p.Since.IsZero() {
-					return "-"
-				}
-				return human.Age(m.status.Time.Sub(p.Since))
-			}})
-	}
-	list = append(list,
-		topColumn{"RTT", 8, true, func(_ *topModel, p *control.Peer) string {
-			if p.PathRTTSeconds <= 0 {
-				return "-"
-			}
-			return millisText(p.PathRTTSeconds)
-		}},
-		topColumn{"IN", 10, true, func(m *topModel, p *control.Peer) string {
-			return m.rateOf(p, func(h *rateHistory) float64 { return h.in })
-		}},
-		topColumn{"OUT", 10, true, func(m *topModel, p *control.Peer) string {
-			return m.rateOf(p, func(h *rateHistory) float64 { return h.out })
-		}})
-	used := 2
-	for _, c := range list {
-		used += c.width + 1
-	}
-	width := min(m.width-used, 30)
-	if width >= 4 {
-		list = append(list, topColumn{"MINUTE", width, false, func(m *topModel, p *control.Peer) string { return m.spark(p, width) }})
-	}
-	return list
 }
 
 // rateOf returns one of a peer's rates.
@@ -246,29 +201,10 @@ func pathWord(p *control.Peer) string {
 	return "open" // an original's
 }
 
-// head returns the names of the columns.
-func (cs topColumns) head() string {
-	var names []string
-	for _, c := range cs {
-		names = append(names, c.fit(c.name))
-	}
-	return strings.Join(names, " ")
-}
-
-// fit gives a cell the width of its column.
-func (c *topColumn) fit(text string) string {
-	text = fit(text, c.width)
-	gap := strings.Repeat(" ", c.width-lipgloss.Width(text))
-	if c.right {
-		return gap + text
-	}
-	return text + gap
-}
-
 // row returns the line of a peer.
-func (m *topModel) row(p *control.Peer, selected bool) string {
+func (m *topModel) row(columns topColumns, p *control.Peer, selected bool) string {
 	var cells []string
-	for _, c := range m.columns() {
+	for _, c := range columns {
 		cells = append(cells, c.fit(c.cell(m, p)))
 	}
 	line := strings.Join(cells, " ")

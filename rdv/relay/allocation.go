@@ -50,18 +50,20 @@ type allocation struct {
 
 	mu        sync.Mutex // guards the rest, of which table is made
 	permitted map[netip.Addr]bool
-	channels  []binding
+	channels  []*binding
 }
 
-// A binding is a channel of a client.
+// A binding is a channel of a client. It is the same in all tables for as long as the
+// channel is renewed.
 type binding struct {
 	number uint16
 	peer   netip.AddrPort
+	used   atomic.Int64 // when data went to the peer last, since the server began, as a time.Duration; 0: never
 }
 
 // A table is what an allocation may relay. It does not change once it is published.
 type table struct {
-	peers     map[uint16]netip.AddrPort // of channels
+	peers     map[uint16]*binding       // channels
 	numbers   map[netip.AddrPort]uint16 // back; of those peers only that have a permission
 	permitted map[netip.Addr]bool
 }
@@ -209,7 +211,7 @@ func (a *allocation) hasRoom(peer netip.Addr, number uint16) bool {
 	if !a.permitted[peer] && len(a.permitted) >= maxPermissions {
 		return false
 	}
-	known := func(b binding) bool { return b.number == number }
+	known := func(b *binding) bool { return b.number == number }
 	return number == 0 || len(a.channels) < maxChannels || slices.ContainsFunc(a.channels, known)
 }
 
@@ -229,20 +231,23 @@ func (a *allocation) permit(peer netip.Addr, on bool) {
 func (a *allocation) bind(number uint16, peer netip.AddrPort, on bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.channels = slices.DeleteFunc(a.channels, func(b binding) bool { return b.number == number })
+	if on && slices.ContainsFunc(a.channels, func(b *binding) bool { return b.number == number && b.peer == peer }) {
+		return
+	}
+	a.channels = slices.DeleteFunc(a.channels, func(b *binding) bool { return b.number == number })
 	if on {
-		a.channels = append(a.channels, binding{number, peer})
+		a.channels = append(a.channels, &binding{number: number, peer: peer})
 	}
 	a.publishLocked()
 }
 
 func (a *allocation) publishLocked() {
-	t := &table{peers: map[uint16]netip.AddrPort{}, numbers: map[netip.AddrPort]uint16{}, permitted: map[netip.Addr]bool{}}
+	t := &table{peers: map[uint16]*binding{}, numbers: map[netip.AddrPort]uint16{}, permitted: map[netip.Addr]bool{}}
 	for ip := range a.permitted {
 		t.permitted[ip] = true
 	}
 	for _, b := range a.channels {
-		t.peers[b.number] = b.peer
+		t.peers[b.number] = b
 		if t.permitted[b.peer.Addr()] {
 			t.numbers[b.peer] = b.number
 		}

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"net/netip"
 	"time"
 
 	"campagnol/punch"
@@ -40,9 +39,9 @@ func (d *Door) Forward(now time.Time, dg punch.Datagram) (rest punch.Datagram) {
 	for channeldata.Is(dg.Data) {
 		first := dg.Data[:min(seg, len(dg.Data))]
 		number, n, ok := channeldata.Parse(first)
-		var peer netip.AddrPort
+		var over *binding
 		if ok && t != nil {
-			peer, ok = t.peers[number]
+			over, ok = t.peers[number]
 		}
 		if !ok || t == nil {
 			d.s.stats.unbound.Add(1)
@@ -50,24 +49,27 @@ func (d *Door) Forward(now time.Time, dg punch.Datagram) (rest punch.Datagram) {
 			continue
 		}
 		r := channeldata.RunOf(dg.Data, seg, number, n)
-		d.relay(now, a, peer, r, dg.ECN)
+		d.relay(now, a, over, r, dg.ECN)
 		dg.Data = dg.Data[len(r.Data):]
 	}
 	return dg
 }
 
-// relay queues a run for a peer.
-func (d *Door) relay(now time.Time, a *allocation, peer netip.AddrPort, whole channeldata.Run, ecn uint8) {
+// relay queues a run for the peer of a channel.
+func (d *Door) relay(now time.Time, a *allocation, over *binding, whole channeldata.Run, ecn uint8) {
+	peer := over.peer
 	target, ok := d.s.targetOf(peer)
 	if !ok {
 		d.s.stats.forbidden.Add(uint64(whole.Count))
 		return
 	}
 	r := whole
-	granted := a.charge(d.s.since(now), r.Size, r.Count)
+	at := d.s.since(now)
+	granted := a.charge(at, r.Size, r.Count)
 	if granted == 0 {
 		return
 	}
+	over.used.Store(int64(at))
 	r.Keep(granted)
 	d.s.stats.toPeers.Add(uint64(r.Count))
 	a.count(r.Bytes())

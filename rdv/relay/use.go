@@ -1,6 +1,9 @@
 package relay
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // An Event is that an allocation begins or ends.
 type Event struct {
@@ -38,6 +41,34 @@ func (s *Server) Uses() map[string]Use {
 		}
 	}
 	return uses
+}
+
+// A Flow is that something is relayed from a member to a peer, over a channel.
+type Flow struct {
+	User     string         // the VPN address of the member
+	Peer     netip.AddrPort // whereto
+	PeerUser string         // whose relayed address of this server that is; "": it is none
+	Last     time.Time      // when something was relayed last
+}
+
+// Flows returns over which channels something was relayed since a time. It is safe for
+// concurrent use.
+func (s *Server) Flows(since time.Time) (list []Flow) {
+	relayed := *s.relayed.Load()
+	for _, a := range relayed {
+		for _, b := range a.table.Load().peers {
+			used := time.Duration(b.used.Load())
+			f := Flow{User: a.user.name, Peer: b.peer, Last: s.begin.Add(used)}
+			if used == 0 || f.Last.Before(since) {
+				continue
+			}
+			if target := relayed[b.peer]; target != nil {
+				f.PeerUser = target.user.name
+			}
+			list = append(list, f)
+		}
+	}
+	return list
 }
 
 // count counts data that is relayed.

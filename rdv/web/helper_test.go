@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,13 +45,18 @@ func sample(t testing.TB, members int) fixed {
 	for i := range members {
 		c := rdv.ClientInfo{
 			VPN:      []netip.Addr{netip.AddrFrom4([4]byte{10, 9, byte(i / 250), byte(i%250 + 1)})},
-			Endpoint: netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, byte(i / 250), byte(i%250 + 1)}), uint16(40000+i)),
+			Endpoint: netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, byte(i / 250), byte((i-i%10/8)%250 + 1)}), uint16(40000+i)), // two of ten are in one network
 			Channel:  i%7 != 6, Since: noon.Add(-time.Duration(i) * 13 * time.Minute), Heard: noon.Add(-time.Duration(i%4) * time.Second),
 		}
 		if c.Channel {
 			c.Name, c.NAT, c.Software, c.Candidates = fmt.Sprintf("%s-%d", names[i%len(names)], i), nats[i%len(nats)], "campagnol 1.0.0", i%4
-			if i < len(names) {
+			switch {
+			case i < len(names):
 				c.Name = names[i]
+			case i == 12:
+				c.Name = "a-host-with-a-name-as-long-as-a-name-can-be-" + strings.Repeat("n", 20)
+			case i == 13:
+				c.Endpoint = netip.MustParseAddrPort("[2001:db8:1234:5678:9abc:def0:1234:5678]:57888")
 			}
 			c.Expires = noon.Add(time.Duration(i*31+9) * 24 * time.Hour)
 			c.VPN = append(c.VPN, netip.MustParseAddr(fmt.Sprintf("fd00:9::%x", i+1)))
@@ -63,8 +69,11 @@ func sample(t testing.TB, members int) fixed {
 	for i := range members * 2 {
 		a, b := i*7%members, (i*i+3)%members
 		if a != b {
-			o.Pairs = append(o.Pairs, rdv.PairInfo{Asker: o.Clients[a].VPN[0], Asked: o.Clients[b].VPN[0],
-				Time: noon.Add(-time.Duration(i) * time.Minute), Relayed: i%9 == 0})
+			p := rdv.PairInfo{Asker: o.Clients[a].VPN[0], Asked: o.Clients[b].VPN[0], Time: noon.Add(-time.Duration(i) * time.Minute), Relayed: i%3 == 0}
+			if i%9 == 0 {
+				p.RelayedAt = noon.Add(-5 * time.Second)
+			}
+			o.Pairs = append(o.Pairs, p)
 		}
 	}
 	for i := range o.Pace {

@@ -9,32 +9,6 @@ import (
 	"campagnol/rdv"
 )
 
-// A kind is how two members find each other, as the page shows it: a word, and a class
-// of the style sheet.
-type kind struct{ Word, Class string }
-
-// The kinds.
-var (
-	kindDirect  = kind{"direct", "direct"}
-	kindGuess   = kind{"guess ports", "guess"}
-	kindNone    = kind{"relay only", "none"}
-	kindRelayed = kind{"relayed", "relayed"}
-	kindUnknown = kind{"not known", "unknown"}
-)
-
-// kindOf returns the kind of a prospect.
-func kindOf(p nat.Prospect) kind {
-	switch p {
-	case nat.Direct:
-		return kindDirect
-	case nat.Guess:
-		return kindGuess
-	case nat.Hopeless:
-		return kindNone
-	}
-	return kindUnknown
-}
-
 // A natClass is members with NATs of the same name. Those differ in ways that decide
 // who finds whom, and so it counts them by what does.
 type natClass struct {
@@ -143,9 +117,7 @@ func cellOf(a, b *natClass, same bool) cell {
 	if len(parts) > 1 {
 		c.More = strings.Join(parts, ", ")
 	}
-	if c.Count = fmt.Sprintf("%d pairs", c.Pairs); c.Pairs == 1 {
-		c.Count = "1 pair"
-	}
+	c.Count = count(c.Pairs, "pair", "pairs")
 	c.Title = fmt.Sprintf("%s with %s: %s, %s", a.Name, b.Name, c.Kind.Word, c.Count)
 	return c
 }

@@ -1,96 +1,23 @@
 package web
 
 import (
-	"cmp"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"campagnol/internal/human"
+	"campagnol/punch/nat"
 	"campagnol/rdv"
 )
 
-const (
-	perPage   = 50  // members
-	maxSearch = 100 // bytes of what is searched for
-)
-
-// A query is what of the page is asked for.
-type query struct {
-	search string // in lower case
-	order  string // of orders
-	page   int    // from 1
-}
-
-// An order is what members can be sorted by.
-type order struct {
-	name, label string
-	less        func(a, b *rdv.ClientInfo) int
-}
-
-var orders = []order{
-	{"address", "VPN address", func(a, b *rdv.ClientInfo) int { return 0 }}, // they come so
-	{"name", "Name", func(a, b *rdv.ClientInfo) int { return cmp.Compare(a.Name, b.Name) }},
-	{"since", "Registered longest", func(a, b *rdv.ClientInfo) int { return a.Since.Compare(b.Since) }},
-	{"heard", "Silent longest", func(a, b *rdv.ClientInfo) int { return a.Heard.Compare(b.Heard) }},
-	{"nat", "NAT", func(a, b *rdv.ClientInfo) int { return cmp.Compare(natRank(a), natRank(b)) }},
-	{"expires", "Certificate ends first", byExpiry},
-	{"relay", "Relayed most", func(a, b *rdv.ClientInfo) int { return cmp.Compare(b.Relay.Bytes, a.Relay.Bytes) }},
-	{"introductions", "Introduced most", func(a, b *rdv.ClientInfo) int { return cmp.Compare(b.Asked+b.Wanted, a.Asked+a.Wanted) }},
-}
-
-func natRank(c *rdv.ClientInfo) int {
-	if !c.Channel {
-		return -1
-	}
-	return c.NAT.ClassRank()
-}
-
-// byExpiry sorts those without a certificate last.
-func byExpiry(a, b *rdv.ClientInfo) int {
-	if a.Expires.IsZero() || b.Expires.IsZero() {
-		return b.Expires.Compare(a.Expires)
-	}
-	return a.Expires.Compare(b.Expires)
-}
-
-// askedFor reads a query. Whatever makes no sense is as if it was not there.
-func askedFor(v url.Values) query {
-	q := query{search: strings.TrimSpace(v.Get("q")), order: orders[0].name, page: 1}
-	if len(q.search) > maxSearch {
-		q.search = q.search[:maxSearch]
-	}
-	q.search = strings.ToLower(strings.ToValidUTF8(q.search, ""))
-	if slices.ContainsFunc(orders, func(o order) bool { return o.name == v.Get("sort") }) {
-		q.order = v.Get("sort")
-	}
-	if n, err := strconv.Atoi(v.Get("page")); err == nil && n > 0 {
-		q.page = n
-	}
-	return q
-}
-
-// link returns the address of a page with this query.
-func (q query) link(page int) string {
-	v := url.Values{}
-	if q.search != "" {
-		v.Set("q", q.search)
-	}
-	if q.order != orders[0].name {
-		v.Set("sort", q.order)
-	}
-	if page > 1 {
-		v.Set("page", strconv.Itoa(page))
-	}
-	return "?" + v.Encode() + "#members"
-}
+const perPage = 25 // members
 
 // members are the list of members, as it is shown.
 type members struct {
 	Search         string
-	Orders         []choice
+	Orders, Only   []choice
+	Down, Narrowed bool
+	Headings       []heading
 	Rows           []row
 	Found, All     int
 	Page, Pages    int
@@ -105,30 +32,38 @@ type choice struct {
 
 // A row is a member in the list.
 type row struct {
-	VPN, Name, Endpoint, By, Since, Heard, NAT, Software string
+	VPN                                           []string
+	Name, Software, Endpoint, By                  string
+	Since, Heard, NAT, Shape, Candidates, Expires string
 
-	Candidates    int
-	Expires       string
 	ExpiresSoon   bool
 	Relay         string
+	RelayedNow    int // with so many members
 	Asked, Wanted uint64
 	RelaysOthers  bool
 }
 
 // listOf returns the members that q asks for.
 func listOf(o *rdv.Overview, q query) members {
+	shown := filters[slices.IndexFunc(filters, func(f filter) bool { return f.name == q.only })]
 	var found []*rdv.ClientInfo
 	for i := range o.Clients {
-		if c := &o.Clients[i]; q.search == "" || matches(c, q.search) {
+		if c := &o.Clients[i]; shown.passes(c, o.Time) && (q.search == "" || matches(c, q.search)) {
 			found = append(found, c)
 		}
 	}
-	m := members{Search: q.search, Found: len(found), All: len(o.Clients), Pages: max(1, (len(found)+perPage-1)/perPage)}
+	m := members{
+		Search: q.search, Down: q.down, Narrowed: q.narrowed(), Headings: q.headings(),
+		Found: len(found), All: len(o.Clients), Pages: max(1, (len(found)+perPage-1)/perPage),
+	}
+	for _, f := range filters {
+		m.Only = append(m.Only, choice{f.name, f.label, f.name == q.only})
+	}
 	for _, by := range orders {
 		chosen := by.name == q.order
 		m.Orders = append(m.Orders, choice{by.name, by.label, chosen})
 		if chosen {
-			slices.SortStableFunc(found, by.less)
+			sortMembers(found, by, q.down)
 		}
 	}
 	m.Page = min(q.page, m.Pages)
@@ -139,10 +74,23 @@ func listOf(o *rdv.Overview, q query) members {
 		m.Next = q.link(m.Page + 1)
 	}
 	first := (m.Page - 1) * perPage
+	now := relayedNow(o)
 	for _, c := range found[first:min(first+perPage, len(found))] {
-		m.Rows = append(m.Rows, rowOf(c, o.Time))
+		r := rowOf(c, o.Time)
+		r.RelayedNow = now[c.VPN[0]]
+		m.Rows = append(m.Rows, r)
 	}
 	return m
+}
+
+// sortMembers sorts, and leaves those that are alike in the order of their addresses.
+func sortMembers(list []*rdv.ClientInfo, by order, down bool) {
+	slices.SortStableFunc(list, func(a, b *rdv.ClientInfo) int {
+		if down {
+			return by.less(b, a)
+		}
+		return by.less(a, b)
+	})
 }
 
 // matches reports whether a member is one that is searched for.
@@ -162,22 +110,49 @@ func natText(c *rdv.ClientInfo) string {
 	return c.NAT.Class()
 }
 
-func rowOf(c *rdv.ClientInfo, now time.Time) row {
-	var vpn []string
-	for _, v := range c.VPN {
-		vpn = append(vpn, v.String())
+// The shapes in which members are drawn, by how well others find them. They are names of
+// symbols on the page.
+const (
+	shapeOpen    = "open"    // a public address
+	shapeNAT     = "nat"     // a NAT that can be crossed
+	shapeHard    = "hard"    // one that cannot be, but with somebody's help
+	shapeUnknown = "unknown" // nobody knows
+	shapeClear   = "clear"   // registered in clear
+)
+
+// shapeOf returns the shape of a member.
+func shapeOf(c *rdv.ClientInfo) string {
+	switch b := c.NAT; {
+	case !c.Channel:
+		return shapeClear
+	case !b.Known:
+		return shapeUnknown
+	case b.Blocked || b.Translated && (b.Mapping == nat.AddressAndPortDependent || b.Mapping == nat.AddressDependent && b.MappingExact):
+		return shapeHard
+	case !b.Translated:
+		return shapeOpen
 	}
+	return shapeNAT
+}
+
+func rowOf(c *rdv.ClientInfo, now time.Time) row {
 	r := row{
-		VPN: strings.Join(vpn, " "), Name: human.OrDash(c.Name), Endpoint: c.Endpoint.String(), By: "in clear",
-		Since: human.Age(now.Sub(c.Since)), Heard: human.Age(now.Sub(c.Heard)), NAT: natText(c), Software: human.OrDash(c.Software),
-		Candidates: c.Candidates, Expires: expiryText(c.Expires, now), ExpiresSoon: soon(c.Expires, now),
-		Relay: "-", Asked: c.Asked, Wanted: c.Wanted, RelaysOthers: c.Relaying,
+		Name: human.OrDash(c.Name), Software: human.Printable(c.Software), Endpoint: c.Endpoint.String(), By: "in clear",
+		Since: human.Age(now.Sub(c.Since)), Heard: human.Age(now.Sub(c.Heard)) + " ago", NAT: natText(c), Shape: shapeOf(c),
+		Expires: expiryText(c.Expires, now), ExpiresSoon: soon(c.Expires, now),
+		Relay: "–", Asked: c.Asked, Wanted: c.Wanted, RelaysOthers: c.Relaying,
+	}
+	for _, v := range c.VPN {
+		r.VPN = append(r.VPN, v.String())
 	}
 	if c.Channel {
 		r.By = "channel"
 	}
 	if c.Stream {
 		r.By += ", TCP"
+	}
+	if c.Candidates > 0 {
+		r.Candidates = count(c.Candidates, "more place", "more places")
 	}
 	if c.Relay.Allocations > 0 {
 		r.Relay = human.Size(c.Relay.Bytes)
@@ -195,7 +170,7 @@ func soon(at, now time.Time) bool { return !at.IsZero() && at.Sub(now) < soonBef
 func expiryText(at, now time.Time) string {
 	switch {
 	case at.IsZero():
-		return "-"
+		return "–"
 	case !at.After(now):
 		return "has expired"
 	}

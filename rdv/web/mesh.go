@@ -1,67 +1,84 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"campagnol/internal/human"
-	"campagnol/punch/nat"
 	"campagnol/rdv"
 )
 
 const (
-	// maxNodes and maxEdges bound the picture: those introduced last are drawn.
-	maxNodes = 200
-	maxEdges = 800
+	// maxDrawn is how many members are drawn each for itself; of more, their networks
+	// are (density.go).
+	maxDrawn = 60
 
-	// The picture is a square of this size, with the members on a circle.
-	meshSize   = 1000
-	meshCentre = meshSize / 2
+	// few members are drawn so large that a phone shows all at once.
+	few = 10
 
-	// Its radius leaves room for the names, which are smaller the more there are.
-	meshRadius      = 320
-	meshRadiusLarge = 370
+	// maxEdges bounds the lines, and maxListed the rows of the table: the latest.
+	maxEdges  = 400
+	maxListed = 60
 
-	// More than this many do not fit on a phone.
-	manyMembers = 40
+	// The drawing has this size at most, and below it room for what is said of a
+	// member.
+	meshWidth, meshHeight, meshTip = 1000, 640, 70
 
-	// few members have names that are level.
-	few = 12
+	// Around the members there is so much room, for their names, and the drawing is
+	// so wide at least.
+	roomBeside, roomAbove, leastWidth = 110, 50, 560
 
-	// Of a letter, as parts of its height.
-	letterWidth = 0.56
+	dot = 14 // half the size of a member
 )
 
 // A mesh is the picture of who was introduced to whom.
 type mesh struct {
-	Nodes    []node
-	Edges    []edge
-	Legend   []legend
-	Font     float64
-	Dot      float64
-	Large    bool // it does not fit on a phone
-	Top      int  // of what is seen of the square
-	Height   int
-	radius   float64
-	Left     int // members that are not drawn
-	LeftOver int // introductions, likewise
+	Nodes   []node
+	Edges   []edge
+	Hulls   []hull
+	Density *density // instead, of many members
+
+	Seen, Expected []legend
+	Rows           []meshRow
+	Total          int    // introductions and refusals
+	Class          string // of the style sheet
+	Left, Top      int    // what is seen of it
+	Width, Height  int
+	TipX, TipY     int
+	LeftOver       int // lines that are not drawn
 }
 
 // A node is a member.
 type node struct {
-	X, Y             float64
-	TextX, TextY     float64
-	Anchor           string
-	Turn             string // transform of the text
-	Label, Title, To string
-	Class            string
+	ID           int
+	X, Y         float64
+	Left, Top    float64 // of its symbol
+	TextX, TextY float64
+	Anchor       string
+	Label, To    string
+	Title        string
+	Tip          string
+	Shape        string
+	Ending       bool // its certificate, soon
 }
 
-// An edge is an introduction.
-type edge struct{ Path, Class, Title string }
+// An edge is an introduction, or a refusal.
+type edge struct {
+	A, B   int // IDs
+	Path   string
+	Class  string
+	Title  string
+	Cross  string // a path, of what was refused
+	MX, MY float64
+}
+
+// A hull is drawn around members of one network.
+type hull struct{ Path, Title string }
 
 // A legend explains the edges of a kind.
 type legend struct {
@@ -69,156 +86,205 @@ type legend struct {
 	Count int
 }
 
-// meshOf draws the members that were introduced last, and if there is room others.
-func meshOf(o *rdv.Overview) mesh {
-	at := map[netip.Addr]int{} // in o.Clients
-	for i := range o.Clients {
-		at[o.Clients[i].VPN[0]] = i
+// A meshRow is a line of the table that says the same as the drawing.
+type meshRow struct {
+	From, To, Note, Ago string
+	Kind                kind
+}
+
+// meshOf draws who was introduced to whom.
+func meshOf(o *rdv.Overview, l *layout) mesh {
+	links := linksOf(o)
+	m := mesh{Width: meshWidth, Total: len(links), Class: sizeClass(len(o.Clients))}
+	m.legends(links)
+	for _, k := range links[:min(len(links), maxListed)] {
+		m.Rows = append(m.Rows, rowOfLink(o, k))
 	}
-	drawn := make([]bool, len(o.Clients))
-	count := 0
-	draw := func(i int) {
-		if !drawn[i] && count < maxNodes {
-			drawn[i] = true
-			count++
-		}
+	if len(o.Clients) > maxDrawn {
+		m.Density = densityOf(o, links)
+		return m
 	}
-	for _, p := range o.Pairs {
-		a, okA := at[p.Asker]
-		b, okB := at[p.Asked]
-		if okA && okB {
-			draw(a)
-			draw(b)
-		}
-	}
-	for i := range o.Clients {
-		draw(i)
-	}
-	m := mesh{Left: len(o.Clients) - count}
-	places := m.place(o, drawn, count)
-	m.connect(o, at, places)
+	m.LeftOver = max(0, len(links)-maxEdges)
+	links = links[:min(len(links), maxEdges)]
+	m.draw(o, links, l)
 	return m
 }
 
-// place puts the members that are drawn on the circle, in the order of their addresses,
-// and returns their places.
-func (m *mesh) place(o *rdv.Overview, drawn []bool, count int) map[int]*node {
-	m.Large = count > manyMembers
-	if m.radius = meshRadius; m.Large {
-		m.radius = meshRadiusLarge
+// sizeClass returns the class of the style sheet for a drawing of n members.
+func sizeClass(n int) string {
+	switch {
+	case n <= few:
+		return "mesh-few"
+	case n <= 25:
+		return "mesh-some"
 	}
-	around := 2 * math.Pi * m.radius / float64(max(count, 1))
-	m.Font = math.Round(10*min(30, 0.9*around)) / 10
-	m.Dot = math.Round(10*min(14, 0.3*around)) / 10
-	if m.Top, m.Height = 0, meshSize; count <= few {
-		m.Top, m.Height = meshCentre-meshRadius-80, 2*meshRadius+160 // nothing leads beyond
-	}
-	m.Nodes = make([]node, 0, count)
-	places := map[int]*node{}
-	for i := range o.Clients {
-		if drawn[i] {
-			angle := 2*math.Pi*float64(len(m.Nodes))/float64(count) - math.Pi/2
-			m.Nodes = append(m.Nodes, m.nodeOf(&o.Clients[i], angle, count))
-			places[i] = &m.Nodes[len(m.Nodes)-1] // it has its capacity
-		}
-	}
-	return places
+	return "mesh-many"
 }
 
-// nodeOf returns a member at an angle. The names of few members are level, those of many
-// lead away from the centre.
-func (m *mesh) nodeOf(c *rdv.ClientInfo, angle float64, count int) node {
+// legends counts the links of each kind.
+func (m *mesh) legends(links []link) {
+	counts := map[kind]int{}
+	for _, k := range links {
+		counts[k.kind]++
+	}
+	list := func(kinds ...kind) (l []legend) {
+		for _, k := range kinds {
+			if counts[k] > 0 {
+				l = append(l, legend{k, counts[k]})
+			}
+		}
+		return l
+	}
+	m.Seen = list(kindRelayed, kindRefused)
+	m.Expected = list(kindDirect, kindGuess, kindNone, kindUnknown)
+}
+
+// rowOfLink says in words what a line of the drawing does.
+func rowOfLink(o *rdv.Overview, k link) meshRow {
+	r := meshRow{From: whoIs(&o.Clients[k.a]), To: whoIs(&o.Clients[k.b]), Kind: k.kind, Ago: human.Age(o.Time.Sub(k.since)) + " ago"}
+	switch k.kind {
+	case kindRefused:
+		r.Note = human.Printable(k.why)
+	case kindRelayed:
+		r.Note = "their NATs: " + k.expected.Word
+	default:
+		r.Note = "as their NATs let expect"
+	}
+	return r
+}
+
+// draw draws members and links.
+func (m *mesh) draw(o *rdv.Overview, links []link, l *layout) {
+	g := &graph{room: point{meshWidth, meshHeight}, margin: point{60, 44}}
+	byNetwork := map[netip.Prefix][]int{}
+	for i := range o.Clients {
+		c := &o.Clients[i]
+		g.nodes = append(g.nodes, c.VPN[0])
+		n := network(c.Endpoint.Addr().Unmap())
+		byNetwork[n] = append(byNetwork[n], i)
+	}
+	for _, k := range links {
+		if k.kind != kindRefused { // who may not talk is not to be near each other for it
+			g.edges = append(g.edges, [2]int{k.a, k.b})
+		}
+	}
+	var shared []netip.Prefix
+	for n, list := range byNetwork {
+		if len(list) > 1 {
+			shared = append(shared, n)
+		}
+	}
+	slices.SortFunc(shared, func(a, b netip.Prefix) int { return cmp.Compare(byNetwork[a][0], byNetwork[b][0]) })
+	for _, n := range shared {
+		g.groups = append(g.groups, byNetwork[n])
+	}
+	at := l.place(g)
+	m.frame(at)
+	for i, n := range shared {
+		m.Hulls = append(m.Hulls, hull{hullPath(at, g.groups[i]), fmt.Sprintf("%d members at %s", len(g.groups[i]), placeText(n))})
+	}
+	degree := make([]int, len(at))
+	for _, k := range links {
+		degree[k.a]++
+		degree[k.b]++
+		m.Edges = append(m.Edges, edgeOf(o, k, at))
+	}
+	for i := range o.Clients {
+		m.Nodes = append(m.Nodes, nodeOf(o, i, at[i], degree[i]))
+	}
+	placeLabels(m.Nodes, m.Class, box{float64(m.Left), float64(m.Top), float64(m.Left + m.Width), float64(m.Top + m.Height - meshTip)})
+}
+
+// frame makes the drawing as large as it has to be, in steps, so that it seldom changes.
+func (m *mesh) frame(at []point) {
+	const step = 40.0
+	low, high := point{meshWidth, meshHeight}, point{}
+	for _, p := range at {
+		low, high = point{min(low.x, p.x), min(low.y, p.y)}, point{max(high.x, p.x), max(high.y, p.y)}
+	}
+	left, right := math.Floor((low.x-roomBeside)/step)*step, math.Ceil((high.x+roomBeside)/step)*step
+	if short := leastWidth - (right - left); short > 0 {
+		left, right = left-short/2, right+short/2
+	}
+	top, bottom := math.Floor((low.y-roomAbove)/step)*step, math.Ceil((high.y+roomAbove)/step)*step
+	m.Left, m.Width, m.Top, m.Height = int(left), int(right-left), int(top), int(bottom-top)+meshTip
+	m.TipX, m.TipY = int(left+right)/2, int(bottom)+26
+}
+
+// placeText names a network of one address without its length.
+func placeText(n netip.Prefix) string {
+	if n.IsSingleIP() {
+		return n.Addr().String()
+	}
+	return n.String()
+}
+
+// nodeOf returns a member.
+func nodeOf(o *rdv.Overview, i int, at point, links int) node {
+	c := &o.Clients[i]
 	label := c.VPN[0].String()
 	if c.Name != "" {
 		label = human.Printable(c.Name)
 	}
-	room := meshCentre - m.radius - m.Dot - 10
 	n := node{
-		X: round(meshCentre + m.radius*math.Cos(angle)), Y: round(meshCentre + m.radius*math.Sin(angle)),
-		Label: shorten(label, int(min(room/(letterWidth*m.Font), 24))), Class: "node-channel",
-		To:    query{search: c.VPN[0].String(), order: orders[0].name}.link(1),
-		Title: fmt.Sprintf("%s, %s, %s", label, c.VPN[0], natText(c)),
+		ID: i, X: round(at.x), Y: round(at.y), Left: round(at.x - dot), Top: round(at.y - dot),
+		Label: label, To: query{search: c.VPN[0].String(), order: orders[0].name}.link(1),
+		Title: fmt.Sprintf("%s: %s", whoIs(c), natText(c)), Shape: shapeOf(c), Ending: soon(c.Expires, o.Time),
+		Tip: natText(c) + ", " + count(links, "line", "lines"),
 	}
 	if !c.Channel {
-		n.Class = "node-clear"
+		n.Title, n.Tip = whoIs(c)+": registered in clear", "registered in clear, "+count(links, "line", "lines")
 	}
-	away := m.radius + m.Dot + 8
-	n.TextX, n.TextY = round(meshCentre+away*math.Cos(angle)), round(meshCentre+away*math.Sin(angle))
-	degrees := angle * 180 / math.Pi
-	switch side := math.Cos(angle); {
-	case count <= few && math.Abs(side) < 0.2:
-		n.Anchor = "middle"
-		n.TextY = round(n.TextY + m.Font/2*math.Copysign(1, math.Sin(angle)))
-	case side >= 0:
-		n.Anchor = "start"
-	default:
-		n.Anchor = "end"
-		degrees += 180
-	}
-	if count > few {
-		n.Turn = fmt.Sprintf("rotate(%.1f %.1f %.1f)", degrees, n.TextX, n.TextY)
+	if n.Ending {
+		n.Tip += "; ⚠ certificate " + endsText(c.Expires, o.Time)
 	}
 	return n
 }
 
-// connect draws the introductions between members that have a place.
-func (m *mesh) connect(o *rdv.Overview, at map[netip.Addr]int, places map[int]*node) {
-	counts := map[kind]int{}
-	seen := map[[2]int]bool{} // pairs, of which the later introduction counts
-	for _, p := range o.Pairs {
-		i, okI := at[p.Asker]
-		j, okJ := at[p.Asked]
-		pair := [2]int{min(i, j), max(i, j)}
-		if !okI || !okJ || i == j || seen[pair] {
-			continue
-		}
-		seen[pair] = true
-		a, b := places[i], places[j]
-		if a == nil || b == nil || len(m.Edges) == maxEdges {
-			m.LeftOver++
-			continue
-		}
-		k := edgeKind(&o.Clients[i], &o.Clients[j], p)
-		counts[k]++
-		m.Edges = append(m.Edges, edge{Path: curve(a, b), Class: edgeClass(k, o.Time.Sub(p.Time)), Title: fmt.Sprintf(
-			"%s to %s: %s, %s ago", a.Label, b.Label, k.Word, human.Age(o.Time.Sub(p.Time)))})
+// endsText says when a certificate ends, in a sentence.
+func endsText(at, now time.Time) string {
+	if !at.After(now) {
+		return "has expired"
 	}
-	for _, k := range []kind{kindDirect, kindGuess, kindRelayed, kindNone, kindUnknown} {
-		if counts[k] > 0 {
-			m.Legend = append(m.Legend, legend{k, counts[k]})
-		}
-	}
+	return "ends in " + human.Age(at.Sub(now))
 }
 
-// edgeKind returns how two members find each other: by what their NATs let expect,
-// unless one of them has asked for a relay.
-func edgeKind(a, b *rdv.ClientInfo, p rdv.PairInfo) kind {
-	switch {
-	case p.Relayed:
-		return kindRelayed
-	case !a.Channel || !b.Channel:
-		return kindUnknown
-	}
-	return kindOf(nat.Meet(a.NAT, b.NAT))
-}
-
-// edgeClass returns the classes of an edge in the style sheet: older ones are paler.
-func edgeClass(k kind, old time.Duration) string {
+// edgeOf returns a link between two places. One older than ten minutes is paler.
+func edgeOf(o *rdv.Overview, k link, at []point) edge {
 	const recent = 10 * time.Minute
-	class := "edge edge-" + k.Class
-	if old > recent {
-		class += " edge-old"
+	a, b := at[k.a], at[k.b]
+	r := rowOfLink(o, k)
+	e := edge{
+		A: k.a, B: k.b, Path: fmt.Sprintf("M%g %gL%g %g", round(a.x), round(a.y), round(b.x), round(b.y)),
+		Class: "edge edge-" + k.kind.Class,
+		Title: fmt.Sprintf("%s and %s: %s, introduced %s", r.From, r.To, k.kind.Word, r.Ago),
 	}
-	return class
+	if o.Time.Sub(k.since) > recent && k.kind != kindRelayed {
+		e.Class += " edge-old"
+	}
+	if k.kind == kindRefused {
+		e.Title = fmt.Sprintf("%s and %s: %s %s: %s", r.From, r.To, k.kind.Word, r.Ago, r.Note)
+		x, y := round((a.x+b.x)/2), round((a.y+b.y)/2)
+		e.Cross = fmt.Sprintf("M%g %gl16 16m0 -16l-16 16", x-8, y-8)
+	}
+	return e
 }
 
-// curve returns a path between two members that bends to the centre, so that neighbours'
-// does not hide behind the circle.
-func curve(a, b *node) string {
-	const bend = 0.45
-	x := meshCentre + (1-bend)*((a.X+b.X)/2-meshCentre)
-	y := meshCentre + (1-bend)*((a.Y+b.Y)/2-meshCentre)
-	return fmt.Sprintf("M%g %gQ%g %g %g %g", a.X, a.Y, round(x), round(y), b.X, b.Y)
+// hullPath returns the line around places: their convex hull, in the order of angles
+// around their middle, which for the few of a network is as good. It is drawn thick.
+func hullPath(at []point, list []int) string {
+	middle := point{}
+	for _, i := range list {
+		middle = middle.plus(at[i].times(1 / float64(len(list))))
+	}
+	around := slices.Clone(list)
+	angle := func(i int) float64 { d := at[i].minus(middle); return math.Atan2(d.y, d.x) }
+	slices.SortStableFunc(around, func(a, b int) int { return cmp.Compare(angle(a), angle(b)) })
+	var b strings.Builder
+	for n, i := range around {
+		fmt.Fprintf(&b, "%c%g %g", map[bool]rune{true: 'M', false: 'L'}[n == 0], round(at[i].x), round(at[i].y))
+	}
+	return b.String() + "Z"
 }
 
 func round(x float64) float64 { return math.Round(10*x) / 10 }
@@ -230,38 +296,4 @@ func shorten(text string, n int) string {
 		return text
 	}
 	return string(letters[:max(n-1, 0)]) + "…"
-}
-
-// A sparkline is the picture of how many pairs were introduced.
-type sparkline struct {
-	Points        string
-	Width, Height int
-	Most          uint32
-	Total         uint32
-	PerSecond     string // in the last minute
-	Minutes       int
-}
-
-// sparklineOf draws counts.
-func sparklineOf(counts []uint32, interval time.Duration) sparkline {
-	const width, height, edge = 300, 60, 3
-	s := sparkline{Width: width, Height: height, Minutes: int((time.Duration(len(counts)) * interval).Minutes())}
-	minute := int(time.Minute / max(interval, time.Second))
-	var last uint32
-	for i, n := range counts {
-		s.Most = max(s.Most, n)
-		s.Total += n
-		if i >= len(counts)-minute {
-			last += n
-		}
-	}
-	s.PerSecond = fmt.Sprintf("%.2f", float64(last)/60)
-	var points []string
-	for i, n := range counts {
-		x := float64(i) * width / float64(max(len(counts)-1, 1))
-		y := height - edge - float64(n)*(height-2*edge)/float64(max(s.Most, 1))
-		points = append(points, fmt.Sprintf("%g,%g", round(x), round(y)))
-	}
-	s.Points = strings.Join(points, " ")
-	return s
 }

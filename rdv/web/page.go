@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -12,7 +13,7 @@ import (
 const (
 	shownEvents   = 50
 	shownRefusals = 20
-	shownExpiries = 10
+	shownExpiries = 5
 )
 
 // A page is what the template shows.
@@ -22,23 +23,30 @@ type page struct {
 	Tiles    []tile
 	Members  members
 	Mesh     mesh
+	Pairs    *pairTable // nil: there are too many
 	Classes  []natClass
 	Matrix   []matrixRow
 	Pace     sparkline
 	Relay    relayPart
 	Expiries []expiry
+	Refused  []refusedKind
 	Refusals []happening
 	Events   []happening
 }
 
-// A tile is a number with what it counts.
-type tile struct{ Number, Label, Note string }
+// A tile is a number with what it counts. To is where there is more; Warn says that
+// somebody should look.
+type tile struct {
+	Number, Label, Note, To string
+	Warn                    bool
+}
 
 // relayPart is what is shown of the relay.
 type relayPart struct {
 	On                          bool
 	Allocations                 int
 	Allocated, Granted, Refused uint64
+	Pairs                       int // for which something is relayed now
 	Bytes                       string
 	Users                       []relayUser // those with most
 }
@@ -65,17 +73,60 @@ type happening struct {
 	Refusal         bool
 }
 
+// A refusedKind is how many of the refusals that are remembered are for one reason.
+type refusedKind struct {
+	Word  string
+	Count int
+}
+
+// refusedWords name refusals, by their kinds.
+var refusedWords = []struct {
+	kind rdv.EventKind
+	word string
+}{
+	{rdv.Forbidden, "policy"}, {rdv.NotRelayed, "policy, relay"}, {rdv.Distrusted, "revoked"}, {rdv.HandshakeFailed, "certificate"},
+	{rdv.Refused, "address"}, {rdv.Downgraded, "in clear"}, {rdv.TableFull, "full"},
+}
+
+// refusedWord returns why somebody was refused, in a word.
+func refusedWord(k rdv.EventKind) string {
+	for _, w := range refusedWords {
+		if w.kind == k {
+			return w.word
+		}
+	}
+	return ""
+}
+
+// refusedOf counts refusals.
+func refusedOf(entries []rdv.Entry) (list []refusedKind) {
+	for _, w := range refusedWords {
+		n := 0
+		for i := range entries {
+			if entries[i].Kind == w.kind {
+				n++
+			}
+		}
+		if n > 0 {
+			list = append(list, refusedKind{w.word, n})
+		}
+	}
+	return list
+}
+
 // newPage returns the page about what a server knows.
-func newPage(o *rdv.Overview, events []rdv.Entry, q query) *page {
+func newPage(o *rdv.Overview, events []rdv.Entry, q query, l *layout) *page {
 	p := &page{
 		Software: human.Printable(o.Software), Mode: o.Mode.String(),
 		Uptime: human.Age(o.Time.Sub(o.Started)), Time: o.Time.UTC().Format(time.DateTime) + " UTC",
 		Members:  listOf(o, q),
-		Mesh:     meshOf(o),
+		Mesh:     meshOf(o, l),
+		Pairs:    pairsOf(o),
 		Classes:  classesOf(o.Clients),
 		Pace:     sparklineOf(o.Pace, o.PaceInterval),
 		Relay:    relayOf(o),
 		Expiries: expiriesOf(o),
+		Refused:  refusedOf(o.Refusals),
 		Refusals: happenings(o.Refusals[max(0, len(o.Refusals)-shownRefusals):], o.Time),
 		Events:   happenings(events, o.Time),
 	}
@@ -86,10 +137,13 @@ func newPage(o *rdv.Overview, events []rdv.Entry, q query) *page {
 
 // tiles returns the numbers that come first.
 func (p *page) tiles(o *rdv.Overview) []tile {
-	channels := 0
+	channels, ending := 0, 0
 	for i := range o.Clients {
 		if o.Clients[i].Channel {
 			channels++
+		}
+		if soon(o.Clients[i].Expires, o.Time) {
+			ending++
 		}
 	}
 	most := "no limit"
@@ -97,21 +151,17 @@ func (p *page) tiles(o *rdv.Overview) []tile {
 		most = fmt.Sprintf("of at most %d", o.MaxClients)
 	}
 	list := []tile{
-		{fmt.Sprint(len(o.Clients)), "registered", most},
-		{fmt.Sprint(channels), "authenticated", "mode " + p.Mode},
-		{fmt.Sprint(o.Stats.Sessions), "pairs", "introduced within a day"},
-		{p.Pace.PerSecond, "introductions a second", "in the last minute"},
+		{Number: fmt.Sprint(len(o.Clients)), Label: "registered", Note: most, To: "#members"},
+		{Number: fmt.Sprint(channels), Label: "authenticated", Note: "mode " + p.Mode, To: "?only=channel#members"},
+		{Number: fmt.Sprint(o.Stats.Sessions), Label: "pairs", Note: "introduced within a day", To: "#mesh"},
+		{Number: p.Pace.PerSecond, Label: "introductions/s", Note: "in the last minute", To: "#pace"},
 	}
 	if p.Relay.On {
-		list = append(list, tile{fmt.Sprint(p.Relay.Allocations), "relayed addresses", p.Relay.Bytes + " relayed"})
+		list = append(list, tile{Number: fmt.Sprint(p.Relay.Pairs), Label: "pairs relayed", Note: p.Relay.Bytes + " in all", To: "#relay"})
 	}
-	soonEnding := 0
-	for i := range o.Clients {
-		if soon(o.Clients[i].Expires, o.Time) {
-			soonEnding++
-		}
-	}
-	return append(list, tile{fmt.Sprint(soonEnding), "certificates end", "within 30 days"})
+	return append(list, tile{
+		Number: fmt.Sprint(ending), Label: "certificates end", Note: "within 30 days", To: "?only=ending#members", Warn: ending > 0,
+	})
 }
 
 // relayOf returns what is shown of the relay.
@@ -120,25 +170,20 @@ func relayOf(o *rdv.Overview) relayPart {
 		On: o.Relays, Allocations: o.Stats.Relay.Allocations, Allocated: o.Stats.Relay.Allocated,
 		Granted: o.Stats.Grants, Refused: o.Stats.Relay.Refused, Bytes: human.Size(o.Stats.Relay.Bytes),
 	}
+	for _, p := range o.Pairs {
+		if lately(p, o.Time) {
+			r.Pairs++
+		}
+	}
 	for i := range o.Clients {
 		if c := &o.Clients[i]; c.Relay.Allocations > 0 {
 			r.Users = append(r.Users, relayUser{whoIs(c), c.Relay.Allocations, human.Size(c.Relay.Bytes), c.Relay.Bytes})
 		}
 	}
-	slices.SortStableFunc(r.Users, func(a, b relayUser) int { return compareDown(a.bytes, b.bytes) })
-	const most = 10
+	slices.SortStableFunc(r.Users, func(a, b relayUser) int { return cmp.Compare(b.bytes, a.bytes) })
+	const most = 5
 	r.Users = r.Users[:min(most, len(r.Users))]
 	return r
-}
-
-func compareDown(a, b uint64) int {
-	switch {
-	case a > b:
-		return -1
-	case a < b:
-		return 1
-	}
-	return 0
 }
 
 // whoIs names a member.
@@ -178,7 +223,7 @@ func happenings(entries []rdv.Entry, now time.Time) []happening {
 		}
 		list = append(list, happening{
 			Number: e.Number, Time: e.Time.UTC().Format(format), Machine: e.Time.UTC().Format(time.RFC3339),
-			Who: human.Printable(e.Who()), Text: human.Printable(e.Text()), Kind: e.Kind.String(), Refusal: e.Kind.IsRefusal(),
+			Who: human.Printable(e.Who()), Text: human.Printable(e.Text()), Kind: refusedWord(e.Kind), Refusal: e.Kind.IsRefusal(),
 		})
 	}
 	return list

@@ -2,9 +2,15 @@
 // directly, and what was refused.
 //
 //	Source ──Overview──▶ page (numbers and words) ──template──▶ HTML, with SVG in it
-//	                       ├── matrix.go   which NATs find which
-//	                       ├── mesh.go     who was introduced to whom
-//	                       └── members.go  the list, a page of it
+//	                       ├── kind.go     what there is between two members
+//	                       ├── mesh.go     that, drawn by the places of layout.go
+//	                       ├── density.go  or, of many members, as a table of shades
+//	                       ├── matrix.go   which NATs find which; pairs.go: which members
+//	                       └── members.go  the list, a page of it, by query.go
+//
+// What the server has seen and what NATs let expect are told apart everywhere: that two
+// members were introduced, that it relays for them or was not let introduce them, it
+// knows. How they talk otherwise, and whether, it does not.
 //
 // The page is whole without JavaScript. With it, a script asks for it again every few
 // seconds and takes over what has changed. It loads nothing from elsewhere.
@@ -52,16 +58,17 @@ type Config struct {
 //go:embed static
 var files embed.FS
 
-//go:embed page.html
-var pageText string
+//go:embed page.html parts.html
+var templates embed.FS
 
-var pageTemplate = template.Must(template.New("page").Parse(pageText))
+var pageTemplate = template.Must(template.ParseFS(templates, "*.html"))
 
 // A handler answers requests.
 type handler struct {
 	cfg   Config
 	mux   *http.ServeMux
 	guard guard
+	where layout
 }
 
 // New returns what shows the page.
@@ -169,7 +176,7 @@ func (h *handler) page(w http.ResponseWriter, r *http.Request) {
 	}
 	events, _ := h.cfg.Source.History().After(0, shownEvents)
 	var b bytes.Buffer
-	if err := pageTemplate.Execute(&b, newPage(o, events, askedFor(r.URL.Query()))); err != nil {
+	if err := pageTemplate.ExecuteTemplate(&b, "page.html", newPage(o, events, askedFor(r.URL.Query()), &h.where)); err != nil {
 		http.Error(w, "the page cannot be made", http.StatusInternalServerError)
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"campagnol/punch/nat"
 	"campagnol/rdv"
 )
 
@@ -196,7 +197,7 @@ func TestLargePage(t *testing.T) {
 		t.Errorf("the page has %d bytes, want %d at most", n, most)
 	}
 	body := w.Body.String()
-	for what, want := range map[string]int{`<th scope="row">10.9.`: perPage, "<circle": maxNodes, `<li><time`: shownEvents + len(s.o.Refusals)} {
+	for what, want := range map[string]int{`<tr><th scope="row"><span>10.9.`: perPage, `<g class="tip">`: 0, `<li><time`: shownEvents + len(s.o.Refusals)} {
 		if got := strings.Count(body, what); got != want {
 			t.Errorf("%d times %s, want %d", got, what, want)
 		}
@@ -245,26 +246,94 @@ func TestSearchAndSort(t *testing.T) {
 		found, onPage  int
 		previous, next string
 	}{
-		{"", "10.9.0.1 fd00:9::1", 120, 50, "", "?page=2#members"},
-		{"page=3", "10.9.0.101 fd00:9::65", 120, 20, "?page=2#members", ""},
-		{"page=77", "10.9.0.101 fd00:9::65", 120, 20, "?page=2#members", ""},
-		{"page=x", "10.9.0.1 fd00:9::1", 120, 50, "", "?page=2#members"},
-		{"q=ALICE", "10.9.0.1 fd00:9::1", 17, 17, "", ""},
+		{"", "10.9.0.1 fd00:9::1", 120, 25, "", "?page=2#members"},
+		{"page=5", "10.9.0.101 fd00:9::65", 120, 20, "?page=4#members", ""},
+		{"page=77", "10.9.0.101 fd00:9::65", 120, 20, "?page=4#members", ""},
+		{"page=x", "10.9.0.1 fd00:9::1", 120, 25, "", "?page=2#members"},
+		{"dir=desc", "10.9.0.120 fd00:9::78", 120, 25, "", "?dir=desc&page=2#members"},
+		{"dir=up", "10.9.0.1 fd00:9::1", 120, 25, "", "?page=2#members"},
+		{"q=ALICE", "10.9.0.1 fd00:9::1", 16, 16, "", ""},
 		{"q=fd00:9::3&sort=address", "10.9.0.3 fd00:9::3", 14, 14, "", ""},
 		{"q=symmetric&sort=since", "10.9.0.117 fd00:9::75", 17, 17, "", ""},
+		{"q=symmetric&sort=since&dir=desc", "10.9.0.3 fd00:9::3", 17, 17, "", ""},
 		{"q=nobody", "", 0, 0, "", ""},
-		{"sort=expires", "10.9.0.1 fd00:9::1", 120, 50, "", "?page=2&sort=expires#members"},
-		{"sort=relay", "10.9.0.113 fd00:9::71", 120, 50, "", "?page=2&sort=relay#members"},
-		{"sort=drop table", "10.9.0.1 fd00:9::1", 120, 50, "", "?page=2#members"},
+		{"only=clear", "10.9.0.7", 17, 17, "", ""},
+		{"only=channel&page=2", "10.9.0.30 fd00:9::1e", 103, 25, "?only=channel#members", "?only=channel&page=3#members"},
+		{"only=hard&q=cologne", "10.9.0.3 fd00:9::3", 17, 17, "", ""},
+		{"only=relay&sort=relay", "10.9.0.113 fd00:9::71", 9, 9, "", ""},
+		{"only=ending", "10.9.0.1 fd00:9::1", 1, 1, "", ""},
+		{"only=tcp", "", 0, 0, "", ""},
+		{"only=root", "10.9.0.1 fd00:9::1", 120, 25, "", "?page=2#members"},
+		{"sort=expires", "10.9.0.1 fd00:9::1", 120, 25, "", "?page=2&sort=expires#members"},
+		{"sort=endpoint", "10.9.0.1 fd00:9::1", 120, 25, "", "?page=2&sort=endpoint#members"},
+		{"sort=relay", "10.9.0.113 fd00:9::71", 120, 25, "", "?page=2&sort=relay#members"},
+		{"sort=drop table", "10.9.0.1 fd00:9::1", 120, 25, "", "?page=2#members"},
 	} {
 		v, _ := url.ParseQuery(c.query)
 		m := listOf(s.o, askedFor(v))
 		first := ""
 		if len(m.Rows) > 0 {
-			first = m.Rows[0].VPN
+			first = strings.Join(m.Rows[0].VPN, " ")
 		}
 		if got, want := fmt.Sprintln(m.Found, len(m.Rows), first, m.Previous, m.Next), fmt.Sprintln(c.found, c.onPage, c.first, c.previous, c.next); got != want {
 			t.Errorf("%q: %s, want %s", c.query, got, want)
 		}
+	}
+}
+
+// TestHeadings: a heading sorts the list, and turns it round if it does already; the
+// search stays.
+func TestHeadings(t *testing.T) {
+	v, _ := url.ParseQuery("q=lab&only=channel&sort=nat&page=3")
+	var got string
+	for _, h := range askedFor(v).headings() {
+		if h.Link != "" {
+			got += h.Label + ": " + h.Link + " " + h.Sorted + "\n"
+		}
+	}
+	const want = "VPN address: ?only=channel&q=lab#members \nName: ?only=channel&q=lab&sort=name#members \n" +
+		"NAT: ?dir=desc&only=channel&q=lab&sort=nat#members ascending\nEndpoint: ?only=channel&q=lab&sort=endpoint#members \n" +
+		"Registered: ?only=channel&q=lab&sort=since#members \nHeard: ?only=channel&q=lab&sort=heard#members \n" +
+		"Certificate: ?only=channel&q=lab&sort=expires#members \nRelayed: ?only=channel&q=lab&sort=relay#members \n" +
+		"Asked: ?only=channel&q=lab&sort=introductions#members \n"
+	if got != want {
+		t.Errorf("\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestShapes: who is found worse than others is drawn otherwise.
+func TestShapes(t *testing.T) {
+	for want, list := range map[string][]rdv.ClientInfo{
+		shapeOpen:    {{Channel: true, NAT: public}},
+		shapeNAT:     {{Channel: true, NAT: portRestricted}, {Channel: true, NAT: fullCone}},
+		shapeHard:    {{Channel: true, NAT: symmetric}, {Channel: true, NAT: nat.Behaviour{Known: true, Blocked: true}}},
+		shapeUnknown: {{Channel: true}},
+		shapeClear:   {{}, {NAT: fullCone}},
+	} {
+		for _, c := range list {
+			if got := shapeOf(&c); got != want {
+				t.Errorf("%+v is drawn as %s, want %s", c.NAT, got, want)
+			}
+		}
+	}
+}
+
+// TestRefusedWords: each kind of refusal has a word, and is counted by it.
+func TestRefusedWords(t *testing.T) {
+	h := rdv.NewHistory()
+	refusals := 0
+	for k := rdv.EventKind(1); k < 50; k++ {
+		if word := refusedWord(k); (word != "") != k.IsRefusal() {
+			t.Errorf("the word for %v is %q", k, word)
+		}
+		if k.IsRefusal() {
+			refusals++
+			h.Add(noon, rdv.Event{Kind: k})
+		}
+	}
+	h.Add(noon, rdv.Event{Kind: rdv.Forbidden})
+	list := refusedOf(h.Refusals())
+	if len(list) != refusals || list[0] != (refusedKind{"policy", 2}) || list[1].Count != 1 {
+		t.Errorf("of %d kinds: %v", refusals, list)
 	}
 }

@@ -2,7 +2,7 @@
 // its debugging protocol: what a page says of itself, what it loads, what goes wrong in
 // it, and how it looks.
 //
-//	Start ──▶ Browser.Open ──▶ Page.Go, Page.Eval, Page.Screenshot
+//	Start ──▶ Browser.Open ──▶ Page.Go, Page.Eval, Page.Await, Page.Press, Page.Screenshot
 package chromium
 
 import (
@@ -187,6 +187,7 @@ type object = map[string]any
 type View struct {
 	Width, Height int
 	Dark          bool
+	Still         bool // nothing is to move (prefers-reduced-motion)
 	NoScript      bool
 	Authorization string // header; "": none
 }
@@ -211,8 +212,9 @@ func (b *Browser) Open(v View) *Page {
 	b.call(p.session, "Emulation.setDeviceMetricsOverride",
 		object{"width": v.Width, "height": v.Height, "deviceScaleFactor": 1, "mobile": v.Width < 500}, nil)
 	scheme := map[bool]string{false: "light", true: "dark"}[v.Dark]
+	motion := map[bool]string{false: "no-preference", true: "reduce"}[v.Still]
 	b.call(p.session, "Emulation.setEmulatedMedia",
-		object{"features": []object{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+		object{"features": []object{{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": motion}}}, nil)
 	b.call(p.session, "Emulation.setScriptExecutionDisabled", object{"value": v.NoScript}, nil)
 	if v.Authorization != "" {
 		b.call(p.session, "Network.setExtraHTTPHeaders", object{"headers": object{"Authorization": v.Authorization}}, nil)
