@@ -19,11 +19,6 @@ import (
 // unfollowed lists what no test does to the letter, by document and section, and
 // why. Nothing else in a document may be without a test.
 var unfollowed = map[string]string{
-	"docs/install.md#From Campagnol 0.3.5":       "not yet",
-	"docs/install.md#OpenRC":                     "not yet",
-	"docs/install.md#OpenWrt":                    "not yet",
-	"docs/install.md#Packages":                   "not yet",
-	"docs/install.md#systemd":                    "not yet",
 	"docs/performance.md#":                       "measures for more than an hour; internal/bench.TestManual reads the options",
 	"docs/performance.md#A part of it":           "measures for minutes; internal/bench.TestManual reads the options",
 	"docs/performance.md#Parts of the data path": "measures for minutes, and needs the module proxy; internal/bench.TestManualBenchmarks finds the benchmarks",

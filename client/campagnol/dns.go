@@ -38,11 +38,11 @@ type namer struct {
 	log  *slog.Logger
 	news chan struct{} // has room for one: cfg is another one
 
-	mu  sync.Mutex
+	mu  sync.Mutex // protects the following
 	cfg *conf.Client
 	own string // the name in our certificate
 
-	said map[string]bool // what is not to be logged again; owned by run
+	said map[string]bool // what is not to be logged again
 }
 
 func newNamer(dev string, cfg *conf.Client, own string, log *slog.Logger) *namer {
@@ -108,11 +108,11 @@ func (s *namer) serve(ctx context.Context, c *client.Client, cfg *conf.Client) {
 		}
 		if err == nil || server != nil && cfg.Mode == conf.ModeTUN {
 			s.log.Info("Questions for names of members are answered", "domain", cfg.DNSDomain, "addrs", server.Addrs())
-			revert := s.announce(ctx, cfg, server.Addrs())
+			stop := s.announce(ctx, cfg, server.Addrs())
 			if err := server.Run(ctx); err != nil {
 				s.log.Warn("Names of members are not answered any more", "err", err)
 			}
-			revert()
+			stop()
 		} else if server != nil { // an IPv6 address of a TAP device is new: wait for it
 			server.Close()
 		}
@@ -126,10 +126,15 @@ func (s *namer) serve(ctx context.Context, c *client.Client, cfg *conf.Client) {
 // once logs something about names, unless it was logged before.
 func (s *namer) once(msg, reason, hint string) {
 	const most = 1000
-	if s.said[reason] || len(s.said) >= most {
+	s.mu.Lock()
+	again := s.said[reason] || len(s.said) >= most
+	if !again {
+		s.said[reason] = true
+	}
+	s.mu.Unlock()
+	if again {
 		return
 	}
-	s.said[reason] = true
 	attrs := []any{"reason", reason}
 	if hint != "" {
 		attrs = append(attrs, "hint", hint)
@@ -228,9 +233,9 @@ func (s *namer) lookup(ctx context.Context, c *client.Client, name string) ([]ne
 	return addrs, nil
 }
 
-// announce tells the resolver of this host who answers, if it is systemd-resolved, and
-// returns what takes that back.
-func (s *namer) announce(ctx context.Context, cfg *conf.Client, at []netip.AddrPort) (revert func()) {
+// announce keeps the resolver of this host informed about who answers, if it is
+// systemd-resolved, until stop is called.
+func (s *namer) announce(ctx context.Context, cfg *conf.Client, at []netip.AddrPort) (stop func()) {
 	link := resolved.Link{Domain: cfg.DNSDomain}
 	for _, a := range at {
 		link.Servers = append(link.Servers, a.Addr().Unmap())
@@ -239,21 +244,35 @@ func (s *namer) announce(ctx context.Context, cfg *conf.Client, at []netip.AddrP
 		link.Reverse = append(link.Reverse, strings.TrimSuffix(names.ReverseDomain(n), "."))
 	}
 	ifc, err := net.InterfaceByName(s.dev)
-	if err == nil {
-		link.Index = ifc.Index
-		var undo func() error
-		if undo, err = resolved.Set(ctx, link); err == nil {
-			s.log.Info("systemd-resolved asks this client for names of members", "domain", cfg.DNSDomain, "interface", s.dev)
-			return func() {
-				if err := undo(); err != nil {
-					s.log.Debug("systemd-resolved is not told that names are no longer answered", "err", err)
-				}
-			}
-		}
+	if err != nil {
+		s.announced(cfg, err)
+		return func() {}
 	}
-	s.once("The resolver of this host is not told who answers for names of members", err.Error(),
-		fmt.Sprintf("make it ask %v for names in %s (dnsmasq: server=/%s/%v); docs/names.md has more", cfg.VPNIP, cfg.DNSDomain, cfg.DNSDomain, cfg.VPNIP))
-	return func() {}
+	link.Index = ifc.Index
+	ctx, cancel := context.WithCancel(ctx)
+	var keeper sync.WaitGroup
+	keeper.Go(func() {
+		if err := resolved.Keep(ctx, link, func(err error) { s.announced(cfg, err) }); err != nil {
+			s.log.Debug("systemd-resolved is not told that names are no longer answered", "err", err)
+		}
+	})
+	return func() {
+		cancel()
+		keeper.Wait()
+	}
+}
+
+// announced logs what became of it that the resolver was told.
+func (s *namer) announced(cfg *conf.Client, err error) {
+	if err == nil {
+		s.log.Info("systemd-resolved asks this client for names of members", "domain", cfg.DNSDomain, "interface", s.dev)
+		return
+	}
+	hint := fmt.Sprintf("make it ask %v for names in %s (dnsmasq: server=/%s/%v); docs/names.md has more", cfg.VPNIP, cfg.DNSDomain, cfg.DNSDomain, cfg.VPNIP)
+	if resolved.Refused(err) {
+		hint = "only root may tell it that, or whom polkit lets: docs/names.md has a rule"
+	}
+	s.once("The resolver of this host is not told who answers for names of members", err.Error(), hint)
 }
 
 // ownName returns the name of our certificate.

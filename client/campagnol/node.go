@@ -136,6 +136,7 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		Serve:   n.serve,
 		Signals: n.signals(),
 		Alive:   n.alive,
+		Status:  n.statusLine,
 	}, nil
 }
 

@@ -6,7 +6,9 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // States for Notify.
@@ -15,6 +17,20 @@ const (
 	Stopping = "STOPPING=1"
 	Alive    = "WATCHDOG=1"
 )
+
+// Status returns what the service manager shows people about a program, in a line.
+func Status(text string) string {
+	// A state is a line; what follows would be another one.
+	return "STATUS=" + strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+// Managed reports whether a service manager waits to be told our state.
+func Managed() bool { return os.Getenv("NOTIFY_SOCKET") != "" }
 
 // Reloading returns the state of a program that reads its configuration again; Ready
 // ends it. since is the time of the monotonic clock, by which the service manager

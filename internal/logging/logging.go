@@ -98,7 +98,8 @@ type Options struct {
 	Format Format
 
 	// Stdout takes messages below Warn, Stderr those from Warn on. nil means
-	// os.Stdout and os.Stderr.
+	// os.Stdout and os.Stderr. If both are nil, and systemd says that the second
+	// one is the journal, text goes there with its priority.
 	Stdout, Stderr io.Writer
 }
 
@@ -109,6 +110,7 @@ func New(o Options) *slog.Logger {
 	if o.Level == nil {
 		o.Level = LevelNotice
 	}
+	journal := o.Stdout == nil && o.Stderr == nil && inJournal(os.Stderr)
 	if o.Stdout == nil {
 		o.Stdout = os.Stdout
 		survivePipes()
@@ -122,6 +124,8 @@ func New(o Options) *slog.Logger {
 		return slog.New(NewSyslog(o.Program, o.Level))
 	case o.Format == JSON:
 		return slog.New(NewJSON(o.Stdout, o.Stderr, o.Level))
+	case journal:
+		return slog.New(NewJournal(o.Stderr, o.Level))
 	}
 	return slog.New(NewText(o.Stdout, o.Stderr, o.Level))
 }

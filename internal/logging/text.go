@@ -34,6 +34,8 @@ type textHandler struct {
 	*writers
 	level slog.Leveler
 	scope scope
+
+	priorities bool // in front of lines: see NewJournal
 }
 
 // writers are the two streams; mu keeps lines whole, also where both are the
@@ -51,6 +53,8 @@ func (h *textHandler) Handle(_ context.Context, r slog.Record) error {
 	w := h.out
 	b := make([]byte, 0, 256)
 	switch {
+	case h.priorities:
+		b = append(b, '<', byte('0'+severity(r.Level)), '>')
 	case r.Level >= slog.LevelError:
 		w, b = h.errOut, append(b, "error: "...)
 	case r.Level >= slog.LevelWarn:

@@ -54,6 +54,10 @@ type Running struct {
 	// Start has opened is Confine's to close.
 	Confine func() error
 
+	// Status returns in a few words how the program is, for the service manager to show
+	// people; nil: nothing. It is called while Serve runs.
+	Status func(context.Context) string
+
 	// Alive returns an error if the program is stuck, for a service manager that
 	// watches it; nil: it is alive while it runs. It is called while Serve runs.
 	Alive func(context.Context) error
@@ -169,6 +173,7 @@ func (s *Service) startAndServe(ctx context.Context, st *Starting, child *daemon
 	child.Ready(nil)
 	notify(st.Log, daemon.Ready)
 	defer running.prove(ctx, st.Log)()
+	defer running.tell(ctx, st.Log)()
 	err = running.Serve(ctx)
 	notify(st.Log, daemon.Stopping)
 	return err

@@ -137,7 +137,7 @@ func TestInstall(t *testing.T) {
 
 	r.run("dpkg", "--purge", "campagnol")
 	r.wantNothingNew(before)
-	r.rpm(&next, tree)
+	r.rpm(&next, tree, before)
 	r.wantNothingNew(before)
 }
 
@@ -160,8 +160,9 @@ func (r *root) wantNothingNew(before map[string]string) {
 	}
 }
 
-// rpm installs and removes the other package, whose scripts are the same.
-func (r *root) rpm(b *build, tree *tree) {
+// rpm installs and removes the other package, whose scripts are the same. before are the
+// files that were there without any.
+func (r *root) rpm(b *build, tree *tree, before map[string]string) {
 	t := r.t
 	t.Helper()
 	rpm := testenv.Tool(t, "rpm", "rpm")
@@ -191,7 +192,10 @@ func (r *root) rpm(b *build, tree *tree) {
 	do("-e", "campagnol")
 	r.run("userdel", "campagnol") // which rpm leaves, as is usual there
 	// These belong to other packages, which this system does not have.
-	for _, dir := range []string{"/usr/lib/sysusers.d", "/usr/share/fish/vendor_completions.d", "/usr/share/fish", "/usr/share/zsh/vendor-completions", "/usr/share/zsh"} {
+	for _, dir := range []string{"/usr/lib/sysusers.d", "/usr/share/polkit-1/rules.d", "/usr/share/polkit-1", "/usr/share/fish/vendor_completions.d", "/usr/share/fish", "/usr/share/zsh/vendor-completions", "/usr/share/zsh"} {
+		if _, ok := before[dir]; ok {
+			continue
+		}
 		if err := os.Remove(r.path(dir)); err != nil {
 			t.Error(err)
 		}

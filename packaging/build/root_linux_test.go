@@ -17,25 +17,20 @@ import (
 	"campagnol/internal/testenv"
 )
 
-// A root is a small Debian system in a folder, without systemd.
+// A root is a small Debian system in a folder.
 type root struct {
 	t    *testing.T
 	dir  string
 	host *lab.Host // in whose network services run
+
+	enter []string // the command that enters a machine; nil: programs just have dir as their root
 }
 
-// newRoot installs a system from the mirror that this machine uses.
+// newRoot makes a system without systemd, and a network for it.
 func newRoot(t *testing.T) *root {
 	t.Helper()
-	testenv.Root(t)
-	debootstrap := testenv.Tool(t, "debootstrap", "debootstrap")
-	suite, mirror := mirrorOf(t)
-	r := &root{t: t, dir: filepath.Join(t.TempDir(), "root")}
-	if out, err := exec.Command(debootstrap, "--variant=minbase", suite, r.dir, mirror).CombinedOutput(); err != nil {
-		t.Fatalf("debootstrap %s %s: %v\n%s", suite, mirror, err, out)
-	}
+	r := &root{t: t, dir: debian(t, plain...)}
 	for _, err := range []error{
-		os.Chmod(filepath.Dir(r.dir), 0o755), os.Chmod(filepath.Dir(filepath.Dir(r.dir)), 0o755),
 		os.MkdirAll(r.path("/dev/net"), 0o755),
 		syscall.Mknod(r.path("/dev/net/tun"), syscall.S_IFCHR|0o666, 10<<8|200),
 		os.Chmod(r.path("/dev/net/tun"), 0o666),
@@ -96,15 +91,11 @@ func (r *root) path(name string) string { return filepath.Join(r.dir, name) }
 // run runs a command in the system, and returns what it says.
 func (r *root) run(name string, args ...string) string {
 	r.t.Helper()
-	cmd := exec.Command("/usr/bin/env", append([]string{name}, args...)...) // which looks there, not here
-	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: r.dir}
-	out, err := cmd.CombinedOutput()
+	out, err := r.try(name, args...)
 	if err != nil {
 		r.t.Fatalf("%s %q: %v\n%s", name, args, err, out)
 	}
-	return string(out)
+	return out
 }
 
 // write writes a file of root's.
@@ -131,14 +122,14 @@ func (r *root) read(name string) string {
 	return string(b)
 }
 
-// put copies a file of this machine into the system's /tmp.
+// put copies a file of this machine into the system's /var/tmp.
 func (r *root) put(path string) string {
 	r.t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	name := "/tmp/" + filepath.Base(path)
+	name := "/var/tmp/" + filepath.Base(path)
 	r.write(name, string(b), 0o644)
 	return name
 }
@@ -154,7 +145,7 @@ func (r *root) files() map[string]string {
 		}
 		name := strings.TrimPrefix(path, r.dir)
 		switch {
-		case name == "/proc", name == "/var/lib/dpkg", name == "/var/lib/rpm", name == "/var/log", name == "/tmp", name == "/var/cache":
+		case name == "/proc", name == "/var/lib/dpkg", name == "/var/lib/rpm", name == "/var/log", name == "/var/tmp", name == "/var/cache":
 			return filepath.SkipDir
 		case strings.HasPrefix(name, "/etc/") && strings.HasSuffix(name, "-"): // passwd- and the like
 			return nil
@@ -232,9 +223,10 @@ func (r *root) serve(name string, variables map[string]string) {
 		r.t.Fatal(err)
 	}
 	// The unit as setpriv(1) says it.
-	capability := strings.ToLower(strings.TrimPrefix(u["AmbientCapabilities"][0], "CAP_"))
+	capabilities := strings.Fields(strings.ToLower(strings.ReplaceAll(u["AmbientCapabilities"][0], "CAP_", "+")))
+	set := "-all," + strings.Join(capabilities, ",")
 	args := []string{r.dir, "/usr/bin/setpriv", "--reuid", strconv.Itoa(uid), "--regid", strconv.Itoa(gid), "--clear-groups", "--no-new-privs",
-		"--bounding-set", "-all,+" + capability, "--inh-caps", "-all,+" + capability, "--ambient-caps", "+" + capability,
+		"--bounding-set", set, "--inh-caps", set, "--ambient-caps", strings.Join(capabilities, ","),
 		"/usr/bin/env", "NOTIFY_SOCKET=/run/notify"}
 	command := os.Expand(u["ExecStart"][0], func(v string) string { return variables[v] })
 	args = append(args, strings.Fields(strings.ReplaceAll(command, "%i", "home"))...)

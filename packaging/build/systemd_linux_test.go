@@ -43,7 +43,7 @@ func unitRoot(t *testing.T) string {
 	for name := range units {
 		write("etc/systemd/system/"+name, readUnit(t, name), 0o644)
 	}
-	for _, program := range []string{"usr/sbin/campagnol", "usr/sbin/campagnol_rdv", "bin/kill"} {
+	for _, program := range []string{"usr/sbin/campagnol", "usr/sbin/campagnol_rdv", "bin/sh"} {
 		write(program, "#!/bin/sh\n", 0o755)
 	}
 	// What every unit comes after, and these name.

@@ -40,6 +40,7 @@ var installed = []struct {
 	{"packaging/systemd/campagnol@.service", "/usr/lib/systemd/system/campagnol@.service", 0o644, false, false},
 	{"packaging/systemd/campagnol_rdv.service", "/usr/lib/systemd/system/campagnol_rdv.service", 0o644, false, false},
 	{"packaging/systemd/campagnol.sysusers", "/usr/lib/sysusers.d/campagnol.conf", 0o644, false, false},
+	{"packaging/polkit/campagnol.rules", "/usr/share/polkit-1/rules.d/campagnol.rules", 0o644, false, false},
 	{"packaging/systemd/rdv.env", "/etc/campagnol/rdv.env", 0o640, false, true},
 	{"campagnol.conf.example", "/usr/share/doc/campagnol/examples/campagnol.conf", 0o644, false, false},
 	{"packaging/openrc/campagnol", "/usr/share/doc/campagnol/examples/openrc/campagnol", 0o755, false, false},

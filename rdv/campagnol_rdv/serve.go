@@ -80,7 +80,20 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		}
 		return nil, err
 	}
-	return &service.Running{Confine: o.confine(s, conns), Serve: lookers.serve(serve, s.Log), Signals: o.auth.signals()}, nil
+	return &service.Running{
+		Confine: o.confine(s, conns),
+		Serve:   lookers.serve(serve, s.Log),
+		Signals: o.auth.signals(),
+		Status:  func(context.Context) string { return lineOf(server.Stats().Clients) },
+	}, nil
+}
+
+// lineOf says how a server with some clients is, for a service manager to show people.
+func lineOf(clients int) string {
+	if clients == 1 {
+		return "1 client is registered"
+	}
+	return fmt.Sprintf("%d clients are registered", clients)
 }
 
 // confine returns what gives up the rights of root, if that is asked for.

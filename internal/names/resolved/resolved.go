@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -18,6 +19,8 @@ const (
 	service = "org.freedesktop.resolve1"
 	object  = "/org/freedesktop/resolve1"
 	manager = "org.freedesktop.resolve1.Manager"
+
+	bus = "org.freedesktop.DBus"
 )
 
 // Families of addresses, as Linux numbers them.
@@ -28,6 +31,10 @@ const (
 
 // patience is how long an answer is waited for.
 const patience = 5 * time.Second
+
+// busRetry is how long it takes until the bus is looked for again when there is none, or
+// it has gone: it starts before nearly everything else.
+const busRetry = 30 * time.Second
 
 // ErrNotThere says that systemd-resolved does not run on this host.
 var ErrNotThere = errors.New("resolved: systemd-resolved does not run on this host")
@@ -52,27 +59,89 @@ type linkDomain struct {
 	RouteOnly bool // not for names without dots
 }
 
-// Set tells systemd-resolved of a link, and returns what takes that back.
-func Set(ctx context.Context, l Link) (revert func() error, err error) {
+// Keep tells systemd-resolved of a link now, and again whenever that has been started,
+// until ctx is done; then it takes that back, and returns the error of that. told is
+// called with what has become of it each time.
+func Keep(ctx context.Context, l Link, told func(error)) error {
+	for {
+		conn, err := dbus.ConnectSystemBus()
+		if err != nil {
+			told(ErrNotThere) // there is no bus
+		} else {
+			err = l.keep(ctx, conn, told)
+			conn.Close()
+		}
+		if ctx.Err() != nil && conn != nil {
+			return err
+		}
+		select {
+		case <-time.After(busRetry):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// keep is Keep until ctx is done or the bus is gone.
+func (l Link) keep(ctx context.Context, conn *dbus.Conn, told func(error)) error {
+	signals := make(chan *dbus.Signal, 8)
+	conn.Signal(signals)
+	// Before it is told for the first time, not to miss a start in between.
+	if err := conn.AddMatchSignalContext(ctx, dbus.WithMatchSender(bus), dbus.WithMatchInterface(bus),
+		dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, service)); err != nil {
+		return fmt.Errorf("resolved: %w", err)
+	}
+	known := false // by systemd-resolved, which also remembers links while it is started again
+	tell := func() {
+		err := l.setIfThere(ctx, conn)
+		known = known || err == nil
+		if ctx.Err() == nil {
+			told(err)
+		}
+	}
+	for tell(); ; {
+		select {
+		case s, ok := <-signals:
+			if !ok {
+				return nil // the bus is gone
+			}
+			if starts(s) {
+				tell()
+			}
+		case <-ctx.Done():
+			if !known {
+				return nil
+			}
+			return l.takeBack(conn)
+		}
+	}
+}
+
+// starts reports whether a signal says that systemd-resolved is on the bus from now on.
+func starts(s *dbus.Signal) bool {
+	if s.Name != bus+".NameOwnerChanged" || len(s.Body) != 3 || s.Body[0] != service {
+		return false
+	}
+	owner, ok := s.Body[2].(string)
+	return ok && owner != ""
+}
+
+// setIfThere makes the calls, if there is somebody to take them.
+func (l Link) setIfThere(ctx context.Context, conn *dbus.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	conn, err := dbus.ConnectSystemBus(dbus.WithContext(ctx))
-	if err != nil {
-		return nil, ErrNotThere // there is no bus
-	}
-	defer conn.Close()
 	var there bool
-	if err := conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.NameHasOwner", 0, service).Store(&there); err != nil {
-		return nil, fmt.Errorf("resolved: %w", err)
+	if err := conn.BusObject().CallWithContext(ctx, bus+".NameHasOwner", 0, service).Store(&there); err != nil {
+		return fmt.Errorf("resolved: %w", err)
 	}
 	if !there {
-		return nil, ErrNotThere
+		return ErrNotThere
 	}
-	if err := l.set(ctx, conn); err != nil {
+	err := l.set(ctx, conn)
+	if err != nil {
 		_ = l.revert(ctx, conn) // of what may have been done; err is what matters
-		return nil, err
 	}
-	return func() error { return Revert(l.Index) }, nil
+	return err
 }
 
 // set makes the calls.
@@ -106,19 +175,15 @@ func (l Link) set(ctx context.Context, conn *dbus.Conn) error {
 	return nil
 }
 
-// Revert makes systemd-resolved forget what it was told of a link. It does not need to
-// be told of one that is gone.
-func Revert(index int) error {
+// takeBack makes systemd-resolved forget the link, when the time for it is over.
+func (l Link) takeBack(conn *dbus.Conn) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	conn, err := dbus.ConnectSystemBus(dbus.WithContext(ctx))
-	if err != nil {
-		return fmt.Errorf("resolved: %w", err)
-	}
-	defer conn.Close()
-	return Link{Index: index}.revert(ctx, conn)
+	return l.revert(ctx, conn)
 }
 
+// revert makes systemd-resolved forget the link. It does not need to be told of one that
+// is gone.
 func (l Link) revert(ctx context.Context, conn *dbus.Conn) error {
 	err := call(ctx, conn, "RevertLink", int32(l.Index))
 	var gone dbus.Error
@@ -133,4 +198,14 @@ func call(ctx context.Context, conn *dbus.Conn, method string, args ...any) erro
 		return fmt.Errorf("resolved: %s: %w", method, err)
 	}
 	return nil
+}
+
+// Refused reports whether an error of systemd-resolved says that we have no right to
+// tell it anything.
+func Refused(err error) bool {
+	var refused dbus.Error
+	if !errors.As(err, &refused) {
+		return false
+	}
+	return slices.Contains([]string{"org.freedesktop.DBus.Error.AccessDenied", "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"}, refused.Name)
 }
