@@ -17,13 +17,15 @@ import (
 var layers = map[string][]string{
 	"conf":                         {"internal/spell", "punch", "tunnel/packet"},
 	"internal/cli":                 {},
-	"internal/control":             {"pki/safefile"},
+	"internal/control":             {"internal/audit", "pki/safefile"},
 	"internal/daemon":              {},
-	"internal/logging":             {},
+	"internal/audit":               {"internal/journal", "internal/logging"},
+	"internal/journal":             {},
+	"internal/logging":             {"internal/journal"},
 	"internal/metrics":             {"internal/cli", "internal/httpd", "internal/version"},
 	"internal/metrics/metricstest": {"internal/metrics"},
 	"internal/sandbox":             {},
-	"internal/service":             {"internal/cli", "internal/daemon", "internal/logging"},
+	"internal/service":             {"internal/audit", "internal/cli", "internal/daemon", "internal/logging"},
 	"internal/testenv":             {},
 	"internal/spell":               {},
 	"internal/version":             {},
@@ -38,7 +40,7 @@ var layers = map[string][]string{
 	"pki":          {"pki/safefile"},
 	"pki/bulletin": {"pki"},
 	"pki/enroll":   {"pki", "pki/bulletin"},
-	"pki/ca":       {"pki", "pki/bulletin", "pki/enroll", "pki/ocsp", "pki/safefile"},
+	"pki/ca":       {"internal/audit", "pki", "pki/bulletin", "pki/enroll", "pki/ocsp", "pki/safefile"},
 	"pki/ocsp":     {"pki"},
 	"pki/pkitest":  {"internal/testenv"},
 	"pki/policy":   {"internal/spell", "pki", "pki/safefile"},
@@ -84,7 +86,7 @@ var layers = map[string][]string{
 
 	"rdv/internal/load":  {"punch", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/internal/probe": {"punch"},
-	"rdv":                {"internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "punch/stream", "punch/stun", "punch/turn/channeldata", "rdv/channel", "rdv/relay", "rdv/wire", "tunnel/handshake", "tunnel/record"},
+	"rdv":                {"internal/audit", "internal/logging", "pki", "pki/bulletin", "pki/policy", "pki/safefile", "punch", "punch/nat", "punch/stream", "punch/stun", "punch/turn/channeldata", "rdv/channel", "rdv/relay", "rdv/wire", "tunnel/handshake", "tunnel/record"},
 	"rdv/web":            {"internal/human", "punch/nat", "rdv"},
 	"client":             {"punch", "punch/hard", "punch/nat", "punch/natcheck", "punch/path", "punch/stream", "rdv/channel", "rdv/wire", "tunnel", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/packet", "tunnel/pmtu", "tunnel/record", "tunnel/segment"},
 
@@ -100,12 +102,12 @@ var layers = map[string][]string{
 	"internal/bench": {"internal/cli", "internal/lab", "internal/version", "pki/ca"},
 
 	"client/campagnol": {
-		"client", "conf", "internal/cli", "internal/control", "internal/filewatch", "internal/httpd", "internal/human", "internal/lab", "internal/logging", "internal/metrics", "internal/sandbox", "internal/service", "internal/version",
+		"client", "conf", "internal/audit", "internal/cli", "internal/control", "internal/filewatch", "internal/httpd", "internal/human", "internal/lab", "internal/logging", "internal/metrics", "internal/sandbox", "internal/service", "internal/version",
 		"internal/names", "internal/names/resolved", "internal/spell",
 		"pki", "pki/bulletin", "pki/ca", "pki/enroll", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/hard", "punch/local", "punch/nat", "punch/natcheck", "punch/portmap", "punch/stream", "punch/turn", "punch/udp", "rdv/channel", "rdv/wire", "tunnel/cipherlist", "tunnel/device", "tunnel/filter", "tunnel/handshake", "tunnel/l2", "tunnel/l2/ether", "tunnel/l2/mcast", "tunnel/record", "tunnel/segment",
 	},
 	"rdv/campagnol_rdv": {
-		"conf", "internal/cli", "internal/control", "internal/filewatch", "internal/httpd", "internal/human", "internal/logging", "internal/metrics", "internal/sandbox", "internal/service", "internal/version", "pki", "pki/ca", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/stream", "punch/udp", "rdv", "rdv/channel", "rdv/relay", "rdv/web", "tunnel/handshake",
+		"conf", "internal/audit", "internal/cli", "internal/control", "internal/filewatch", "internal/httpd", "internal/human", "internal/logging", "internal/metrics", "internal/sandbox", "internal/service", "internal/version", "pki", "pki/ca", "pki/ocsp", "pki/policy", "pki/safefile", "punch", "punch/stream", "punch/udp", "rdv", "rdv/channel", "rdv/relay", "rdv/web", "tunnel/handshake",
 	},
 }
 

@@ -135,7 +135,7 @@ func (c *Client) performOwn(now time.Time, r *rendezvous, o *chanOut) {
 		c.introducedBy(now, r, o.msg.NAT, o.msg.VPN...)
 	case actReject:
 		if o.msg.Reason != channel.Unknown {
-			c.refuse(now, o.vpn, &RefusedError{o.msg.Reason, o.msg.Text})
+			c.refuse(now, o.vpn, r.at, &RefusedError{o.msg.Reason, o.msg.Text})
 		}
 		c.handleAgainst(now, r, o.vpn, rejection(&o.msg))
 	case actList:
@@ -249,14 +249,14 @@ func (c *Client) reportChannel(now time.Time, r *rendezvous, o *chanOut) {
 		c.log.Info("Registration complete", "server", server, "certificate", l.server.Name, "cipher", l.suite.String())
 		c.notify(Event{Kind: EventRegistered, Name: l.server.Name, Addr: server})
 	case actDown:
-		attrs := c.refuse(now, netip.Addr{}, o.err)
+		attrs := c.refuse(now, netip.Addr{}, server, o.err)
 		c.log.Warn("The channel to the RDV server has ended", append([]any{"server", server, "err", o.err,
 			"hint", "open tunnels stay; trying again"}, attrs...)...)
 		c.notify(Event{Kind: EventUnregistered, Addr: server, Reason: o.err.Error()})
 	case actUseless:
 		c.log.Warn("The RDV server has sent something else than it announced", "server", server, "kind", kindName(o.object.Kind))
 	case actRefused:
-		attrs := c.refuse(now, netip.Addr{}, o.err)
+		attrs := c.refuse(now, netip.Addr{}, server, o.err)
 		if r.said.first(o.err) {
 			attrs = append([]any{"server", server, "err", o.err, "hint", c.channelHint(o.err)}, attrs...)
 			c.log.Warn("No authenticated channel to the RDV server", attrs...)

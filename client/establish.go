@@ -274,7 +274,7 @@ func (c *Client) handshakeFailed(now time.Time, p *peer, r *running, err error) 
 	if errors.Is(err, handshake.ErrTakeOver) {
 		level = slog.LevelError
 	}
-	attrs := append([]any{"peer", p.vpn, "addr", punchstream.Real(r.at.Addr), "err", err}, c.refusePeer(now, p.vpn, err)...)
+	attrs := append([]any{"peer", p.vpn, "addr", punchstream.Real(r.at.Addr), "err", err}, c.refusePeer(now, p.vpn, r.at.Addr, err)...)
 	c.log.Log(c.ctx, level, "Error during DTLS handshake with peer", attrs...)
 	if len(p.try.running) > 0 {
 		return // another address still claims to be the peer

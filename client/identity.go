@@ -13,6 +13,7 @@ import (
 type Identity struct {
 	Name   string         // of the certificate, for people
 	Key    [32]byte       // identifies its key
+	Serial string         // of the certificate, for people
 	Issued time.Time      // when it was issued: of two for one address the newer has it
 	Ends   time.Time      // until when it is good, for people; zero: not known
 	Addrs  []netip.Addr   // VPN addresses

@@ -31,6 +31,7 @@ type peer struct {
 	try      *try              // at a new session; nil: none
 	session  *tunnel.Session   // nil: none
 	ending   string            // why it is being closed, for people; empty: nobody has said
+	endCode  string            // code of the refusal that it is closed for; "": for another reason
 	at       punch.Endpoint    // of the session's path
 	extras   []punch.Conn      // extra sockets through a hard NAT that its paths use: ours to close
 	server   bool              // we were the DTLS server of the session
@@ -54,6 +55,8 @@ type peer struct {
 	asRelay bool         // we look for it only because it relays
 	through *throughPeer // the socket through it; nil: it does not relay
 	telling telling      // of what we can do
+
+	dropsTold dropsTold // of the session
 
 	named   []punch.Candidate // by the last introduction
 	places  []punch.Endpoint  // where paths says that it may be
@@ -226,6 +229,7 @@ func (c *Client) advancePeer(now time.Time, p *peer) {
 		c.retireOld(p)
 	}
 	if p.session != nil {
+		c.tellDrops(now, p, false)
 		c.advanceMTU(now, p)
 		c.advanceTelling(now, p)
 		c.advanceSession(now, p)

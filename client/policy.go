@@ -18,6 +18,7 @@ func (c *Client) permits(now time.Time, r *route, pkt []byte) bool {
 		return true
 	}
 	c.drops.Add(tunnel.DropFilter)
+	r.session.Stats().Filtered.Add(1)
 	return false
 }
 

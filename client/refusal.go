@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	punchstream "campagnol/punch/stream"
 	"campagnol/rdv/channel"
 	"campagnol/tunnel/handshake"
 
@@ -105,22 +106,22 @@ func aboutCertificate(d alert.Description) bool {
 }
 
 // refuse notes an error about a peer, or about the RDV if vpn is the zero Addr,
-// provided that it is a refusal. It returns what a line of the log about it says
-// beside the error.
-func (c *Client) refuse(now time.Time, vpn netip.Addr, err error) (attrs []any) {
+// provided that it is a refusal. at is where who was refused, or has refused us, is. It
+// returns what a line of the log about it says beside the error.
+func (c *Client) refuse(now time.Time, vpn netip.Addr, at netip.AddrPort, err error) (attrs []any) {
 	code := codeOf(err)
 	if code == "" {
 		return nil
 	}
 	c.recent.note(now, vpn, code, err)
 	c.tally.refusal(code)
-	c.notify(Event{Kind: EventRefused, VPNAddr: vpn, Code: code, Reason: err.Error()})
+	c.notify(Event{Kind: EventRefused, VPNAddr: vpn, Addr: punchstream.Real(at), Code: code, Reason: err.Error(), Err: err})
 	return []any{"code", code}
 }
 
 // refusePeer is refuse for a peer. The line of the log says what can be done, too.
-func (c *Client) refusePeer(now time.Time, vpn netip.Addr, err error) (attrs []any) {
-	attrs = c.refuse(now, vpn, err)
+func (c *Client) refusePeer(now time.Time, vpn netip.Addr, at netip.AddrPort, err error) (attrs []any) {
+	attrs = c.refuse(now, vpn, at, err)
 	var known interface{ Hint() string }
 	if errors.As(err, &known) && known.Hint() != "" {
 		attrs = append(attrs, "hint", known.Hint())

@@ -461,7 +461,7 @@ func (c *Client) reportRekey(p *peer, err error) {
 func (c *Client) giveUpKeys(now time.Time, p *peer, reason string, err error) {
 	attrs := []any{"peer", p.vpn, "reason", reason}
 	if err != nil {
-		attrs = append(append(attrs, "err", err), c.refusePeer(now, p.vpn, err)...)
+		attrs = append(append(attrs, "err", err), c.refusePeer(now, p.vpn, p.at.Addr, err)...)
 		c.refused.note(now, p.vpn)
 		c.failures.note(now, p.vpn, reason, err)
 	}

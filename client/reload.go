@@ -168,10 +168,10 @@ func (c *Client) verifyAgain(now time.Time, p *peer) {
 		c.filterAgain(p)
 		return
 	}
-	attrs := append([]any{"peer", p.vpn, "err", err}, c.refusePeer(now, p.vpn, err)...)
+	attrs := append([]any{"peer", p.vpn, "err", err}, c.refusePeer(now, p.vpn, p.at.Addr, err)...)
 	c.log.Warn("Closing DTLS connection with peer", attrs...)
 	c.tell(wire.Close, p.vpn)
-	p.ending = err.Error()
+	p.ending, p.endCode = err.Error(), codeOf(err)
 	c.closeSession(now, p)
 	c.publish(c.forgetAsleep(c.table.Load(), p.vpn))
 }

@@ -18,6 +18,7 @@ import (
 // establish makes a session of a handshake's result.
 func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake.Result, id Identity) {
 	c.absorb(now, p, &id)
+	c.tellDrops(now, p, true)
 	s := tunnel.NewSession(now, p.vpn, result)
 	if p.session != nil {
 		c.tally.leavePaths(p)
@@ -27,8 +28,8 @@ func (c *Client) establish(now time.Time, p *peer, r *running, result *handshake
 	c.setFilter(s)
 	p.session, p.at, p.server, p.kept = s, r.at, r.server, now
 	c.keepExtra(p, r.at.Conn)
-	p.ending = ""
-	c.notify(Event{Kind: EventOpened, VPNAddr: p.vpn, Name: id.Name, Addr: r.at.Addr})
+	p.ending, p.endCode = "", ""
+	c.notify(Event{Kind: EventOpened, VPNAddr: p.vpn, Name: id.Name, Key: id.Key, Serial: id.Serial, Addr: r.at.Addr})
 	p.rekey = rekey{random: c.cfg.Jitter()}
 	if !bytes.Equal(r.leaf, leafOf(&c.set)) { // it was replaced meanwhile
 		p.rekey.shown = now
@@ -104,8 +105,9 @@ func (c *Client) closeSession(now time.Time, p *peer) {
 // dropSession ends p's session.
 func (c *Client) dropSession(p *peer) {
 	c.tally.end(p)
-	c.notify(Event{Kind: EventClosed, VPNAddr: p.vpn, Name: p.id.Name, Addr: p.at.Addr, Reason: p.ending})
-	p.ending = ""
+	c.tellDrops(time.Time{}, p, true)
+	c.notify(Event{Kind: EventClosed, VPNAddr: p.vpn, Name: p.id.Name, Key: p.id.Key, Serial: p.id.Serial, Addr: p.at.Addr, Code: p.endCode, Reason: p.ending})
+	p.ending, p.endCode = "", ""
 	c.stopRekey(p)
 	c.endSearch(p)
 	p.look = look{}
@@ -176,6 +178,7 @@ func (c *Client) handleInner(now time.Time, e event) {
 	switch {
 	case e.drop != tunnel.Kept:
 		c.reportStrange(p, e.drop)
+		c.tellDrops(now, p, false)
 		return
 	case e.woken:
 		c.wake(now, p)

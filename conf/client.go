@@ -126,6 +126,7 @@ type Client struct {
 	StateDir          string        // directory for pinned keys; default /var/lib/campagnol
 	ControlSocket     string        // path of the control socket, or [NoControlSocket]; "": to be chosen
 	ControlGroup      string        // group that may use the control socket; "": none
+	AuditLog          string        // file of the audit trail, "syslog" or "journal"; "": none
 	User              string        // user to go on as when everything is open; "": the one that is
 
 	Metrics netip.AddrPort // where metrics can be read; zero: nowhere

@@ -221,6 +221,7 @@ state_dir = /tmp/state
 control_socket = /tmp/control
 control_group = adm
 metrics = [::1]:9469
+audit_log = /tmp/log/audit.log
 user = campagnol
 [COMMANDS]
 default_up = no
@@ -298,6 +299,7 @@ func TestEverything(t *testing.T) {
 		ControlSocket:     "/tmp/control",
 		ControlGroup:      "adm",
 		Metrics:           netip.MustParseAddrPort("[::1]:9469"),
+		AuditLog:          "/tmp/log/audit.log",
 		User:              "campagnol",
 		Up:                []string{"ip link set %D up # shell", "ip route add %N dev tun9; true ${HOME}"},
 		Down:              []string{"echo down"},

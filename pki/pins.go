@@ -50,6 +50,7 @@ type Pins struct {
 	stat     fs.FileInfo        // of the file when it was read; nil if there was none
 	warned   bool               // that the file cannot be written
 	warnings []string
+	watch    func(before *Pin, now Pin) // see Watch; may be nil
 }
 
 // OpenPins reads the pin file at path; one that does not exist is empty and is
@@ -130,6 +131,7 @@ func (p *Pins) setLocked(pin Pin) {
 	if have == nil && len(p.byAddr) >= maxPins {
 		return // a certificate with the address needs no pin
 	}
+	p.tellLocked(have, pin)
 	if have != nil {
 		p.perKey[have.Key]--
 	}
@@ -260,10 +262,12 @@ func (p *Pins) add(pin Pin, peer *Peer) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var refusal error
+	fresh := false
 	_, err := p.updateLocked(func(lines []pinLine) []pinLine {
 		if refusal = p.decideLocked(pin, peer); refusal != nil {
 			return nil
 		}
+		fresh = p.byAddr[pin.Addr] == nil
 		delete(p.unsaved, pin.Addr)
 		return append(without(lines, pin.Addr), pinLine{pin: &pin})
 	})
@@ -272,35 +276,10 @@ func (p *Pins) add(pin Pin, peer *Peer) error {
 		p.index(p.lines)
 		p.diskWarning(err)
 	}
+	if refusal == nil && fresh {
+		p.tellLocked(nil, pin)
+	}
 	return refusal
-}
-
-// Forget removes the pin of a VPN address, so that the next key seen there gets
-// it. It reports whether there was one.
-func (p *Pins) Forget(addr netip.Addr) (bool, error) {
-	addr = addr.Unmap()
-	p.writing.Lock()
-	defer p.writing.Unlock()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.refreshLocked()
-	if _, ok := p.unsaved[addr]; ok {
-		delete(p.unsaved, addr)
-		p.index(p.lines)
-		if !hasPin(p.lines, addr) {
-			return true, nil
-		}
-	}
-	changed, err := p.updateLocked(func(lines []pinLine) []pinLine {
-		if !hasPin(lines, addr) {
-			return nil
-		}
-		return without(lines, addr)
-	})
-	if err != nil {
-		return false, fmt.Errorf("pki: pin file: %w", err)
-	}
-	return changed, nil
 }
 
 // List returns all pins, sorted by address.

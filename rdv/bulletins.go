@@ -1,11 +1,13 @@
 package rdv
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"slices"
 	"time"
 
+	"campagnol/internal/audit"
 	"campagnol/pki"
 	"campagnol/pki/bulletin"
 	"campagnol/pki/policy"
@@ -75,7 +77,8 @@ func (l *library) useLocked(next *bulletin.Trail, from string) error {
 		l.reviewLocked()
 		l.publishLocked()
 	}
-	l.log.Info("There is a new bulletin from {name}: {number}, with {bytes} bytes", "name", from, "number", b.Number, "bytes", len(next.Raw()))
+	l.log.InfoContext(audit.Mark(context.Background(), audit.Record{Event: audit.BulletinChanged}),
+		"There is a new bulletin from {name}: {number}, with {bytes} bytes", "name", from, "number", b.Number, "bytes", len(next.Raw()))
 	if rules != nil && l.base.rules != nil {
 		l.log.Info("The policy of this server is that in {file}, and not that of the bulletin", "file", l.base.rules.Name())
 	}

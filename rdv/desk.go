@@ -93,7 +93,7 @@ func (r *Registry) enlist(m *Member) {
 		d.authorities = slices.Delete(d.authorities, 0, 1)
 	}
 	d.authorities = append(d.authorities, m)
-	r.trace(Event{Kind: AuthorityHere, Endpoint: m.at, Name: m.id.Name})
+	r.trace(m.event(AuthorityHere))
 }
 
 // dismiss forgets m as an authority. What it was asked gets its answer from another

@@ -3,6 +3,8 @@ package rdv
 import (
 	"fmt"
 	"net/netip"
+
+	"campagnol/pki"
 )
 
 // An EventKind says what has changed.
@@ -28,6 +30,11 @@ const (
 	Distrusted                           // the certificate of Name, at Endpoint, is not accepted any more: Why
 	RelayBegun                           // something is relayed for VPN, at Endpoint
 	RelayEnded                           // and not any more
+
+	// These are for Config.Notify alone.
+	Moved    // Name, at Endpoint, has VPN, which it had elsewhere before
+	Conflict // Endpoint wants VPN in clear, which another client holds
+	Denied   // Endpoint wants VPN in clear, and nobody gets an address so
 )
 
 var kindNames = [...]string{
@@ -36,6 +43,7 @@ var kindNames = [...]string{
 	Forbidden: "forbidden", Refused: "refused", AuthorityHere: "authority_here", AuthorityGone: "authority_gone",
 	NotRelayed: "not_relayed", ObjectLost: "object_lost", HandshakeFailed: "handshake_failed",
 	Distrusted: "distrusted", RelayBegun: "relay_begun", RelayEnded: "relay_ended",
+	Moved: "moved", Conflict: "conflict", Denied: "denied",
 }
 
 // String returns a word for programs.
@@ -49,7 +57,7 @@ func (k EventKind) String() string {
 // IsRefusal reports whether somebody did not get what they wanted.
 func (k EventKind) IsRefusal() bool {
 	switch k {
-	case TableFull, Downgraded, Forbidden, Refused, NotRelayed, HandshakeFailed, Distrusted:
+	case TableFull, Downgraded, Forbidden, Refused, NotRelayed, HandshakeFailed, Distrusted, Conflict, Denied:
 		return true
 	}
 	return false
@@ -63,5 +71,8 @@ type Event struct {
 	VPN      netip.Addr // zero for 0.0.0.0
 	Peer     netip.Addr // zero for 0.0.0.0
 	Name     string     // of the holder of a certificate
+	Key      pki.KeyID  // of the same; zero: not known
+	Serial   string     // of the certificate
+	Code     string     // of a refusal, as in docs/refusals.md; "": it is not there
 	Why      string
 }

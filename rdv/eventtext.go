@@ -44,6 +44,12 @@ func (e Event) Text() string {
 		return "no channel" + from + ": " + e.Why
 	case Distrusted:
 		return "its certificate is not accepted any more" + from + ": " + e.Why
+	case Moved:
+		return "registered anew" + from
+	case Conflict:
+		return "refused" + from + ": another client holds the address"
+	case Denied:
+		return "refused" + from + ": it has no certificate (--auth strict)"
 	case RelayBegun:
 		return "is relayed" + from + " " + e.Why
 	case RelayEnded:

@@ -176,7 +176,7 @@ func (s *Server) establish(now time.Time, at *attempt, result *handshake.Result)
 	s.stats.established.Add(1)
 	id := Identity{Key: at.peer.Key, Name: at.peer.Name, Addrs: at.peer.Addrs, Leaf: result.Certificates[0]}
 	if leaf := at.peer.Leaf; leaf != nil {
-		id.Authority, id.Expires = pki.IsAuthority(leaf), leaf.NotAfter.Unix()
+		id.Authority, id.Expires, id.Serial = pki.IsAuthority(leaf), leaf.NotAfter.Unix(), pki.SerialOf(leaf)
 	}
 	m := s.registry.Join(now, at.spot, at.local, id)
 	after := handshake.NewAftermath(now, result)

@@ -159,7 +159,7 @@ func (s *Server) History() *History { return s.history }
 
 // note takes an event of the registry.
 func (s *Server) note(e Event) {
-	s.history.Add(s.registry.clock, e)
+	s.tell(s.registry.clock, e)
 	s.logEvent(e)
 }
 
@@ -170,5 +170,5 @@ func (s *Server) noteRelay(e relay.Event) {
 		kind = RelayEnded
 	}
 	vpn, _ := netip.ParseAddr(e.User)
-	s.history.Add(time.Now(), Event{Kind: kind, Endpoint: e.Client, VPN: vpn, Why: "by " + e.Relayed.String()})
+	s.tell(time.Now(), Event{Kind: kind, Endpoint: e.Client, VPN: vpn, Why: "by " + e.Relayed.String()})
 }

@@ -96,7 +96,7 @@ func TestPace(t *testing.T) {
 // TestEventWords: every kind has a word and a sentence of its own.
 func TestEventWords(t *testing.T) {
 	words, texts := map[string]bool{}, map[string]bool{}
-	for k := ClientAdded; k <= RelayEnded; k++ {
+	for k := ClientAdded; k <= Denied; k++ {
 		e := Event{Kind: k, Endpoint: netip.MustParseAddrPort("192.0.2.1:7"), VPN: ip1, Peer: ip2, Name: "alice", Why: "so"}
 		if w := k.String(); words[w] || strings.Contains(w, " ") {
 			t.Errorf("kind %d is called %q", k, w)

@@ -204,7 +204,9 @@ func (r *Registry) endObject(why string, out []Out) []Out {
 	in.past = append(in.past, fetched{o.Hash, r.now})
 	switch {
 	case why != "":
-		r.trace(Event{Kind: ObjectLost, Endpoint: in.from.at, Name: in.from.id.Name, Why: why})
+		e := in.from.event(ObjectLost)
+		e.Why = why
+		r.trace(e)
 	default:
 		r.cfg.Offer(Offered{Object: o, Content: in.data, From: in.from.id.Name})
 	}

@@ -3,6 +3,7 @@ package rdv
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"campagnol/internal/audit"
 	"campagnol/pki"
 	"campagnol/pki/bulletin"
 	"campagnol/pki/policy"
@@ -183,7 +185,8 @@ func (l *library) takeList(now time.Time, der []byte, from string) (changed bool
 	}
 	l.taken[next.signer] = [2]held{next, l.taken[next.signer][0]}
 	l.publishLocked()
-	l.log.Info("There is a new revocation list from {name}: {list}; it revokes {count} certificates",
+	l.log.InfoContext(audit.Mark(context.Background(), audit.Record{Event: audit.ListChanged, Authority: list.Issuer(), Number: list.Number()}),
+		"There is a new revocation list from {name}: {list}; it revokes {count} certificates",
 		"name", from, "list", describeList(list), "count", list.Len())
 	return true, nil
 }

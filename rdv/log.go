@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"campagnol/internal/audit"
 	"campagnol/internal/logging"
 	"campagnol/punch/stream"
 	"campagnol/rdv/channel"
@@ -106,6 +107,8 @@ const (
 
 // logFailure logs why a client did not get a channel.
 func (s *Server) logFailure(ctx context.Context, now time.Time, at netip.AddrPort, err error) {
+	e := Event{Kind: HandshakeFailed, Endpoint: at, Code: codeOf(err), Why: err.Error()}
+	s.notify(now, e.blaming(err))
 	n := networkOf(at.Addr())
 	if !s.failures.allowNetwork(now.Sub(s.begin), uint32(n^n>>32)) {
 		return
@@ -114,7 +117,7 @@ func (s *Server) logFailure(ctx context.Context, now time.Time, at netip.AddrPor
 	if errors.Is(err, handshake.ErrTakeOver) {
 		level = slog.LevelError
 	}
-	s.history.Add(now, Event{Kind: HandshakeFailed, Endpoint: at, Why: err.Error()})
+	s.history.Add(now, e)
 	s.log.Log(ctx, level, "DTLS handshake with {addr} failed: {reason}", "addr", shown(at), "reason", err)
 }
 
@@ -126,7 +129,7 @@ func (s *Server) logRefused(ctx context.Context, from string, err error) {
 	if errors.As(err, &stale) { // it is known already
 		level = slog.LevelInfo
 	}
-	s.log.Log(ctx, level, "An object of {name} is not taken: {reason}", "name", from, "reason", err)
+	s.log.Log(audit.Mark(ctx, audit.Record{Event: audit.ObjectRefused, Outcome: audit.Refused}), level, "An object of {name} is not taken: {reason}", "name", from, "reason", err)
 }
 
 func (s *Server) logSent(ctx context.Context, o Out) {

@@ -18,6 +18,8 @@ type Identity struct {
 	Addrs []netip.Addr // the VPN addresses that it may register; none: any one
 	Leaf  []byte       // its certificate, in DER, for the policy
 
+	Serial string // of its certificate, for people
+
 	Expires int64 // when its certificate ends, in seconds since 1970; 0: not known
 
 	// Authority says that it is the VPN's authority, which is no member of the VPN:
@@ -77,7 +79,7 @@ func (r *Registry) Join(now time.Time, at spot, server netip.Addr, id Identity) 
 	}
 	r.members[at] = m
 	r.memberBy.push(m)
-	r.trace(Event{Kind: ChannelOpened, Endpoint: m.at, Name: id.Name})
+	r.trace(m.event(ChannelOpened))
 	return m
 }
 
@@ -136,7 +138,9 @@ func (r *Registry) drop(m *Member, why string) {
 	for len(m.intros) > 0 {
 		r.dropIntro(m.intros[0])
 	}
-	r.trace(Event{Kind: ChannelClosed, Endpoint: m.at, Name: m.id.Name, Why: why})
+	e := m.event(ChannelClosed)
+	e.Why = why
+	r.trace(e)
 }
 
 // leaveDesk notes that m is no authority any more, if it was one.
@@ -146,7 +150,7 @@ func (r *Registry) leaveDesk(m *Member) {
 	}
 	if r.registered(m) {
 		r.desk.dismiss(m)
-		r.trace(Event{Kind: AuthorityGone, Endpoint: m.at, Name: m.id.Name})
+		r.trace(m.event(AuthorityGone))
 	}
 	if r.intake.from == m {
 		r.intake.stop()
@@ -258,7 +262,9 @@ func (r *Registry) register(m *Member, req *channel.Message, out []Out) []Out {
 		if len(wanted) > 0 {
 			v = wanted[0]
 		}
-		r.trace(Event{Kind: Refused, Endpoint: m.at, VPN: v, Name: m.id.Name, Why: why.String()})
+		e := m.event(Refused)
+		e.VPN, e.Code, e.Why = v, codes[why], why.String()
+		r.trace(e)
 		return m.refuse(req, why, "", out)
 	}
 	if m.id.Authority {
@@ -266,7 +272,9 @@ func (r *Registry) register(m *Member, req *channel.Message, out []Out) []Out {
 		return r.welcome(m, req, out)
 	}
 	if len(m.held) == 0 && !r.makeRoom(wanted) {
-		r.trace(Event{Kind: TableFull, Endpoint: m.at, VPN: wanted[0], Name: m.id.Name})
+		e := m.event(TableFull)
+		e.VPN, e.Code = wanted[0], codeFull
+		r.trace(e)
 		return m.refuse(req, channel.Full, "", out)
 	}
 	for _, v := range wanted {
@@ -349,24 +357,31 @@ func (r *Registry) take(m *Member, v netip.Addr) {
 		return
 	default:
 		holder := c.member
+		if holder != nil && holder.id.Key == m.id.Key {
+			e := m.event(Moved)
+			e.VPN = v
+			r.trace(e)
+		}
 		r.remove(c)
 		if holder != nil && len(holder.held) == 0 {
 			r.drop(holder, whyMoved)
 		}
 	}
-	e, _ := endpointOf(m.at)
+	at, _ := endpointOf(m.at)
 	warned := never
 	if o := r.owners.find(r.now, v); o != nil {
 		warned = o.warned
 		r.owners.forget(o)
 	}
-	c = &client{member: m, endpoint: e, vpn: v, since: r.now, warned: warned}
+	c = &client{member: m, endpoint: at, vpn: v, since: r.now, warned: warned}
 	if len(m.held) == 0 {
 		r.holders++
 	}
 	m.held = append(m.held, c)
 	r.byVPN[v] = c
-	r.trace(Event{Kind: ClientAdded, Endpoint: m.at, VPN: v, Name: m.id.Name})
+	e := m.event(ClientAdded)
+	e.VPN = v
+	r.trace(e)
 }
 
 // publish notes where m can be reached in its own network.

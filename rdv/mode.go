@@ -47,6 +47,7 @@ func ParseMode(name string) (Mode, error) {
 func (r *Registry) denies(v netip.Addr, in In) bool {
 	switch r.cfg.Mode {
 	case Strict:
+		r.trace(Event{Kind: Denied, Endpoint: in.From, VPN: v, Code: codeDenied})
 		return true
 	case Mixed:
 	default:
@@ -63,6 +64,8 @@ func (r *Registry) denies(v netip.Addr, in In) bool {
 	if r.now-*warned >= warnInterval {
 		*warned = r.now
 		r.trace(Event{Kind: Downgraded, Endpoint: in.From, VPN: v})
+	} else {
+		r.trace(Event{Kind: Conflict, Endpoint: in.From, VPN: v, Code: codeTaken})
 	}
 	return true
 }

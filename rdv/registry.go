@@ -323,6 +323,7 @@ func (r *Registry) hello(c *client, e endpoint, in In, out []Out) []Out {
 			return append(out, reply(in, wire.OK)) // its next PING shows where it is
 		}
 		if !r.yields(holder, e) {
+			r.trace(Event{Kind: Conflict, Endpoint: in.From, VPN: v, Code: codeTaken})
 			return r.refuse(c, e, in, r.probe(holder, out))
 		}
 		probed = holder.probed // the interval between probes is the address's
@@ -332,7 +333,7 @@ func (r *Registry) hello(c *client, e endpoint, in In, out []Out) []Out {
 		r.remove(c)
 	}
 	if r.cfg.MaxClients > 0 && r.Len() >= r.cfg.MaxClients {
-		r.trace(Event{Kind: TableFull, Endpoint: in.From, VPN: v})
+		r.trace(Event{Kind: TableFull, Endpoint: in.From, VPN: v, Code: codeFull})
 		return r.refuse(nil, e, in, out)
 	}
 	r.add(&client{endpoint: e, vpn: v, local: local, server: ip4Of(in.Local), since: r.now, heard: r.now, probed: probed})
@@ -434,7 +435,7 @@ func (c *client) addrPort() netip.AddrPort {
 
 // remove removes c and its sessions.
 func (r *Registry) remove(c *client) {
-	r.trace(Event{Kind: ClientRemoved, Endpoint: c.addrPort(), VPN: c.vpn})
+	r.trace(c.removal())
 	for role := range c.sessions {
 		for c.sessions[role] != nil {
 			r.dropSession(c.sessions[role])
@@ -447,6 +448,16 @@ func (r *Registry) remove(c *client) {
 	}
 	r.byAge.remove(c)
 	delete(r.byEndpoint, c.endpoint)
+}
+
+// removal returns the event that c is removed.
+func (c *client) removal() Event {
+	if c.member == nil {
+		return Event{Kind: ClientRemoved, Endpoint: c.addrPort(), VPN: c.vpn}
+	}
+	e := c.member.event(ClientRemoved)
+	e.VPN = c.vpn
+	return e
 }
 
 // jitter returns a random number in [0, 1).

@@ -54,7 +54,7 @@ func (r *Registry) grant(m *Member, req *channel.Message, out []Out) []Out {
 	}
 	if c := m.as(asked.vpn); r.rules != nil {
 		if d := r.rules.Relay(c.party(), asked.party(), r.via); !d.Allowed {
-			r.trace(Event{Kind: NotRelayed, VPN: c.vpn, Peer: asked.vpn, Why: d.String()})
+			r.trace(Event{Kind: NotRelayed, VPN: c.vpn, Peer: asked.vpn, Code: codeForbidden, Why: d.String()})
 			return m.refuse(req, channel.Forbidden, "", out)
 		}
 	}

@@ -21,7 +21,7 @@ func (r *Registry) permits(asker, asked *client) bool {
 	}
 	d := r.rules.Talk(asker.party(), asked.party())
 	if !d.Allowed {
-		r.trace(Event{Kind: Forbidden, VPN: asker.vpn, Peer: asked.vpn, Why: d.String()})
+		r.trace(Event{Kind: Forbidden, VPN: asker.vpn, Peer: asked.vpn, Code: codeForbidden, Why: d.String()})
 	}
 	return d.Allowed
 }

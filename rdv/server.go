@@ -70,6 +70,10 @@ type Config struct {
 	// MaxClients is how many clients can be registered; 0 means any number.
 	MaxClients int
 
+	// Notify is told what happens, and what of it nothing else tells: by various
+	// goroutines, which must not be made to wait. nil: nobody wants to know.
+	Notify func(time.Time, Event)
+
 	// Log takes what the original prints; nil means nowhere. Its messages
 	// name their attributes in braces, see package internal/logging.
 	Log *slog.Logger

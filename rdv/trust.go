@@ -143,7 +143,9 @@ func (s *Server) handleVerdict(now time.Time, v verdict) {
 	switch {
 	case v.member != nil:
 		if s.registry.member(v.member.spot()) == v.member {
-			s.history.Add(now, Event{Kind: Distrusted, Endpoint: v.member.at, Name: v.member.id.Name, Why: v.err.Error()})
+			e := v.member.event(Distrusted)
+			e.Code, e.Why = codeOf(v.err), v.err.Error()
+			s.tell(now, e)
 			s.expel(v.member)
 			s.endChannel(now, v.member, v.err.Error())
 		}

@@ -75,7 +75,8 @@ func (c Clock) Time(s Stamp) time.Time {
 type Stats struct {
 	PacketsIn, BytesIn   atomic.Uint64
 	PacketsOut, BytesOut atomic.Uint64
-	Drops                Drops // of what the peer sent
+	Drops                Drops         // of what the peer sent
+	Filtered             atomic.Uint64 // packets for the peer that the policy does not let pass
 }
 
 // NewSession returns the session that a handshake with the peer of a VPN

@@ -30,6 +30,7 @@ type caTool struct {
 	dir        string
 	files      ca.Files
 	passphrase string // file
+	auditLog   string // where the audit trail goes
 }
 
 const (
@@ -70,8 +71,9 @@ func caCommand(now func() time.Time, ask func(string) ([]byte, error)) *cobra.Co
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		PersistentPreRun: func(*cobra.Command, []string) {
+		PersistentPreRunE: func(*cobra.Command, []string) error {
 			t.dir = cmp.Or(t.dir, os.Getenv(caDirVariable), caDirDefault)
+			return t.checkAudit()
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -79,6 +81,7 @@ func caCommand(now func() time.Time, ask func(string) ([]byte, error)) *cobra.Co
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&t.dir, "dir", "", "`directory` of the CA (default $"+caDirVariable+" or ./"+caDirDefault+")")
 	flags.StringVar(&t.passphrase, "passphrase-file", "", "read the pass phrase of the CA's key from the first line of this `file`")
+	t.auditFlag(flags)
 	for _, f := range []struct {
 		field       *string
 		name, usage string
@@ -286,7 +289,7 @@ that there is time to replace it; revoke it then.`,
 				return err
 			}
 			t.printIssued(cmd.OutOrStdout(), out)
-			return nil
+			return t.recordIssued(out)
 		},
 	}
 	caRequestFlags(cmd, &req)
@@ -327,7 +330,7 @@ the script of Campagnol 0.3.5 made.`,
 				return err
 			}
 			t.printIssued(cmd.OutOrStdout(), out)
-			return nil
+			return t.recordIssued(out)
 		},
 	}
 	caRequestFlags(cmd, &req)
@@ -379,6 +382,9 @@ tunnels with the host. Otherwise it has to be copied to them.`,
 			}
 			for _, e := range gone {
 				fmt.Fprintf(cmd.OutOrStdout(), "revoked the certificate of %s (%s), serial %s\n", e.Name, caAddrs(e.Addrs), e.Serial)
+			}
+			if err := t.recordRevoked(gone, reason); err != nil {
+				return err
 			}
 			if err := t.printCRL(cmd.OutOrStdout(), c, days); err != nil {
 				return cli.WithHint(fmt.Errorf("ca: the certificate is revoked, but the revocation list is still the old one: %w", err), "write it with \"campagnol ca crl%s\"", t.dirOption())

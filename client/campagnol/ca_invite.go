@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"campagnol/internal/audit"
 	"campagnol/pki/ca"
 	"campagnol/pki/enroll"
 )
@@ -58,14 +59,16 @@ keeps its addresses, groups and networks.`,
 			case asJSON:
 				r := caInvitationOf(t.now(), i)
 				r.Token = token.String()
-				return caJSON(w, r)
+				if err := caJSON(w, r); err != nil {
+					return err
+				}
 			case quiet:
 				fmt.Fprintln(w, token)
 			default:
 				fmt.Fprintf(w, "invited %s (%s) until %s; on that host, as root, run\n\n", i.Name, caAddrs(i.Addrs), caMinute(i.Expires))
 				fmt.Fprintf(w, "campagnol join \\\n%s\n", token)
 			}
-			return nil
+			return t.recordInvitation(audit.InvitationMade, i)
 		},
 	}
 	f := cmd.Flags()
@@ -158,7 +161,7 @@ func (t *caTool) uninviteCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "withdrew the invitation of %s (%s)\n", i.Name, caAddrs(i.Addrs))
-			return nil
+			return t.recordInvitation(audit.InvitationWithdrawn, i)
 		},
 	}
 }

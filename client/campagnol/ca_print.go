@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"campagnol/internal/audit"
 	"campagnol/pki"
 	"campagnol/pki/ca"
 )
@@ -62,7 +63,7 @@ func (t *caTool) printCRL(w io.Writer, c *ca.CA, days int) error {
 	fmt.Fprintf(w, "wrote revocation list number %v with %s, next due on %s\n", l.Number, caCount(l.Revoked), caDate(l.Next))
 	caFiles(w, l.File, "revocation list")
 	fmt.Fprintf(w, "\nWhile the CA is served (campagnol_rdv --authority, campagnol ca serve), all hosts\nhave it within seconds. Otherwise copy it to them, for instance so:\n  scp %s root@HOST:%scrl.pem\nwith this line in the section [SECURITY] of their configuration:\n  crl_file = %scrl.pem\nClients that run read it again by themselves.\n", l.File, caEtc, caEtc)
-	return nil
+	return t.record(audit.Record{Event: audit.ListMade, Number: fmt.Sprint(l.Number)})
 }
 
 // caRecord is a certificate in the output of --json.

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"campagnol/client"
+	"campagnol/internal/audit"
 	"campagnol/internal/cli"
 	"campagnol/internal/logging"
 	"campagnol/internal/service"
@@ -65,7 +66,7 @@ func (t *caTool) serveCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s := &f.service
-			s.Name = caServeName
+			s.Name, s.AuditName = caServeName, audit.OfAuthority
 			// These two are options of the whole program.
 			verbose, _ := cmd.Flags().GetBool("verbose")
 			debug, _ := cmd.Flags().GetCount("debug")
@@ -86,6 +87,9 @@ func (t *caTool) serveCommand() *cobra.Command {
 
 // startServing opens the CA, and makes sure that it can be served.
 func (t *caTool) startServing(f *caServeFlags, s *service.Starting) (*service.Running, error) {
+	if err := s.Audit.Open(t.auditPlace(), s.Log); err != nil {
+		return nil, err
+	}
 	svc, err := ca.OpenServiceFiles(t.dir, t.files, t.servingPassphrase(f.service.Background), s.Log)
 	if err != nil {
 		return nil, err

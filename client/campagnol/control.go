@@ -42,6 +42,7 @@ func (n *node) show() {
 	p := n.parts
 	n.view.Store(&view{cfg: p.cfg, client: p.client, conn: p.conn, device: p.kernel, trust: p.trust, where: p.where, mapping: p.mapping})
 	n.tellBulletin()
+	n.auditTrust(time.Now(), p.trust)
 }
 
 // routes are what the control socket can be asked.
@@ -101,6 +102,8 @@ func (n *node) openDoor(warn func(msg, hint string)) (*door, error) {
 		Routes:  n.routes(),
 		Pages:   n.metrics.Routes(),
 		Log:     n.log,
+
+		Commanded: n.auditCommand,
 	})
 	if err == nil {
 		return d, nil

@@ -104,10 +104,17 @@ func (r *eventRing) wait(ctx context.Context, number uint64) {
 	r.mu.Unlock()
 }
 
-// noteEvent remembers what the client tells.
+// noteEvent remembers what the client tells, and tells the audit trail.
 func (n *node) noteEvent(e client.Event) {
+	now := time.Now().UTC()
+	if r, ok := auditRecord(now, &e); ok {
+		n.trail.Record(r)
+	}
+	if e.Kind == client.EventSpoofed || e.Kind == client.EventFiltered {
+		return // the counters of the peer tell people
+	}
 	n.events.add(control.Event{
-		Time: time.Now().UTC(), Kind: string(e.Kind), VPNAddress: e.VPNAddr, Name: e.Name,
+		Time: now, Kind: string(e.Kind), VPNAddress: e.VPNAddr, Name: e.Name,
 		Address: e.Addr, Before: e.Before, Code: e.Code, Reason: e.Reason,
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"campagnol/conf"
+	"campagnol/internal/audit"
 	"campagnol/internal/cli"
 	"campagnol/pki"
 
@@ -71,22 +72,22 @@ func forgetServer(cmd *cobra.Command, file string) error {
 		return err
 	}
 	var names []string
-	forgotten := 0
+	var told []audit.Record
 	for _, s := range cfg.Servers() {
 		known, err := servers.forget(s.String())
 		if err != nil {
 			return err
 		}
 		if known {
+			told = append(told, audit.Record{Event: audit.ServerForgotten, Name: s.String()})
 			fmt.Fprintf(cmd.OutOrStdout(), "The authenticated channel with %s is forgotten; a client with rdv_auth = auto may register there in clear.\n", s)
-			forgotten++
 		}
 		names = append(names, s.String())
 	}
-	if forgotten == 0 {
+	if len(told) == 0 {
 		return fmt.Errorf("forget: no authenticated channel with %s is known in %s", strings.Join(names, ", "), path)
 	}
-	return nil
+	return auditForgotten(cfg, told...)
 }
 
 func forget(cmd *cobra.Command, file, arg string) error {
@@ -111,5 +112,5 @@ func forget(cmd *cobra.Command, file, arg string) error {
 		return fmt.Errorf("forget: no key is known for %v in %s", addr, path)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "The key of %v is forgotten; the next one that is seen there keeps the address.\n", addr)
-	return nil
+	return auditForgotten(cfg, audit.Record{Event: audit.PinForgotten, VPNAddr: addr.Unmap()})
 }

@@ -22,7 +22,7 @@ func (t *trust) identify(now time.Time, vpn netip.Addr, chain [][]byte) client.I
 		return client.Identity{}
 	}
 	peer := pki.PeerOf(leaf)
-	id := client.Identity{Name: peer.Name, Key: peer.Key, Ends: leaf.NotAfter}
+	id := client.Identity{Name: peer.Name, Key: peer.Key, Serial: pki.SerialOf(leaf), Ends: leaf.NotAfter}
 	if len(peer.Addrs) > 0 { // else it says nothing about addresses, however new it is
 		id.Issued = leaf.NotBefore
 	}

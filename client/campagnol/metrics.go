@@ -100,3 +100,9 @@ var (
 	mDevWritten = clientMetrics.Counter("campagnol_device_written_packets_total", "Packets that were written to the virtual interface.")
 	mDevMTU     = clientMetrics.Gauge("campagnol_device_mtu_bytes", "MTU of the virtual interface.")
 )
+
+// Of the audit trail.
+var (
+	mAuditRecords = clientMetrics.Counter("campagnol_audit_records_total", "Records that were written to the audit trail.")
+	mAuditLost    = clientMetrics.Counter("campagnol_audit_lost_records_total", "Records of the audit trail that could not be written.")
+)

@@ -35,6 +35,13 @@ func (m metricsCollector) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	reportState(s, v.cfg, &status, v.document(time.Now(), m.node.started, status))
+	reportAudit(s, m.node.trail.Written(), m.node.trail.Lost())
+}
+
+// reportAudit reports what became of the audit trail.
+func reportAudit(s metrics.Scrape, written, lost uint64) {
+	s.Count(mAuditRecords, written)
+	s.Count(mAuditLost, lost)
 }
 
 // ready returns why the client is not registered at any rendezvous server; nil: it is.

@@ -37,6 +37,7 @@ func (s *snapshot) Collect(ch chan<- prometheus.Metric) {
 	scrape := metrics.NewScrape(ch)
 	scrape.Is(mRunning, true)
 	reportState(scrape, s.cfg, &s.status, &s.doc)
+	reportAudit(scrape, 101, 102)
 }
 
 // everythingHappens returns a state in which there is something of everything.
@@ -169,6 +170,8 @@ socket_receive_buffer_bytes = 96
 device_read_packets_total = 97
 device_written_packets_total = 98
 device_mtu_bytes = 99
+audit_records_total = 101
+audit_lost_records_total = 102
 `
 
 // TestReport: every value is where it belongs, and every family is used.

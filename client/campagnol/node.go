@@ -13,6 +13,7 @@ import (
 
 	"campagnol/client"
 	"campagnol/conf"
+	"campagnol/internal/audit"
 	"campagnol/internal/logging"
 	"campagnol/internal/metrics"
 	"campagnol/internal/service"
@@ -54,6 +55,10 @@ type node struct {
 	renewing    sync.Mutex  // held while a new certificate is asked for
 
 	metrics *metrics.Exporter
+
+	trail      *audit.Trail
+	auditFresh bool         // the folder of its file was not there before
+	auditState *audit.State // that it knows of; nil: of none yet; guarded by mu
 
 	responders *ocsp.Checker // outlives trusts, which come and go with files
 
@@ -123,6 +128,9 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		normal: normalLevel{level: s.Level.Level(), changed: make(chan struct{}, 1)}, errands: make(chan errand),
 		responders: ocsp.NewChecker(ocsp.Config{Log: s.Log})}
 	n.newExchange = n.beginRenewal
+	if err := n.openAudit(s, cfg); err != nil {
+		return nil, err
+	}
 	if n.metrics, err = newMetrics(n); err != nil {
 		return nil, err
 	}
@@ -427,6 +435,7 @@ func (n *node) loadTrust(ctx context.Context, cfg *conf.Client, warn func(msg, h
 		return nil, err
 	}
 	t.news = n.news
+	n.watchPins(t)
 	if n.parts != nil && t.bulletins.inherit(n.parts.trust.bulletins) {
 		t.useReceived()
 		if err := t.loadRules(cfg, warn); err != nil {

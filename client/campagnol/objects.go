@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"campagnol/client"
+	"campagnol/internal/audit"
 	"campagnol/internal/logging"
 	"campagnol/pki"
 	"campagnol/pki/bulletin"
@@ -49,6 +50,7 @@ func (m memberObjects) Take(o channel.Object, data []byte) (err error) {
 		err = m.takeBulletin(time.Now(), data)
 	}
 	const refused = "What the RDV server has for all members is not used"
+	ctx := audit.Mark(context.Background(), audit.Record{Event: audit.ObjectRefused, Outcome: audit.Refused})
 	switch {
 	case errors.Is(err, errUnsaved):
 		m.log.Warn("What the RDV server has sent for all members cannot be written", "err", err)
@@ -56,14 +58,14 @@ func (m memberObjects) Take(o channel.Object, data []byte) (err error) {
 		m.log.Info(refused, "err", err)
 		return err
 	case errors.Is(err, pki.ErrForeignList), errors.Is(err, bulletin.ErrUntrusted):
-		m.log.Warn(refused, "err", err, "hint", "if its authority is one of this VPN, add the certificate to ca_certificates")
+		m.log.WarnContext(ctx, refused, "err", err, "hint", "if its authority is one of this VPN, add the certificate to ca_certificates")
 		return err
 	case err != nil:
 		var own interface{ Hint() string }
 		if errors.As(err, &own) {
-			m.log.Warn(refused, "err", err, "hint", own.Hint())
+			m.log.WarnContext(ctx, refused, "err", err, "hint", own.Hint())
 		} else {
-			m.log.Warn(refused, "err", err)
+			m.log.WarnContext(ctx, refused, "err", err)
 		}
 		return err
 	}

@@ -52,6 +52,9 @@ func (n *node) reloadAnd(ctx context.Context, tell func(reloaded, error)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	r, err := n.readAgain(ctx)
+	if ctx.Err() == nil {
+		n.auditReload(time.Now(), err)
+	}
 	if err == nil {
 		n.events.add(control.Event{Time: time.Now().UTC(), Kind: eventReloaded})
 	} else if ctx.Err() == nil {
@@ -79,8 +82,12 @@ func (n *node) readAgain(ctx context.Context) (r reloaded, err error) {
 	if cfg.User != n.parts.cfg.User {
 		n.warn(cfg.File+": another user counts from the next start of the client on", "")
 	}
+	old := n.cfg
 	if !n.parts.mustBeReplaced(cfg) {
-		return r, n.apply(ctx, cfg, n.parts.client.Apply)
+		if err = n.apply(ctx, cfg, n.parts.client.Apply); err == nil {
+			n.moveAudit(old, cfg)
+		}
+		return r, err
 	}
 	warn := func(msg, hint string) {
 		n.warn(msg, hint)
@@ -95,6 +102,7 @@ func (n *node) readAgain(ctx context.Context) (r reloaded, err error) {
 		return r, err
 	}
 	n.cfg = cfg
+	n.moveAudit(old, cfg)
 	n.replace(errReplaced)
 	r.restarts = true
 	return r, nil

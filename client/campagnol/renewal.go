@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"campagnol/client"
+	"campagnol/internal/audit"
 	"campagnol/internal/cli"
 	"campagnol/internal/control"
 	"campagnol/internal/logging"
@@ -128,7 +129,7 @@ func (n *node) keepCertificate(ctx context.Context) {
 				plan.renewed(now)
 			} else if ctx.Err() == nil {
 				plan.failed(now, rand.Float64)
-				n.log.Warn("Our certificate could not be renewed", "err", err, "again", plan.at.Sub(now).Round(time.Second), "hint", renewalHint(err))
+				n.log.WarnContext(audit.Mark(ctx, audit.Record{Event: audit.RenewalAsked, Outcome: audit.Failed}), "Our certificate could not be renewed", "err", err, "again", plan.at.Sub(now).Round(time.Second), "hint", renewalHint(err))
 			}
 		}
 		select {
@@ -204,7 +205,8 @@ func (n *node) renewCertificate(ctx context.Context) (pki.Expiry, error) {
 		return pki.Expiry{}, cli.WithHint(err, "the client has to be able to write to %s and its folder", id.CertFile)
 	}
 	e := next.Expiries()[0]
-	n.log.Log(ctx, logging.LevelNotice, "Our certificate was renewed: it is good until {expires}", "expires", e.At.UTC().Format(time.DateTime))
+	n.log.Log(audit.Mark(ctx, audit.Record{Event: audit.RenewalAsked, Name: e.Name, Serial: e.Serial, Expires: e.At}),
+		logging.LevelNotice, "Our certificate was renewed: it is good until {expires}", "expires", e.At.UTC().Format(time.DateTime))
 	return e, nil
 }
 

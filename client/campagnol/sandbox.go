@@ -54,6 +54,9 @@ func (n *node) becomeUser(warn func(msg, hint string)) error {
 			return fmt.Errorf("user: %w", err)
 		}
 	}
+	if err := n.ownAudit(account); err != nil {
+		return fmt.Errorf("user: %w", err)
+	}
 	keep := []sandbox.Capability{sandbox.NetAdmin}
 	if bindsLow(n.cfg) {
 		keep = append(keep, sandbox.NetBindService)
@@ -72,6 +75,12 @@ func (n *node) becomeUser(warn func(msg, hint string)) error {
 		if err := sandbox.Writable(f.path); err != nil {
 			warn(fmt.Sprintf("state_dir: the user %s cannot %v", account.Name, err),
 				fmt.Sprintf("nothing is remembered there now; give it to that user: chown -R %s: %s", account.Name, f.path))
+		}
+	}
+	if folder := auditFolder(n.cfg); folder != "" {
+		if err := sandbox.Writable(folder); err != nil {
+			warn(fmt.Sprintf("audit_log: the user %s cannot %v", account.Name, err),
+				"the log goes on in its file; when that is moved away, no other can be made. Give the folder to that user, or name one that is not there yet")
 		}
 	}
 	for _, file := range n.unreadable() {
@@ -164,6 +173,9 @@ func (p *parts) reach() (reach sandbox.Paths) {
 	}
 	for _, f := range p.writtenFolders() {
 		reach.Write = append(reach.Write, f.path)
+	}
+	if folder := auditFolder(p.cfg); folder != "" {
+		reach.Write = append(reach.Write, folder)
 	}
 	if p.cfg.RenewCertificate {
 		reach.Write = append(reach.Write, filepath.Dir(p.cfg.Certificate), filepath.Dir(p.cfg.Key))

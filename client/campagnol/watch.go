@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"campagnol/conf"
+	"campagnol/internal/audit"
 	"campagnol/internal/filewatch"
 	"campagnol/internal/logging"
 	"campagnol/pki"
@@ -41,7 +42,7 @@ func (n *node) watch(ctx context.Context) {
 		if now := time.Now(); !now.Before(nextEnds) {
 			nextEnds = now.Add(expiryInterval)
 			for _, text := range ends.Look(now, t.expiries()) {
-				n.log.Warn(text)
+				n.log.WarnContext(audit.Mark(ctx, audit.Record{Event: audit.CertificateExpires, Reason: text}), text)
 			}
 		}
 		for ticked := false; !ticked; {

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"campagnol/internal/audit"
 )
 
 // What somebody may ask of us.
@@ -53,6 +55,10 @@ type Config struct {
 	Pages map[string]http.Handler
 	// Owner is whose socket it is, for errors; nil: a client's.
 	Owner *Owner
+
+	// Commanded is told of requests that change something, once they are answered; nil:
+	// nobody wants to know. It is called by several goroutines at a time.
+	Commanded func(Command)
 
 	Log *slog.Logger // nil: none
 }
@@ -186,12 +192,13 @@ func (s *Server) identify(ctx context.Context, conn net.Conn) context.Context {
 	case errors.Is(err, errors.ErrUnsupported):
 		return ctx // the permissions of the socket have to do
 	case err == nil:
+		ctx = context.WithValue(ctx, callerKey{}, who)
 		err = admits(who, int(s.gid.Load()))
 	}
 	if err == nil {
 		return ctx
 	}
-	s.cfg.Log.Info("Somebody may not use the control socket", "err", err)
+	s.cfg.Log.InfoContext(audit.Mark(ctx, refusedCaller(who, err)), "Somebody may not use the control socket", "err", err)
 	return context.WithValue(ctx, refusalKey{}, err)
 }
 
@@ -217,6 +224,7 @@ var errTooLarge = &Error{Status: http.StatusRequestEntityTooLarge, Text: "the re
 // answer sends what h returns.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, h Handler) {
 	document, err := h(r)
+	s.tellCommand(r, err)
 	status := http.StatusOK
 	if err != nil {
 		document, status = refusal(err)

@@ -11,7 +11,10 @@
 // The text and syslog handlers put the values in place, and the JSON handler
 // leaves the message as it is, so that it can be grouped by. See [NewText].
 //
-// It knows nothing of the rest of the module and may be used by every package.
+// Lines of text that systemd's journal reads have their priority before them.
+//
+// It knows nothing of the rest of the module but internal/journal, and may be used by
+// every package.
 package logging
 
 import (
@@ -22,6 +25,8 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+
+	"campagnol/internal/journal"
 )
 
 // The levels that slog does not have. Together with slog's they are, from the
@@ -110,7 +115,7 @@ func New(o Options) *slog.Logger {
 	if o.Level == nil {
 		o.Level = LevelNotice
 	}
-	journal := o.Stdout == nil && o.Stderr == nil && inJournal(os.Stderr)
+	forJournal := o.Stdout == nil && o.Stderr == nil && journal.Reads(os.Stderr)
 	if o.Stdout == nil {
 		o.Stdout = os.Stdout
 		survivePipes()
@@ -124,7 +129,7 @@ func New(o Options) *slog.Logger {
 		return slog.New(NewSyslog(o.Program, o.Level))
 	case o.Format == JSON:
 		return slog.New(NewJSON(o.Stdout, o.Stderr, o.Level))
-	case journal:
+	case forJournal:
 		return slog.New(NewJournal(o.Stderr, o.Level))
 	}
 	return slog.New(NewText(o.Stdout, o.Stderr, o.Level))

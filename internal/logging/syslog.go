@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -21,20 +20,21 @@ import (
 // messages holds us up for about a tenth of a second in each second: unlike
 // log/syslog, which would wait for ever.
 func NewSyslog(program string, level slog.Leveler) slog.Handler {
-	return newSyslog(program, level, []string{"/dev/log", "/var/run/syslog", "/var/run/log"})
+	return newSyslog(program, level, syslogSockets)
 }
+
+// syslogSockets are where log daemons listen.
+var syslogSockets = []string{"/dev/log", "/var/run/syslog", "/var/run/log"}
 
 func newSyslog(program string, level slog.Leveler, sockets []string) *syslogHandler {
 	return &syslogHandler{
 		syslogConn: &syslogConn{sockets: sockets},
-		tag:        program + "[" + strconv.Itoa(os.Getpid()) + "]: ",
+		tag:        tagOf(program),
 		level:      level,
 	}
 }
 
 const (
-	facilityDaemon = 3 << 3 // RFC 5424 section 6.2.1
-
 	// maxSyslog is the most that is sent in one message. RFC 5424 section 6.1
 	// has receivers take 2048 bytes; those in use take 8 KiB.
 	maxSyslog = 8 << 10
@@ -74,14 +74,7 @@ func (h *syslogHandler) Handle(_ context.Context, r slog.Record) error {
 	if r.Time.IsZero() {
 		r.Time = time.Now()
 	}
-	// RFC 3164 section 4.1, without host name: what syslog(3) sends.
-	b := make([]byte, 0, 256)
-	b = append(b, '<')
-	b = strconv.AppendInt(b, int64(facilityDaemon|severity(r.Level)), 10)
-	b = append(b, '>')
-	b = r.Time.AppendFormat(b, time.Stamp)
-	b = append(b, ' ')
-	b = append(b, h.tag...)
+	b := appendHead(make([]byte, 0, 256), FacilityDaemon<<3|severity(r.Level), r.Time, h.tag)
 	b = h.scope.appendLine(b, r)
 	h.send(r.Time, b[:min(len(b), maxSyslog)])
 	return nil
@@ -114,13 +107,13 @@ func severity(l slog.Level) int {
 	return 7 // debug
 }
 
-// send sends one message. A connection that fails is replaced once: the log
-// daemon may have been restarted.
-func (c *syslogConn) send(now time.Time, msg []byte) {
+// send sends one message, and reports whether somebody has taken it. A connection that
+// fails is replaced once: the log daemon may have been restarted.
+func (c *syslogConn) send(now time.Time, msg []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.failedAt.IsZero() && now.Sub(c.failedAt) < syslogRetry {
-		return
+		return false
 	}
 	for range 2 {
 		if c.conn == nil && !c.dial() {
@@ -129,7 +122,7 @@ func (c *syslogConn) send(now time.Time, msg []byte) {
 		err := c.write(msg)
 		if err == nil {
 			c.failedAt = time.Time{}
-			return
+			return true
 		}
 		c.conn.Close()
 		c.conn = nil
@@ -138,6 +131,7 @@ func (c *syslogConn) send(now time.Time, msg []byte) {
 		}
 	}
 	c.failedAt = now
+	return false
 }
 
 func (c *syslogConn) write(msg []byte) error {

@@ -5,6 +5,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"campagnol/internal/audit"
 	"campagnol/internal/cli"
 	"campagnol/internal/daemon"
 	"campagnol/internal/logging"
@@ -25,6 +27,7 @@ import (
 // A Service says how a program runs.
 type Service struct {
 	Name       string // of the program, for messages and syslog
+	AuditName  string // of the program, in the audit trail; "": Name
 	Background bool   // go to the background, log to syslog
 	PIDFile    string // written in the background only; "": none
 	LockMemory bool
@@ -70,6 +73,10 @@ type Starting struct {
 	// Recent has the last lines of Log.
 	Recent *logging.Recent
 
+	// Audit is the audit trail, for Start to open. It has the start and the end of the
+	// program, and what is logged with an [audit.Mark].
+	Audit *audit.Trail
+
 	// Level is the least level that Log shows. It may be changed.
 	Level *slog.LevelVar
 
@@ -105,15 +112,19 @@ func (s *Service) serve(ctx context.Context, child *daemon.Child) error {
 	level := new(slog.LevelVar)
 	level.Set(s.Level)
 	recent := logging.NewRecent(recentLines)
-	log := slog.New(recent.Handler(logging.New(logging.Options{
+	trail := audit.New(cmp.Or(s.AuditName, s.Name))
+	log := slog.New(trail.Handler(recent.Handler(logging.New(logging.Options{
 		Program: s.Name,
 		Level:   level,
 		Syslog:  s.Background,
 		Format:  s.Format,
-	}).Handler()))
+	}).Handler())))
+	go trail.Run()
+	defer trail.Close() // waits for the last record, but not for a disk that has died
 	err := s.startAndServe(ctx, &Starting{
 		Log:    log,
 		Recent: recent,
+		Audit:  trail,
 		Level:  level,
 		Warn: func(msg, hint string) {
 			if hint == "" {
@@ -150,7 +161,7 @@ func (s *Service) startAndServe(ctx context.Context, st *Starting, child *daemon
 			st.Log.Warn(err.Error())
 		}
 	})
-	ctx, stop := untilSignal(ctx, st.Log, removePidfile)
+	ctx, stop := untilSignal(ctx, st.Log, st.Audit, removePidfile)
 	defer stop()
 	running, err := s.Start(ctx, st)
 	if err != nil {
@@ -172,11 +183,25 @@ func (s *Service) startAndServe(ctx context.Context, st *Starting, child *daemon
 	defer running.listen(ctx, st.Log)()
 	child.Ready(nil)
 	notify(st.Log, daemon.Ready)
+	st.Audit.Record(audit.Record{Event: audit.Started})
 	defer running.prove(ctx, st.Log)()
 	defer running.tell(ctx, st.Log)()
 	err = running.Serve(ctx)
+	st.Audit.Record(ending(ctx, err))
 	notify(st.Log, daemon.Stopping)
 	return err
+}
+
+// ending returns what the audit trail says of the end of the program.
+func ending(ctx context.Context, err error) audit.Record {
+	var by signalled
+	switch {
+	case err != nil:
+		return audit.Record{Event: audit.Stopped, Outcome: audit.Failed, Reason: err.Error()}
+	case errors.As(context.Cause(ctx), &by):
+		return audit.Record{Event: audit.Stopped, Reason: by.Error()}
+	}
+	return audit.Record{Event: audit.Stopped}
 }
 
 // listen calls the functions of r's signals until stop is called.
@@ -265,9 +290,10 @@ func (s signalled) Error() string { return fmt.Sprintf("signal %d", int(s.Signal
 
 // untilSignal returns a context that a signal to terminate ends. A second signal
 // ends the process at once, after cleanup: it does nothing that can block, not
-// even logging, since standard output may be what holds us up. SIGHUP is
-// ignored, so that a closed terminal does not end the program.
-func untilSignal(ctx context.Context, log *slog.Logger, cleanup func()) (_ context.Context, stop func()) {
+// even logging, since standard output may be what holds us up. SIGHUP is no such
+// signal, so that a closed terminal does not end the program; it is one to look for the
+// file of the audit trail anew.
+func untilSignal(ctx context.Context, log *slog.Logger, trail *audit.Trail, cleanup func()) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP)
@@ -284,6 +310,7 @@ func untilSignal(ctx context.Context, log *slog.Logger, cleanup func()) (_ conte
 		for s := range signals {
 			switch {
 			case s == syscall.SIGHUP:
+				trail.Renew()
 			case ctx.Err() == nil:
 				cancel(signalled{s.(syscall.Signal)})
 			default:

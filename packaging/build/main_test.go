@@ -87,6 +87,7 @@ func TestTree(t *testing.T) {
 		"/usr/sbin/campagnol": 0o755, "/usr/sbin/campagnol_rdv": 0o755,
 		"/etc/campagnol/": 0o750, "/etc/campagnol/rdv.env": 0o640,
 		"/usr/lib/systemd/system/campagnol@.service":          0o644,
+		"/etc/logrotate.d/campagnol":                          0o644,
 		"/usr/share/bash-completion/completions/campagnol":    0o644,
 		"/usr/share/fish/vendor_completions.d/campagnol.fish": 0o644,
 	} {
@@ -94,8 +95,10 @@ func TestTree(t *testing.T) {
 			t.Errorf("%s: there %v, mode %o, want %o", path, ok, f.mode, mode)
 		}
 	}
-	if !files["/etc/campagnol/rdv.env"].config {
-		t.Error("what people write into rdv.env would be lost")
+	for _, path := range []string{"/etc/campagnol/rdv.env", "/etc/logrotate.d/campagnol"} {
+		if !files[path].config {
+			t.Errorf("what people write into %s would be lost", path)
+		}
 	}
 	pages, err := filepath.Glob(filepath.Join(b.root, "packaging", "man", "*.[1-9]"))
 	if err != nil || len(pages) == 0 {

@@ -42,6 +42,7 @@ var installed = []struct {
 	{"packaging/systemd/campagnol.sysusers", "/usr/lib/sysusers.d/campagnol.conf", 0o644, false, false},
 	{"packaging/polkit/campagnol.rules", "/usr/share/polkit-1/rules.d/campagnol.rules", 0o644, false, false},
 	{"packaging/systemd/rdv.env", "/etc/campagnol/rdv.env", 0o640, false, true},
+	{"packaging/logrotate/campagnol", "/etc/logrotate.d/campagnol", 0o644, false, true},
 	{"campagnol.conf.example", "/usr/share/doc/campagnol/examples/campagnol.conf", 0o644, false, false},
 	{"packaging/openrc/campagnol", "/usr/share/doc/campagnol/examples/openrc/campagnol", 0o755, false, false},
 	{"packaging/openrc/campagnol_rdv", "/usr/share/doc/campagnol/examples/openrc/campagnol_rdv", 0o755, false, false},

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"campagnol/internal/audit"
 	"campagnol/pki"
 	"campagnol/pki/enroll"
 )
@@ -48,7 +49,7 @@ func (s *Service) admit(now time.Time, id enroll.ID, csr []byte, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
-	log.Info("Issued a certificate by invitation", "addresses", i.Addrs, "serial", i.Serial, "key", key, "expires", day(cert.NotAfter))
+	log.InfoContext(marked(audit.CertificateIssued, audit.Success), "Issued a certificate by invitation", "addresses", i.Addrs, "serial", i.Serial, "key", key, "expires", day(cert.NotAfter))
 	return c.grant(i, cert)
 }
 
@@ -57,15 +58,15 @@ func (c *CA) admissible(now time.Time, i *Invitation, key pki.KeyID, log *slog.L
 	switch i.State(now) {
 	case InvitationUsed:
 		if i.Key != key {
-			log.Warn("A token was used again, with another key", "key", key, "first", i.Key)
+			log.WarnContext(marked(audit.InvitationRefused, audit.Refused), "A token was used again, with another key", "key", key, "first", i.Key)
 			return refuse(enroll.Used, "the token was used already, on %s, by the key %v", minute(i.Used), i.Key)
 		}
 		return nil // whatever has become of it: the certificate is issued, or promised
 	case InvitationWithdrawn:
-		log.Warn("A token was used that is withdrawn", "key", key)
+		log.WarnContext(marked(audit.InvitationRefused, audit.Refused), "A token was used that is withdrawn", "key", key)
 		return refuse(enroll.Withdrawn, "the invitation was withdrawn on %s", minute(i.Withdrawn))
 	case InvitationExpired:
-		log.Warn("A token was used that has expired", "key", key)
+		log.WarnContext(marked(audit.InvitationRefused, audit.Refused), "A token was used that has expired", "key", key)
 		return refuse(enroll.Expired, "the token has expired on %s", minute(i.Expires))
 	}
 	if i.CA != pki.KeyOf(c.Cert) {

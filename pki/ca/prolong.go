@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"campagnol/internal/audit"
 	"campagnol/pki"
 	"campagnol/pki/enroll"
 )
@@ -60,7 +61,7 @@ func (s *Service) prolong(now time.Time, rr *enroll.RenewalRequest, log *slog.Lo
 	if err != nil {
 		return nil, err
 	}
-	log.Info("Renewed a certificate", "name", req.Name, "serial", out.Serial, "before", formatSerial(rr.Serial), "key", pki.KeyOf(out.Cert), "expires", day(out.Cert.NotAfter))
+	log.InfoContext(marked(audit.CertificateRenewed, audit.Success), "Renewed a certificate", "name", req.Name, "serial", out.Serial, "before", formatSerial(rr.Serial), "key", pki.KeyOf(out.Cert), "expires", day(out.Cert.NotAfter))
 	return &enroll.Grant{Chain: c.chain(out.Cert)}, nil
 }
 

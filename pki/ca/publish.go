@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"campagnol/internal/audit"
 	"campagnol/pki/bulletin"
 	"campagnol/pki/safefile"
 )
@@ -203,9 +204,9 @@ func (s *Service) renewListsLocked(now time.Time) {
 	}
 	if err != nil {
 		s.published.retry = now.Add(retryList)
-		s.log.Error("The revocation list is due and cannot be made", "err", err)
+		s.log.ErrorContext(marked(audit.ListMade, audit.Failed), "The revocation list is due and cannot be made", "err", err)
 		return
 	}
 	s.published.retry = time.Time{}
-	s.log.Info("Made a new revocation list, as the last one was due")
+	s.log.InfoContext(marked(audit.ListMade, audit.Success), "Made a new revocation list, as the last one was due")
 }

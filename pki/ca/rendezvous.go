@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"campagnol/internal/audit"
 	"campagnol/pki"
 	"campagnol/pki/safefile"
 )
@@ -170,7 +171,7 @@ func (s *Service) issueRendezvousLocked(now time.Time, x *index) (time.Time, err
 	if err != nil {
 		return time.Time{}, err
 	}
-	s.log.Info("Issued the certificate of the rendezvous server", "serial", out.Serial, "key", pki.KeyOf(out.Cert), "expires", day(out.Cert.NotAfter))
+	s.log.InfoContext(marked(audit.CertificateIssued, audit.Success), "Issued the certificate of the rendezvous server", "serial", out.Serial, "key", pki.KeyOf(out.Cert), "expires", day(out.Cert.NotAfter))
 	return renewalDue(out.Cert, c.Cert), nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"campagnol/internal/audit"
 	"campagnol/pki"
 	"campagnol/pki/bulletin"
 	"campagnol/pki/enroll"
@@ -203,7 +204,7 @@ func (s *Service) whole(now time.Time, key [32]byte, grant *enroll.Grant, err er
 		return whole
 	case errors.As(err, &refusal):
 	default:
-		log.Error("A certificate could not be issued", "err", err)
+		log.ErrorContext(marked(audit.CertificateIssued, audit.Failed), "A certificate could not be issued", "err", err)
 		refusal = &enroll.Refusal{Code: enroll.Later, Text: "the authority has a problem of its own, which its log tells"}
 	}
 	return refusal.Append(nil)

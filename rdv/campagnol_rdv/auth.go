@@ -27,6 +27,7 @@ type authOptions struct {
 	mode             string // "": mixed with a certificate, and else open
 	online           onlineOptions
 	authority        authorityOptions
+	audit            *auditOptions // nil: there is none
 
 	chosen rdv.Mode                  // by choose
 	trust  atomic.Pointer[rdv.Trust] // that load has made last; nil: there is none
@@ -129,6 +130,7 @@ func (a *authOptions) load(ctx context.Context, now time.Time, again bool, log *
 	}
 	trust := a.online.with(rdv.NewTrust(id, trusted).WithRules(rules), log)
 	a.trust.Store(trust)
+	a.audit.trusts(now, id, trusted, rules)
 	return trust, nil
 }
 

@@ -35,6 +35,7 @@ type options struct {
 	control controlOptions
 	web     webOptions
 	user    userOptions
+	audit   auditOptions
 	service service.Service
 }
 
@@ -66,6 +67,7 @@ introduced to each other.`,
 	o.control.flags(f)
 	o.web.flags(f)
 	o.user.flags(f)
+	o.audit.flags(f)
 	o.service.Flags(f)
 	cmd.AddCommand(cli.GiveWay(newStatusCommand()), cli.GiveWay(newClientsCommand()), cli.GiveWay(newEventsCommand()))
 	return cmd

@@ -63,3 +63,9 @@ var (
 	mMemberLeft  = serverMetrics.Histogram("campagnol_rdv_member_certificate_remaining_seconds", "For how much longer the certificates of members with a channel are good, now.")
 	mMemberFirst = serverMetrics.Gauge("campagnol_rdv_member_certificate_first_expiry_timestamp_seconds", "When the first of these certificates ends.")
 )
+
+// Of the audit trail.
+var (
+	mAuditRecords = serverMetrics.Counter("campagnol_rdv_audit_records_total", "Records that were written to the audit trail.")
+	mAuditLost    = serverMetrics.Counter("campagnol_rdv_audit_lost_records_total", "Records of the audit trail that could not be written.")
+)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"campagnol/internal/audit"
 	"campagnol/internal/metrics"
 	"campagnol/pki"
 	"campagnol/punch"
@@ -24,6 +25,7 @@ const censusTime = 3 * time.Second
 type collector struct {
 	server  *rdv.Server
 	cfg     *rdv.Config
+	trail   *audit.Trail
 	relayed int // how many relayed addresses there can be
 }
 
@@ -54,6 +56,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for _, conn := range append([]punch.Conn{c.cfg.Conn}, c.cfg.MoreConns...) {
 		reportSocket(s, conn)
 	}
+	s.Count(mAuditRecords, c.trail.Written())
+	s.Count(mAuditLost, c.trail.Lost())
 	reportTrust(s, c.server.Expiries(), c.server.Revocations(now))
 }
 

@@ -34,7 +34,7 @@ func (u *userOptions) look(a *authOptions) {
 
 // confine gives up what the server needs no more once everything is open. It opens no
 // port below 1024 later, and sets up nothing: no right of root is left.
-func (u *userOptions) confine(a *authOptions, say func(account string, landlock bool), warn func(msg, hint string)) error {
+func (u *userOptions) confine(a *authOptions, trail *auditOptions, say func(account string, landlock bool), warn func(msg, hint string)) error {
 	if u.name == "" {
 		return nil
 	}
@@ -47,6 +47,9 @@ func (u *userOptions) confine(a *authOptions, say func(account string, landlock 
 			return fmt.Errorf("option --user: %w", err)
 		}
 	}
+	if err := trail.own(account); err != nil {
+		return fmt.Errorf("option --user: %w", err)
+	}
 	if err := account.Become(); err != nil {
 		return fmt.Errorf("option --user: %w", err)
 	}
@@ -55,7 +58,15 @@ func (u *userOptions) confine(a *authOptions, say func(account string, landlock 
 			return cli.WithHint(fmt.Errorf("option --user: %w", err), "give the directory, with all that is in it, to that user: chown -R %s: %s", account.Name, dir)
 		}
 	}
-	confined, err := sandbox.Confine(a.reach())
+	reach := a.reach()
+	if folder := trail.folder(); folder != "" {
+		reach.Write = append(reach.Write, folder)
+		if err := sandbox.Writable(folder); err != nil {
+			warn(fmt.Sprintf("the folder of the audit log: the user %s cannot %v", account.Name, err),
+				"the log goes on in its file; when that is moved away, no other can be made. Give the folder to that user, or name one that is not there yet")
+		}
+	}
+	confined, err := sandbox.Confine(reach)
 	if err != nil {
 		return fmt.Errorf("option --user: %w", err)
 	}

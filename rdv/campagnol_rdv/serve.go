@@ -20,6 +20,10 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 	for _, w := range o.Warnings() {
 		s.Warn(w, "")
 	}
+	if err := o.audit.open(o.control.group, s); err != nil {
+		return nil, fmt.Errorf("option --audit-log: %w", err)
+	}
+	o.auth.audit = &o.audit
 	if err := o.auth.authority.open(&o.auth, time.Now(), o.Daemon, s.Log); err != nil {
 		return nil, err
 	}
@@ -50,6 +54,7 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		Authority:  o.auth.authority.serving(),
 		State:      state,
 		MaxClients: o.MaxClients,
+		Notify:     o.audit.notify(),
 		Log:        s.Log,
 		// The original keeps its messages out of syslog, and so do we: a
 		// daemon with -d would fill it.
@@ -72,7 +77,7 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		closeAll(slices.Concat(conns, cfg.Streams))
 		return nil, err
 	}
-	serve, err := o.metrics.serve(s, &collector{server: server, cfg: &cfg, relayed: o.relay.clients}, o.auth.serve(s, server))
+	serve, err := o.metrics.serve(s, &collector{server: server, cfg: &cfg, relayed: o.relay.clients, trail: s.Audit}, o.auth.serve(s, server))
 	if err != nil {
 		closeAll(conns)
 		if cfg.OtherConn != nil {
@@ -99,7 +104,7 @@ func lineOf(clients int) string {
 // confine returns what gives up the rights of root, if that is asked for.
 func (o *options) confine(s *service.Starting, conns []punch.Conn) func() error {
 	return func() error {
-		err := o.user.confine(&o.auth, func(account string, landlock bool) {
+		err := o.user.confine(&o.auth, &o.audit, func(account string, landlock bool) {
 			s.Log.Info("Going on as the user {user}", "user", account, "landlock", landlock)
 		}, s.Warn)
 		if err != nil {

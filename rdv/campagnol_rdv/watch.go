@@ -9,9 +9,11 @@ import (
 	"syscall"
 	"time"
 
+	"campagnol/internal/audit"
 	"campagnol/internal/filewatch"
 	"campagnol/internal/logging"
 	"campagnol/internal/service"
+	"campagnol/pki"
 	"campagnol/rdv"
 )
 
@@ -39,14 +41,26 @@ func (a *authOptions) serve(s *service.Starting, server *rdv.Server) func(contex
 	}
 }
 
-// watch reads files again until ctx is done.
+// expiryInterval is how often it is looked whether a certificate is about to end.
+const expiryInterval = time.Hour
+
+// watch reads files again, and tells of certificates that are about to end, until ctx is
+// done.
 func (a *authOptions) watch(ctx context.Context, s *service.Starting, server *rdv.Server) {
 	ticker := time.NewTicker(filewatch.Interval)
 	defer ticker.Stop()
 	var files filewatch.Watch
+	var ends pki.ExpiryWatch
+	var nextEnds time.Time
 	reload := a.reload(s, server)
 	for {
 		a.authority.keep(ctx, time.Now(), s.Log)
+		if now := time.Now(); !now.Before(nextEnds) {
+			nextEnds = now.Add(expiryInterval)
+			for _, text := range ends.Look(now, server.Expiries()) {
+				s.Log.WarnContext(audit.Mark(ctx, audit.Record{Event: audit.CertificateExpires, Reason: text}), text)
+			}
+		}
 		if changed := files.Look(a.files()); len(changed) > 0 {
 			s.Log.Log(ctx, logging.LevelNotice, "Changed: {files}; reading certificates, revocation lists and policy again", "files", strings.Join(changed, ", "))
 			reload(ctx)
@@ -67,11 +81,11 @@ func (a *authOptions) reload(s *service.Starting, server *rdv.Server) func(conte
 	return func(ctx context.Context) {
 		trust, err := a.load(ctx, time.Now(), true, s.Log, func(msg, hint string) { s.Warn(msg, hint) })
 		if err != nil {
-			s.Log.Error("The certificates cannot be read again; nothing changes", "err", err)
+			s.Log.ErrorContext(audit.Mark(ctx, audit.Record{Event: audit.Reloaded, Outcome: audit.Failed}), "The certificates cannot be read again; nothing changes", "err", err)
 			return
 		}
 		server.SetTrust(trust)
-		s.Log.Info("Certificates, revocation lists and policy are read again")
+		s.Log.InfoContext(audit.Mark(ctx, audit.Record{Event: audit.Reloaded}), "Certificates, revocation lists and policy are read again")
 	}
 }
 
