@@ -131,15 +131,20 @@ func (r *reader) workInOffice(proxied bool) {
 	r.through("campagnol ca invite ben")
 	r.addTo(villageServer, "/root/policy.txt", r.g.Text(r.t, "policy", 0))
 	r.through("campagnol_rdv")
-	copyFiles(r.t, r.path(villageServer, "/root/CA/hosts/office"), r.path("office", "/etc/campagnol"))
-	r.addTo("office", "/etc/campagnol.conf", r.g.Text(r.t, "ini", 0))
-	if proxied {
-		r.addTo("office", "/etc/campagnol.conf", r.g.Text(r.t, "ini", 1))
+	for _, behindProxy := range []bool{false, true} { // one of the two is what this office needs
+		if behindProxy == proxied {
+			if out := r.next("campagnol join"); !strings.Contains(out, "by TLS") {
+				r.t.Error("it does not say that it is by TLS")
+			}
+		} else {
+			r.g.Next(r.t)
+		}
 	}
+	r.addTo("office", "/etc/campagnol.conf", r.g.Text(r.t, "ini", 0))
 	r.through("ip route add")
 	for _, name := range []string{"anna", "ben"} {
 		r.next("campagnol join")
-		r.addTo(name, "/etc/campagnol.conf", r.g.Text(r.t, "ini", 2))
+		r.addTo(name, "/etc/campagnol.conf", r.g.Text(r.t, "ini", 1))
 	}
 	r.next("campagnol reload")
 	r.next("campagnol reload")
