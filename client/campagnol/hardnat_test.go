@@ -20,7 +20,7 @@ func TestHardBudget(t *testing.T) {
 		cfg  conf.Client
 		want hard.Budget
 	}{
-		{conf.Client{HardNAT: true, HardNATSockets: 256, HardNATProbes: 1024}, hard.DefaultBudget},
+		{conf.Client{HardNAT: true, HardNATSockets: 256, HardNATProbes: 1400}, hard.DefaultBudget},
 		{conf.Client{HardNAT: true, HardNATSockets: 10, HardNATProbes: 20}, hard.Budget{Sockets: 10, Probes: 20}},
 		{conf.Client{HardNATSockets: 256, HardNATProbes: 1024}, hard.Budget{}},
 	} {

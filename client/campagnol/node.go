@@ -14,6 +14,7 @@ import (
 	"campagnol/client"
 	"campagnol/conf"
 	"campagnol/internal/audit"
+	"campagnol/internal/filewatch"
 	"campagnol/internal/logging"
 	"campagnol/internal/metrics"
 	"campagnol/internal/service"
@@ -50,6 +51,8 @@ type node struct {
 
 	view atomic.Pointer[view] // of parts, for requests
 	news chan struct{}        // something for all members was received; has room for one
+
+	watched filewatch.Watch // of files that decide whom we trust; owned by watch, once it runs
 
 	newExchange newExchange // with the authority, for a new certificate
 	renewing    sync.Mutex  // held while a new certificate is asked for
@@ -135,6 +138,7 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		return nil, err
 	}
 	n.mu.Lock()
+	n.watched.Look(trustFiles(cfg)) // before they are read: a change meanwhile is seen
 	if n.parts, err = n.build(ctx, cfg, s.Warn); err != nil {
 		return nil, err
 	}

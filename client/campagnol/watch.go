@@ -28,14 +28,13 @@ func trustFiles(cfg *conf.Client) []string {
 func (n *node) watch(ctx context.Context) {
 	ticker := time.NewTicker(filewatch.Interval)
 	defer ticker.Stop()
-	var files filewatch.Watch
 	var ends pki.ExpiryWatch
 	var nextEnds time.Time
 	for {
 		n.mu.Lock()
 		cfg, t := n.cfg, n.parts.trust
 		n.mu.Unlock()
-		if changed := files.Look(trustFiles(cfg)); len(changed) > 0 {
+		if changed := n.watched.Look(trustFiles(cfg)); len(changed) > 0 {
 			n.log.Log(ctx, logging.LevelNotice, "Changed: {files}; reading keys and certificates again", "files", strings.Join(changed, ", "))
 			n.renew(ctx)
 		}

@@ -185,7 +185,7 @@ func (r *root) rpm(b *build, tree *tree, before map[string]string) {
 	if out := do("-q", "--qf", "%{VERSION} %{LICENSE}", "campagnol"); out != fmt.Sprintf("%s Apache-2.0", b.version) {
 		t.Errorf("rpm says %q", out)
 	}
-	if out := do("-qc", "campagnol"); strings.TrimSpace(out) != "/etc/campagnol/rdv.env" {
+	if out := do("-qc", "campagnol"); strings.TrimSpace(out) != "/etc/campagnol/rdv.env\n/etc/logrotate.d/campagnol" {
 		t.Errorf("files that are kept: %q", out)
 	}
 	r.run("campagnol", "--version")

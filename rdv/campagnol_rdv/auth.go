@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"campagnol/internal/cli"
+	"campagnol/internal/filewatch"
 	"campagnol/pki"
 	"campagnol/pki/policy"
 	"campagnol/rdv"
@@ -32,6 +33,8 @@ type authOptions struct {
 	chosen rdv.Mode                  // by choose
 	trust  atomic.Pointer[rdv.Trust] // that load has made last; nil: there is none
 	again  chan struct{}             // SIGHUP: read the files again
+
+	watched filewatch.Watch // of the files; owned by watch, once it runs
 }
 
 func (a *authOptions) flags(f *pflag.FlagSet) {

@@ -28,6 +28,7 @@ func (o *options) start(ctx context.Context, s *service.Starting) (*service.Runn
 		return nil, err
 	}
 	o.user.look(&o.auth)
+	o.auth.watched.Look(o.auth.files()) // before they are read: a change meanwhile is seen
 	trust, err := o.auth.load(ctx, time.Now(), false, s.Log, s.Warn)
 	if err != nil {
 		return nil, err

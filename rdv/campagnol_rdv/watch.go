@@ -49,7 +49,6 @@ const expiryInterval = time.Hour
 func (a *authOptions) watch(ctx context.Context, s *service.Starting, server *rdv.Server) {
 	ticker := time.NewTicker(filewatch.Interval)
 	defer ticker.Stop()
-	var files filewatch.Watch
 	var ends pki.ExpiryWatch
 	var nextEnds time.Time
 	reload := a.reload(s, server)
@@ -61,7 +60,7 @@ func (a *authOptions) watch(ctx context.Context, s *service.Starting, server *rd
 				s.Log.WarnContext(audit.Mark(ctx, audit.Record{Event: audit.CertificateExpires, Reason: text}), text)
 			}
 		}
-		if changed := files.Look(a.files()); len(changed) > 0 {
+		if changed := a.watched.Look(a.files()); len(changed) > 0 {
 			s.Log.Log(ctx, logging.LevelNotice, "Changed: {files}; reading certificates, revocation lists and policy again", "files", strings.Join(changed, ", "))
 			reload(ctx)
 		}
