@@ -30,7 +30,8 @@ type joiner struct {
 	noStart     bool
 	force       bool
 
-	tls tlsOptions
+	tls     tlsOptions
+	service joinService
 
 	now   func() time.Time
 	start func(ctx context.Context, config string) error // the client, in the background
@@ -52,7 +53,7 @@ again: the token is good for the key that was made.`
 
 // newJoinCommand returns the command.
 func newJoinCommand() *cobra.Command {
-	return joinCommand(&joiner{now: time.Now, start: startClient})
+	return joinCommand(&joiner{now: time.Now, start: startClient, service: newJoinService()})
 }
 
 func joinCommand(j *joiner) *cobra.Command {
@@ -60,7 +61,7 @@ func joinCommand(j *joiner) *cobra.Command {
 		Use:     "join TOKEN",
 		Short:   "Make this host a member of a VPN, by a token",
 		Long:    joinHelp,
-		Example: "  campagnol join campagnol-ae3wk5...\n  campagnol join - --no-start < token",
+		Example: "  campagnol join campagnol-ae3wk5...\n  campagnol join --service campagnol-ae3wk5...\n  campagnol join - --no-start < token",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				return nil
@@ -73,6 +74,9 @@ func joinCommand(j *joiner) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j.out, j.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			if j.service.wanted && !cmd.Flags().Changed("dir") {
+				j.dir = serviceDir
+			}
 			text := args[0]
 			if text == "-" {
 				var err error
@@ -94,6 +98,7 @@ func joinCommand(j *joiner) *cobra.Command {
 	f.StringVar(&j.dir, "dir", strings.TrimSuffix(caEtc, "/"), "write key and certificates to this `directory`")
 	f.Var((*caServer)(&j.server), "rdv", "reach the rendezvous server here, and not where the token says")
 	j.tls.flags(f)
+	f.BoolVar(&j.service.wanted, "service", false, "let systemd start the client, at boot, too, as the service of the package:\nkey and certificates are in "+serviceDir+"\nthen, and belong to the user "+serviceUser)
 	f.BoolVar(&j.noStart, "no-start", false, "do not start the client")
 	f.BoolVar(&j.force, "force", false, "replace what exists already; copies remain")
 	return cmd
@@ -101,6 +106,9 @@ func joinCommand(j *joiner) *cobra.Command {
 
 // run joins.
 func (j *joiner) run(ctx context.Context, token *enroll.Token) error {
+	if err := j.service.check(j.config); err != nil {
+		return err
+	}
 	files, err := newJoinFiles(j.config, j.dir, token.ID)
 	if err != nil {
 		return err
@@ -148,20 +156,27 @@ func (j *joiner) finish(ctx context.Context, files *joinFiles, r *enroll.Result)
 	if err := files.write(content, j.force); err != nil {
 		return err
 	}
+	start, line := j.start, program+" -D "+files.config
+	if j.service.wanted {
+		if err := j.service.give(files.dir, files.config, content); err != nil {
+			return err
+		}
+		start, line = j.service.start, "systemctl enable --now "+serviceName
+	}
 	for _, f := range content {
 		fmt.Fprintf(j.err, "wrote %s\n", f.path)
 	}
 	fmt.Fprintf(j.out, "this host is %s, %s in the VPN %s, until %s\n", r.Name, caAddrs(r.Addrs), networksText(r), caDate(r.Chain[0].NotAfter))
 	if err := r.CheckClock(j.now()); err != nil {
-		return cli.WithHint(fmt.Errorf("join: %w", err), "set the clock, and start the client: %s -D %s", program, files.config)
+		return cli.WithHint(fmt.Errorf("join: %w", err), "set the clock, and start the client: %s", line)
 	}
 	if j.noStart {
-		fmt.Fprintf(j.out, "start the client with:\n  %s -D %s\n", program, files.config)
+		fmt.Fprintf(j.out, "start the client with:\n  %s\n", line)
 		return nil
 	}
-	if err := j.start(ctx, files.config); err != nil {
+	if err := start(ctx, files.config); err != nil {
 		return cli.WithHint(fmt.Errorf("join: this host has all that it needs, but the client does not start: %w", err),
-			"mend it, and start the client: %s -D %s", program, files.config)
+			"mend it, and start the client: %s", line)
 	}
 	fmt.Fprintf(j.out, "the client runs; see how it is, who is there, and reach a host of the VPN:\n  %[1]s status\n  %[1]s peers --all\n  %[1]s ping NAME\n", program)
 	return nil
