@@ -6,7 +6,6 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -33,15 +32,7 @@ func TestDocumentsAreFollowed(t *testing.T) {
 	followed := followedSections(t)
 	checkExcuses(t)
 	for _, path := range documents(t) {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		blocks, err := guide.Parse(string(text))
-		if err != nil {
-			t.Errorf("%s: %v", path, err)
-		}
-		for _, b := range blocks {
+		for _, b := range guide.Read(t, path) {
 			if len(b.Commands) == 0 {
 				continue
 			}

@@ -3,14 +3,10 @@ package campagnol_test
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 )
-
-// docLink matches a link of Markdown to a document.
-var docLink = regexp.MustCompile(`\]\(([^)#\s]+\.md)(?:#[^)]*)?\)`)
 
 // TestIndexOfDocuments: docs/README.md lists each document exactly once, and none that
 // is not there.
@@ -24,12 +20,13 @@ func TestIndexOfDocuments(t *testing.T) {
 		if !strings.HasPrefix(line, "- ") {
 			continue
 		}
-		found := docLink.FindStringSubmatch(line)
-		if found == nil {
+		links := readPage(line).links
+		i := slices.IndexFunc(links, func(l link) bool { return filepath.Ext(l.file()) == ".md" })
+		if i < 0 {
 			t.Errorf("docs/README.md: %q is about no document", strings.TrimSpace(line))
 			continue
 		}
-		listed[found[1]]++
+		listed[links[i].file()]++
 	}
 	paths, err := filepath.Glob("docs/*.md")
 	if err != nil || len(paths) < 10 {

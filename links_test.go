@@ -114,11 +114,17 @@ func (p *page) addHeading(heading string) {
 	p.anchors = append(p.anchors, anchor)
 }
 
+// file returns the file that the link leads to; "" is the one that it is in.
+func (l link) file() string {
+	file, _, _ := strings.Cut(l.target, "#")
+	return file
+}
+
 // check returns what is wrong with a link of the document at path.
 func (l link) check(path string, pages map[string]*page) string {
-	file, anchor, hasAnchor := strings.Cut(l.target, "#")
+	_, anchor, hasAnchor := strings.Cut(l.target, "#")
 	to := path
-	if file != "" {
+	if file := l.file(); file != "" {
 		to = filepath.ToSlash(filepath.Join(filepath.Dir(path), file))
 	}
 	if _, err := os.Stat(to); err != nil {

@@ -7,15 +7,21 @@ import (
 	"time"
 
 	"campagnol/internal/lab"
+	"campagnol/internal/testenv/guide"
 	"campagnol/pki/safefile"
 )
 
 // These tests have real hosts join a VPN, and some that are not meant to.
 
+const (
+	initServed = "campagnol ca init --rdv " + villageServer + " --network 10.9.0.0/24"
+	rdvPidfile = "/run/campagnol_rdv.pid"
+)
+
 // serveHere makes a CA on the rendezvous server, which serves it.
 func (v *village) serveHere() {
 	v.t.Helper()
-	v.run(villageServer, "campagnol ca init --rdv "+villageServer+" --network 10.9.0.0/24")
+	v.run(villageServer, initServed)
 	v.run(villageServer, "campagnol_rdv -D --authority")
 }
 
@@ -23,6 +29,12 @@ func (v *village) serveHere() {
 func (v *village) invite(at, args string) string {
 	v.t.Helper()
 	return strings.TrimSpace(v.run(at, "campagnol ca invite --quiet "+args))
+}
+
+// joins makes a host a member, of a CA on the rendezvous server.
+func (v *village) joins(name string) {
+	v.t.Helper()
+	v.run(name, "campagnol join "+v.invite(villageServer, name))
 }
 
 // TestTokens: a token is worth one certificate. Who comes too late learns why, and
@@ -42,7 +54,7 @@ func TestTokens(t *testing.T) {
 
 	// Mallory has seen bob's token, and is faster. Bob learns it, by which key, and
 	// what to do; the administrator does it.
-	bob := tokenIn(t, v.run(villageServer, "campagnol ca invite bob")) // as people read it
+	bob := guide.Token(t, v.run(villageServer, "campagnol ca invite bob")) // as people read it
 	v.run("mallory", "campagnol join "+bob)
 	v.pings("mallory", "10.9.0.1")
 	v.fails("bob", "campagnol join "+bob, "the token was used already", "by the key", "campagnol ca revoke", "invites you again")
@@ -100,7 +112,7 @@ func TestServerRestartsDuringJoin(t *testing.T) {
 	v.run("alice", "(campagnol join --no-start "+token+" && echo THE END) >join.log 2>&1 &")
 	v.awaitFile("alice", "/root/join.log", "asking the authority")
 	time.Sleep(time.Second)
-	v.kill(villageServer, "/run/campagnol_rdv.pid", "KILL")
+	v.kill(villageServer, rdvPidfile, "KILL")
 	unlock()
 	v.run(villageServer, "campagnol_rdv -D --authority")
 	out := v.awaitFile("alice", "/root/join.log", "THE END")
@@ -135,7 +147,7 @@ func TestCAServe(t *testing.T) {
 	v.pings("bob", "10.9.0.1")
 
 	// The server forgets all, and the authority comes back.
-	v.kill(villageServer, "/run/campagnol_rdv.pid", "KILL")
+	v.kill(villageServer, rdvPidfile, "KILL")
 	v.run(villageServer, server)
 	v.run("carol", "campagnol join "+v.invite("office", "carol"))
 	v.pings("carol", "10.9.0.1")

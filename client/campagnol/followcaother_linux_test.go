@@ -20,59 +20,27 @@ func TestCAResponder(t *testing.T) {
 	v := newVillage(t)
 	v.host("office", lab.None)
 	v.host("ocsp.example.org", lab.None)
-	w := v.follow(g, "office")
-	w.knows("ocsp.example.org")
-	w.does("campagnol ca init --ocsp")
-	w.run("office", "campagnol ca issue alice --ip 10.9.0.1")
-	if out := w.does("campagnol ca issue alice --renew --ocsp"); !strings.Contains(out, "alice (10.9.0.1)") {
+	r := readIn(v, g)
+	r.home = "office"
+	v.knows("ocsp.example.org")
+	r.next("campagnol ca init --ocsp")
+	v.run("office", "campagnol ca issue alice --ip 10.9.0.1")
+	if out := r.next("campagnol ca issue alice --renew --ocsp"); !strings.Contains(out, "alice (10.9.0.1)") {
 		t.Errorf("alice with a responder: %q", out)
 	}
-	w.does("campagnol ca issue responder")
-	w.does("scp -p CA/index.txt")
-	w.does("scp -p CA/hosts/responder")
-	w.does("openssl ocsp -port 8080")
-	w.until("ocsp.example.org", "cat /proc/net/tcp6 /proc/net/tcp", ":1F90 ")
-	w.does("scp CA/index.txt")
-	w.does("openssl ocsp -url")
+	r.next("campagnol ca issue responder")
+	r.next("scp -p CA/index.txt")
+	r.next("scp -p CA/hosts/responder")
+	r.next("openssl ocsp -port 8080")
+	v.until("ocsp.example.org", "cat /proc/net/tcp6 /proc/net/tcp", ":1F90 ")
+	r.next("scp CA/index.txt")
+	r.next("openssl ocsp -url")
 
 	// As it is after a revocation, with the second question.
-	w.run("office", "campagnol ca revoke alice")
-	w.scp("office", "scp CA/index.txt root@ocsp.example.org:")
-	w.until("office", "openssl ocsp -url http://ocsp.example.org:8080/ -issuer CA/cacert.pem -CAfile CA/cacert.pem -cert CA/hosts/alice/certificate.pem", "certificate.pem: revoked")
+	v.run("office", "campagnol ca revoke alice")
+	v.scp("office", "scp CA/index.txt root@ocsp.example.org:")
+	v.until("office", "openssl ocsp -url http://ocsp.example.org:8080/ -issuer CA/cacert.pem -CAfile CA/cacert.pem -cert CA/hosts/alice/certificate.pem", "certificate.pem: revoked")
 }
-
-// oldScript makes a CA as the script of Campagnol 0.3.5 did: RSA keys of 1024 bits,
-// its own encrypted, signatures with SHA-1, and certificates without VPN address.
-const oldScript = `set -e
-mkdir -p CA/private CA/certs CA/alice CA/bob && cd CA
-cat >ssl.cnf <<END
-[ca]
-default_ca = d
-[d]
-dir = .
-database = index.txt
-new_certs_dir = certs
-certificate = cacert.pem
-serial = serial
-private_key = private/cakey.pem
-default_days = 730
-default_md = sha1
-policy = p
-[p]
-commonName = supplied
-[req]
-distinguished_name = dn
-[dn]
-[v3_ca]
-basicConstraints = CA:true
-END
-echo 01 >serial && : >index.txt
-openssl req -new -x509 -sha1 -newkey rsa:1024 -days 730 -extensions v3_ca -config ssl.cnf -passout pass:secret -keyout private/cakey.pem -out cacert.pem -subj /CN=vpn.example
-for host in alice:2048 bob:1024; do
-	name=${host%:*}
-	openssl req -new -nodes -newkey rsa:${host#*:} -config ssl.cnf -keyout $name/key.pem -out r.csr -subj /CN=$name.example
-	openssl ca -batch -config ssl.cnf -passin pass:secret -in r.csr -out $name/certificate.pem
-done`
 
 // TestCAFromOriginal continues the CA of an original.
 func TestCAFromOriginal(t *testing.T) {
@@ -82,12 +50,13 @@ func TestCAFromOriginal(t *testing.T) {
 	g := guide.Open(t, "docs/ca.md", "From Campagnol 0.3.5")
 	v := newVillage(t)
 	v.host("office", lab.None)
-	v.run("office", oldScript)
-	w := v.follow(g, "office")
-	w.secret = "secret"
-	w.does("campagnol ca sign CA/alice/certificate.pem")
-	w.fails("office", "campagnol ca sign CA/bob/certificate.pem --ip 10.9.0.2 </dev/null", "1024 bits")
-	w.does("campagnol ca issue bob.example --renew")
+	v.run("office", "BITS=1024 SECRET=secret HOSTS='alice:2048 bob:1024' DOMAIN=.example\n"+oldCA)
+	r := readIn(v, g)
+	r.home = "office"
+	r.secret = "secret"
+	r.next("campagnol ca sign CA/alice/certificate.pem")
+	v.fails("office", "campagnol ca sign CA/bob/certificate.pem --ip 10.9.0.2 </dev/null", "1024 bits")
+	r.next("campagnol ca issue bob.example --renew")
 }
 
 // TestCAWithOpenSSL issues a certificate with OpenSSL in a directory of ours.
@@ -97,11 +66,12 @@ func TestCAWithOpenSSL(t *testing.T) {
 	g := guide.Open(t, "docs/ca.md", "With OpenSSL, or another CA")
 	v := newVillage(t)
 	v.host("office", lab.None)
-	w := v.follow(g, "office")
-	w.run("office", "campagnol ca init && openssl req -new -newkey rsa:2048 -nodes -keyout host.key -subj /CN=host -out host.csr")
-	w.does("(cd CA && openssl ca")
-	if out := w.run("office", "campagnol ca list"); !strings.Contains(out, "host") || !strings.Contains(out, "valid") {
+	r := readIn(v, g)
+	r.home = "office"
+	v.run("office", "campagnol ca init && openssl req -new -newkey rsa:2048 -nodes -keyout host.key -subj /CN=host -out host.csr")
+	r.next("(cd CA && openssl ca")
+	if out := v.run("office", "campagnol ca list"); !strings.Contains(out, "host") || !strings.Contains(out, "valid") {
 		t.Errorf("the CA does not know what OpenSSL has issued: %q", out)
 	}
-	w.run("office", "openssl verify -CAfile CA/cacert.pem host.pem")
+	v.run("office", "openssl verify -CAfile CA/cacert.pem host.pem")
 }

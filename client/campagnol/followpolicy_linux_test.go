@@ -49,26 +49,24 @@ func TestPolicyServed(t *testing.T) {
 	v.host("alice", lab.PortRestricted)
 	v.serveHere()
 	v.joins("alice")
-	w := v.follow(g, villageServer)
-	w.masks = append(w.masks, guide.Varies("NUMBER", `bulletin(?: number)? \d+`))
-	blocks, err := guide.Parse(readFile(t, "../../docs/policy.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := readIn(v, g)
+	r.home = villageServer
+	r.masks = append(r.masks, guide.Varies("NUMBER", `bulletin(?: number)? \d+`))
+	blocks := guide.Read(t, "docs/policy.md")
 	first := slices.IndexFunc(blocks, func(b guide.Block) bool { return b.Kind == "policy" })
-	w.write(villageServer, "/root/policy.txt", blocks[first].Text)
-	w.does("campagnol ca publish")
-	w.until("alice", "campagnol status", "policy of the VPN")
-	w.does("campagnol status")
+	v.addTo(villageServer, "/root/policy.txt", blocks[first].Text)
+	r.next("campagnol ca publish")
+	v.until("alice", "campagnol status", "policy of the VPN")
+	r.next("campagnol status")
 
 	v.kill(villageServer, rdvPidfile, "TERM")
-	w.run(villageServer, "mkdir /etc/campagnol && cp CA/hosts/rdv/*.pem /etc/campagnol && cp policy.txt /etc/campagnol/policy")
-	w.does("campagnol_rdv -D --certificate")
-	w.until("alice", "campagnol status", "\nregistered at")
+	v.run(villageServer, "mkdir /etc/campagnol && cp CA/hosts/rdv/*.pem /etc/campagnol && cp policy.txt /etc/campagnol/policy")
+	r.next("campagnol_rdv -D --certificate")
+	v.until("alice", "campagnol status", "\nregistered at")
 
-	w.guide = guide.Open(t, "docs/ca.md", "What all hosts should have")
-	w.does("campagnol ca publish --policy")
-	w.does("campagnol ca publish --no-policy")
+	r.g = guide.Open(t, "docs/ca.md", "What all hosts should have")
+	r.next("campagnol ca publish --policy")
+	r.next("campagnol ca publish --no-policy")
 }
 
 // TestReplaceManual follows docs/compat.md: an old certificate is recognised, and a pass

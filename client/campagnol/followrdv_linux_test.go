@@ -12,17 +12,6 @@ import (
 // These tests follow what the documents say of the rendezvous server: docs/relay.md,
 // docs/rdv-web.md and docs/metrics.md.
 
-const (
-	initServed = "campagnol ca init --rdv " + villageServer + " --network 10.9.0.0/24"
-	rdvPidfile = "/run/campagnol_rdv.pid"
-)
-
-// joins makes a host a member, of a CA on the rendezvous server.
-func (v *village) joins(name string) {
-	v.t.Helper()
-	v.run(name, "campagnol join "+v.invite(villageServer, name))
-}
-
 // TestRelayManual follows docs/relay.md: two hosts whose NATs let nothing through talk by
 // the relay of the rendezvous server.
 func TestRelayManual(t *testing.T) {
@@ -32,15 +21,16 @@ func TestRelayManual(t *testing.T) {
 	v.host("alice", lab.Symmetric)
 	v.host("bob", lab.Symmetric)
 	v.run(villageServer, initServed)
-	w := v.follow(g, villageServer)
-	w.does("campagnol_rdv -D")
+	r := readIn(v, g)
+	r.home = villageServer
+	r.next("campagnol_rdv -D")
 	v.joins("alice")
 	v.joins("bob")
 	for _, name := range []string{"alice", "bob"} {
-		w.until(name, "campagnol status", "this host is behind a symmetric NAT")
+		v.until(name, "campagnol status", "this host is behind a symmetric NAT")
 	}
-	w.does("campagnol explain")
-	w.does("campagnol peers")
+	r.next("campagnol explain")
+	r.next("campagnol peers")
 	v.pings("alice", "10.9.0.2")
 	c := g.Next(t)
 	out, err := onDesk(t, t.TempDir(), c.Line)
@@ -57,19 +47,20 @@ func TestWebManual(t *testing.T) {
 	g := guide.Open(t, "docs/rdv-web.md")
 	v := newVillage(t)
 	v.run(villageServer, initServed)
-	w := v.follow(g, villageServer)
-	w.does("campagnol_rdv -D --authority --web 127.0.0.1:8080")
-	if page := w.run(villageServer, "curl -sS --fail http://127.0.0.1:8080/"); !strings.Contains(page, "<html") {
+	r := readIn(v, g)
+	r.home = villageServer
+	r.next("campagnol_rdv -D --authority --web 127.0.0.1:8080")
+	if page := v.run(villageServer, "curl -sS --fail http://127.0.0.1:8080/"); !strings.Contains(page, "<html") {
 		t.Errorf("the page: %q", page)
 	}
 	v.kill(villageServer, rdvPidfile, "TERM")
-	w.does("mkdir")
-	w.does("(umask 077; echo")
-	w.does("campagnol_rdv -D")
+	r.next("mkdir")
+	r.next("(umask 077; echo")
+	r.next("campagnol_rdv -D")
 	const page = "https://127.0.0.1:8443/"
-	w.fails(villageServer, "curl -sSk --fail "+page, "401")
-	w.fails(villageServer, "curl -sSk --fail --user admin:none "+page, "401")
-	if page := w.run(villageServer, "curl -sSk --fail --user $(cat /etc/campagnol/web-password) "+page); !strings.Contains(page, "<html") {
+	v.fails(villageServer, "curl -sSk --fail "+page, "401")
+	v.fails(villageServer, "curl -sSk --fail --user admin:none "+page, "401")
+	if page := v.run(villageServer, "curl -sSk --fail --user $(cat /etc/campagnol/web-password) "+page); !strings.Contains(page, "<html") {
 		t.Errorf("the page, with the password: %q", page)
 	}
 }
@@ -83,16 +74,17 @@ func TestMetricsManual(t *testing.T) {
 	v.host("alice", lab.PortRestricted)
 	v.serveHere()
 	v.joins("alice")
-	w := v.follow(g, "alice")
-	w.add("alice", "/etc/campagnol.conf", g.Text(t, "ini", 0))
-	w.does("campagnol reload")
-	w.until("alice", "curl -s http://127.0.0.1:9469/readyz", "ready")
-	w.does("curl -s http://127.0.0.1:9469/metrics")
-	w.does("curl -s http://127.0.0.1:9469/readyz")
+	r := readIn(v, g)
+	r.home = "alice"
+	v.addTo("alice", "/etc/campagnol.conf", g.Text(t, "ini", 0))
+	r.next("campagnol reload")
+	v.until("alice", "curl -s http://127.0.0.1:9469/readyz", "ready")
+	r.next("curl -s http://127.0.0.1:9469/metrics")
+	r.next("curl -s http://127.0.0.1:9469/readyz")
 	v.kill(villageServer, rdvPidfile, "TERM")
-	w.does("campagnol_rdv -D")
-	w.until(villageServer, "curl -s http://127.0.0.1:9469/metrics", `campagnol_rdv_clients{kind="channel"} 1`)
-	w.does("curl -s http://127.0.0.1:9469/metrics")
-	w.until("alice", "campagnol status", "\nregistered at")
-	w.does("curl -s --unix-socket")
+	r.next("campagnol_rdv -D")
+	v.until(villageServer, "curl -s http://127.0.0.1:9469/metrics", `campagnol_rdv_clients{kind="channel"} 1`)
+	r.next("curl -s http://127.0.0.1:9469/metrics")
+	v.until("alice", "campagnol status", "\nregistered at")
+	r.next("curl -s --unix-socket")
 }

@@ -18,8 +18,8 @@ func TestNamesDnsmasq(t *testing.T) {
 	v.host("south", lab.None)
 	v.install(dnsmasq, "north")
 	v.serveHere()
-	v.run("north", "campagnol join "+v.invite(villageServer, "north"))
-	v.run("south", "campagnol join "+v.invite(villageServer, "south"))
+	v.joins("north")
+	v.joins("south")
 
 	whole := guide.Open(t, "docs/names.md", "", "dnsmasq")
 	r := readIn(v, whole)

@@ -108,7 +108,7 @@ func (f *film) arrives(host, file string) {
 		}
 		return info.Size()
 	}
-	for before, end := size(), time.Now().Add(questionPatience); size() < before+20*filmChunk; time.Sleep(filmTick) {
+	for before, end := size(), time.Now().Add(guide.Patience); size() < before+20*filmChunk; time.Sleep(filmTick) {
 		if time.Now().After(end) {
 			f.v.t.Fatalf("the film does not arrive any more: %d bytes so far", size())
 		}
@@ -139,9 +139,9 @@ func TestRoaming(t *testing.T) {
 	v.behind("laptop", home)
 	router := phone.LAN().Addr().Next()
 	v.tether("laptop", "usb0", phone, router.Next().Next())
-	v.run(villageServer, "campagnol ca init --rdv "+villageServer+" --network 10.9.0.0/24")
+	v.run(villageServer, initServed)
 	v.run(villageServer, "campagnol_rdv -D --authority --relay")
-	v.run("nas", "campagnol join "+v.invite(villageServer, "nas"))
+	v.joins("nas")
 
 	r := readIn(v, guide.Open(t, "docs/roaming.md"))
 	r.through("campagnol join")

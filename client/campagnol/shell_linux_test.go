@@ -148,18 +148,6 @@ func copyFiles(t *testing.T, from, to string) {
 	}
 }
 
-// tokenIn returns the token in what an invitation prints.
-func tokenIn(t *testing.T, text string) string {
-	t.Helper()
-	for _, word := range strings.Fields(text) {
-		if strings.HasPrefix(word, "campagnol-") {
-			return word
-		}
-	}
-	t.Fatalf("there is no token in %q", text)
-	return ""
-}
-
 func mustAddr(text string) netip.Addr { return netip.MustParseAddr(text) }
 
 // pings makes sure that one host reaches another one in the VPN.
@@ -178,8 +166,16 @@ func (v *village) pings(from, vpn string) {
 // kill ends the process whose number is in a file on a host, and waits for its end.
 func (v *village) kill(host, pidfile, signal string) {
 	v.t.Helper()
+	v.killBy(host, pidfile, "kill -"+signal+" $p")
+	v.run(host, "rm -f "+pidfile)
+}
+
+// killBy has a command line end the process $p, whose number is in a file on a host, and
+// waits for its end.
+func (v *village) killBy(host, pidfile, line string) {
+	v.t.Helper()
 	// One that nobody has waited for (a zombie) has ended.
-	v.run(host, "p=$(cat "+pidfile+") && kill -"+signal+" $p && while grep -q '^State:.[^Z]' /proc/$p/status 2>/dev/null; do sleep 0.05; done; rm -f "+pidfile)
+	v.run(host, "p=$(cat "+pidfile+") && "+line+" && while grep -q '^State:.[^Z]' /proc/$p/status 2>/dev/null; do sleep 0.05; done")
 }
 
 // cutLimit is how long a tunnel may live with somebody who was revoked.

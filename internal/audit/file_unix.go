@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"syscall"
+
+	"campagnol/internal/group"
 )
 
 // A fileSink appends records to a file.
@@ -24,11 +24,12 @@ type fileSink struct {
 // fileMode is the mode of a file that is made.
 const fileMode = 0o640
 
-// openFile opens the file at path, or makes it, and its folder.
-func openFile(path, group string) (*fileSink, error) {
+// openFile opens the file at path, or makes it, and its folder. What is made belongs to
+// the group owner.
+func openFile(path, owner string) (*fileSink, error) {
 	s := &fileSink{path: path, gid: -1}
 	var err error
-	if s.gid, err = groupNumber(group); err != nil {
+	if s.gid, err = groupNumber(owner); err != nil {
 		return nil, err
 	}
 	folder := filepath.Dir(path)
@@ -50,15 +51,11 @@ func groupNumber(name string) (int, error) {
 	if name == "" {
 		return -1, nil
 	}
-	id := name
-	if g, err := user.LookupGroup(name); err == nil {
-		id = g.Gid
-	}
-	gid, err := strconv.ParseUint(id, 10, 31)
-	if err != nil {
+	gid, ok := group.Number(name)
+	if !ok {
 		return -1, &Error{Text: fmt.Sprintf("there is no group %q on this host", name), Advice: "give it the name of a group that exists, or none"}
 	}
-	return int(gid), nil
+	return gid, nil
 }
 
 // share gives a file or folder that was made to the group.

@@ -12,7 +12,7 @@ import (
 	"campagnol/internal/testenv/guide"
 )
 
-const manual = "../../docs/performance.md"
+const manual = "docs/performance.md" // from the top of the module
 
 // benchArgs returns the arguments that a command of the manual gives to this program.
 func benchArgs(line string) (args []string, ok bool) {
@@ -25,16 +25,8 @@ func benchArgs(line string) (args []string, ok bool) {
 // measure for too long to be followed.
 func TestManual(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(manual)
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks, err := guide.Parse(string(text))
-	if err != nil {
-		t.Fatal(err)
-	}
 	n := 0
-	for _, b := range blocks {
+	for _, b := range guide.Read(t, manual) {
 		for _, c := range b.Commands {
 			args, ok := benchArgs(c.Line)
 			if !ok {
@@ -78,7 +70,7 @@ func TestManualFrom(t *testing.T) {
 // TestManualBenchmarks finds the benchmarks of the data path that the manual names.
 func TestManualBenchmarks(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(manual)
+	text, err := os.ReadFile(filepath.Join("../..", manual))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+
+	"campagnol/internal/group"
 )
 
 // A credential is who is at the other end of a connection.
@@ -56,16 +58,12 @@ func lookupGroup(name string) (int, error) {
 	if name == "" {
 		return -1, nil
 	}
-	id := name
-	if g, err := user.LookupGroup(name); err == nil {
-		id = g.Gid
-	}
-	gid, err := strconv.ParseUint(id, 10, 31)
-	if err != nil {
+	gid, ok := group.Number(name)
+	if !ok {
 		return -1, &Error{Text: fmt.Sprintf("control socket: there is no group %q on this host", name),
 			Advice: "give control_group the name of a group that exists, or take the line out"}
 	}
-	return int(gid), nil
+	return gid, nil
 }
 
 // whoMay says who may use the socket at path.

@@ -6,6 +6,8 @@ import (
 	"os/user"
 	"slices"
 	"strconv"
+
+	"campagnol/internal/group"
 )
 
 // An Account is the user, with groups, that a program goes on as.
@@ -41,23 +43,23 @@ func Lookup(name string, more ...string) (*Account, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the groups of the user %s: %w", name, err)
 	}
-	for _, group := range more {
-		if group == "" {
+	for _, name := range more {
+		if name == "" {
 			continue
 		}
-		id := group
-		if g, err := user.LookupGroup(group); err == nil {
-			id = g.Gid
+		gid, ok := group.Number(name)
+		if !ok {
+			return nil, &Error{Text: fmt.Sprintf("there is no group %q on this host", name), Advice: "name a group that exists"}
 		}
-		ids = append(ids, id)
+		ids = append(ids, strconv.Itoa(gid))
 	}
 	for _, id := range ids {
-		gid, err := strconv.ParseUint(id, 10, 31)
+		gid, err := strconv.Atoi(id)
 		if err != nil {
-			return nil, &Error{Text: fmt.Sprintf("there is no group %q on this host", id), Advice: "name a group that exists"}
+			return nil, fmt.Errorf("the groups of the user %s: %w", a.Name, err)
 		}
-		if n := int(gid); n != a.GID && !slices.Contains(a.groups, n) {
-			a.groups = append(a.groups, n)
+		if gid != a.GID && !slices.Contains(a.groups, gid) {
+			a.groups = append(a.groups, gid)
 		}
 	}
 	return a, nil

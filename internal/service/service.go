@@ -241,24 +241,7 @@ func (r *Running) prove(ctx context.Context, log *slog.Logger) (stop func()) {
 	if interval == 0 {
 		return func() {}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	var prover sync.WaitGroup
-	prover.Go(func() {
-		ticker := time.NewTicker(interval)
-		defer ticker.Stop()
-		for {
-			r.proveOnce(ctx, log, interval)
-			select {
-			case <-ticker.C:
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	return func() {
-		cancel()
-		prover.Wait()
-	}
+	return every(ctx, interval, func(ctx context.Context) { r.proveOnce(ctx, log, interval) })
 }
 
 // proveOnce keeps silent about a program that is stuck, which the service manager

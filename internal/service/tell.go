@@ -19,19 +19,27 @@ func (r *Running) tell(ctx context.Context, log *slog.Logger) (stop func()) {
 	if r.Status == nil || !daemon.Managed() {
 		return func() {}
 	}
+	last := ""
+	return every(ctx, tellInterval, func(ctx context.Context) {
+		asked, cancel := context.WithTimeout(ctx, tellInterval)
+		defer cancel()
+		if text := r.Status(asked); text != last && ctx.Err() == nil {
+			notify(log, daemon.Status(text))
+			last = text
+		}
+	})
+}
+
+// every does something at once and in each interval from then on, in a goroutine of its
+// own, until stop is called, which waits for its end.
+func every(ctx context.Context, interval time.Duration, do func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	var teller sync.WaitGroup
-	teller.Go(func() {
-		ticker := time.NewTicker(tellInterval)
+	var doer sync.WaitGroup
+	doer.Go(func() {
+		ticker := time.NewTicker(interval)
 		defer ticker.Stop()
-		last := ""
 		for {
-			asked, cancel := context.WithTimeout(ctx, tellInterval)
-			if text := r.Status(asked); text != last && ctx.Err() == nil {
-				notify(log, daemon.Status(text))
-				last = text
-			}
-			cancel()
+			do(ctx)
 			select {
 			case <-ticker.C:
 			case <-ctx.Done():
@@ -41,6 +49,6 @@ func (r *Running) tell(ctx context.Context, log *slog.Logger) (stop func()) {
 	})
 	return func() {
 		cancel()
-		teller.Wait()
+		doer.Wait()
 	}
 }

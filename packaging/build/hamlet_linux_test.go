@@ -199,18 +199,6 @@ cd "$1"; eval "$4"; cp -r "$2/upper/." "$3"`
 	return found[0]
 }
 
-// tokenOf returns the token in what an invitation prints.
-func tokenOf(t *testing.T, text string) string {
-	t.Helper()
-	for _, word := range strings.Fields(text) {
-		if strings.HasPrefix(word, "campagnol-") {
-			return word
-		}
-	}
-	t.Fatalf("there is no token in %q", text)
-	return ""
-}
-
 // TestDebian: what a test does to its system stays there, and the next one begins with a
 // clean one.
 func TestDebian(t *testing.T) {

@@ -171,9 +171,9 @@ func TestManualReferences(t *testing.T) {
 	}
 }
 
-// TestManualHasCommands: every command and every option of both programs is on a page,
-// with the default of the option.
-func TestManualHasCommands(t *testing.T) {
+// describedPrograms returns what the programs say of themselves.
+func describedPrograms(t *testing.T) []cli.Description {
+	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("the pages are about the programs on Linux, which do not run here")
 	}
@@ -182,7 +182,13 @@ func TestManualHasCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, program := range programs {
+	return programs
+}
+
+// TestManualHasCommands: every command and every option of both programs is on a page,
+// with the default of the option.
+func TestManualHasCommands(t *testing.T) {
+	for _, program := range describedPrograms(t) {
 		text := flat(t, "../man/"+program.Name+".8")
 		wantFlags(t, text, program.Name, program.Flags)
 		for _, cmd := range program.Commands {
@@ -217,15 +223,7 @@ func compared(text string) string {
 
 // TestManualKeepsWords: readers of a page read every word of the help, in its order.
 func TestManualKeepsWords(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("the pages are about the programs on Linux, which do not run here")
-	}
-	b, _ := treeForTests(t)
-	programs, err := b.described(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, program := range programs {
+	for _, program := range describedPrograms(t) {
 		for _, cmd := range program.Commands {
 			if cmd.Name == "help" {
 				continue

@@ -113,32 +113,25 @@ func (h *hamlet) next(g *guide.Guide) string {
 	return h.run(c.Host, c.Line)
 }
 
-// setUp types the commands that make a VPN, which may be so many at most. TOKEN stands for
-// what the invitations print, one after the other.
+// setUp types the commands that make a VPN, which may be so many at most.
 func (h *hamlet) setUp(g *guide.Guide, most int) {
 	h.t.Helper()
 	n := 0
-	invited, tokens := "", []string(nil)
+	invited, said := guide.Invitations{}, ""
 	for c := range g.Commands() {
 		n += 1 + strings.Count(c.Line, "&&") + strings.Count(c.Line, ";") + strings.Count(c.Line, "|")
-		line := c.Line
-		if strings.Contains(line, "TOKEN") {
-			if len(tokens) == 0 {
-				h.t.Fatalf("%q: no invitation has been printed", line)
-			}
-			line, tokens = strings.Replace(line, "TOKEN", tokens[0], 1), tokens[1:]
-			if !strings.Contains(invited, line) {
-				h.t.Errorf("the invitation does not say %q", line)
-			}
+		line := invited.Fill(h.t, c.Host, c.Line)
+		if line != c.Line && !strings.Contains(said, line) {
+			h.t.Errorf("the invitation does not say %q", line)
 		}
 		out := h.run(c.Host, line)
 		if strings.Contains(line, " join ") {
 			h.registered(c.Host)
 		}
 		if strings.Contains(line, " invite ") {
-			tokens = append(tokens, tokenOf(h.t, out))
-			invited += strings.ReplaceAll(out, "\\\n", "") // as the shell reads it
+			said += strings.ReplaceAll(out, "\\\n", "") // as the shell reads it
 		}
+		invited.Note(h.t, line, out)
 	}
 	if n > most {
 		h.t.Errorf("it takes %d commands to set up two hosts, want at most %d", n, most)

@@ -1,10 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
-	"unicode"
 
 	"campagnol/internal/lab"
 	"campagnol/internal/testenv/guide"
@@ -13,8 +13,9 @@ import (
 // A lesson is a run through docs/tutorial.md.
 type lesson struct {
 	*hamlet
-	token string         // of the last invitation
-	typed map[string]int // how often a line was typed
+	guide   *guide.Guide
+	invited guide.Invitations
+	typed   map[string]int // how often a line was typed
 }
 
 // TestTutorial does what docs/tutorial.md says, and sees what it shows.
@@ -22,7 +23,7 @@ func TestTutorial(t *testing.T) {
 	t.Parallel()
 	g := guide.Open(t, "docs/tutorial.md")
 	deb := buildAsTyped(t, g.Next(t).Line, "dist/campagnol_*_amd64.deb")
-	l := &lesson{hamlet: newHamlet(t, deb), typed: map[string]int{}}
+	l := &lesson{hamlet: newHamlet(t, deb), guide: g, invited: guide.Invitations{}, typed: map[string]int{}}
 	l.host("alice", lab.PortRestricted)
 	l.host("bob", lab.PortRestricted)
 	for c := range g.Commands() {
@@ -62,62 +63,22 @@ func (l *lesson) learn(c guide.Command) {
 	if f := happens[nth]; f != nil {
 		f(l)
 	}
-	out, err := l.try(c.Host, strings.Replace(c.Line, "TOKEN", l.token, 1))
-	if inVain[nth] != (err != nil) {
+	line := l.invited.Fill(l.t, c.Host, c.Line)
+	out, err := c.Answer(func() (string, error) {
+		out, err := l.try(c.Host, line)
+		if inVain[nth] && err != nil {
+			return out, nil
+		} else if inVain[nth] {
+			return out, errors.New("it succeeds, which is not what it is to do here")
+		}
+		return out, err
+	}, guide.Usual()...)
+	if err != nil {
 		l.t.Fatalf("docs/tutorial.md:%d: %s: %v", c.At, c.Line, err)
 	}
 	if strings.Contains(c.Line, " join ") {
 		l.registered(c.Host)
 	}
-	if strings.Contains(c.Line, " invite ") {
-		l.token = tokenOf(l.t, out)
-	}
-	for _, line := range unlike(c.Output, out) {
-		l.t.Errorf("docs/tutorial.md:%d: %s does not show this:\n%s", c.At, c.Line, line)
-	}
-}
-
-// unlike returns the lines of a document that a command does not print: words, without
-// regard to numbers, keys and the width of columns, which are others each time. "…" in
-// the document stands for anything.
-func unlike(document, printed string) (lines []string) {
-	there := map[string]bool{}
-	for _, w := range words(printed) {
-		there[w] = true
-	}
-	for line := range strings.Lines(document) {
-		for _, w := range words(line) {
-			if !there[w] {
-				lines = append(lines, strings.TrimSuffix(line, "\n"))
-				break
-			}
-		}
-	}
-	return lines
-}
-
-// words returns what is words in a text.
-func words(text string) (list []string) {
-	for w := range strings.FieldsSeq(text) {
-		w = strings.TrimFunc(w, unicode.IsPunct)
-		if w != "" && !strings.ContainsFunc(w, func(r rune) bool { return !unicode.IsLetter(r) && r != '-' && r != '\'' }) {
-			list = append(list, w)
-		}
-	}
-	return list
-}
-
-func TestUnlike(t *testing.T) {
-	const printed = "PEER      STATE\n10.9.0.2  CLOSED  12ms\n\"bob\" is not reached: no path.\n"
-	for _, c := range []struct {
-		document string
-		want     int
-	}{
-		{"", 0}, {printed, 0}, {"PEER  STATE\n…\nbob is reached at 192.0.2.1\n", 1}, {"10.9.0.7 CLOSED 13ms\n", 0},
-		{"10.9.0.2 ESTABLISHED\n", 1}, {"alice is not reached\nno way\n", 2},
-	} {
-		if got := unlike(c.document, printed); len(got) != c.want {
-			t.Errorf("%q: got %q, want %d lines", c.document, got, c.want)
-		}
-	}
+	l.guide.Check(l.t, c, out, guide.Usual()...)
+	l.invited.Note(l.t, c.Line, out)
 }

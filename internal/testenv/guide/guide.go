@@ -13,8 +13,10 @@
 // alice: …" in a block "sh" says where the commands below it are to be typed.
 // A backslash at the end of a line continues it.
 //
-// Check holds a document to what a command prints. What differs from one run to the
-// next, such as times and keys, is masked.
+// [Guide.Check] holds a document to what a command prints. What differs from one run to
+// the next, such as times and keys, is masked, and "…" stands for what the document
+// leaves out. [Command.Answer] is patient with questions that are asked too early, and
+// [Invitations] knows what TOKEN stands for.
 //
 // docs_test.go, at the top of the module, makes sure that some test opens each
 // section that has commands.
@@ -125,10 +127,9 @@ type Guide struct {
 	next int // the first of them that is not done
 }
 
-// Open reads sections of a document, which path names from the top of the module;
-// without sections all of it. Each of the sections has to be there. The test fails
-// at its end if it has left one of their commands undone.
-func Open(t testing.TB, path string, sections ...string) *Guide {
+// Read returns the fenced blocks of a document, which path names from the top of the
+// module, to a test that looks into it and does not follow it.
+func Read(t testing.TB, path string) []Block {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(top(t), path))
 	if err != nil {
@@ -138,6 +139,15 @@ func Open(t testing.TB, path string, sections ...string) *Guide {
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
+	return blocks
+}
+
+// Open reads sections of a document, which path names from the top of the module;
+// without sections all of it. Each of the sections has to be there. The test fails
+// at its end if it has left one of their commands undone.
+func Open(t testing.TB, path string, sections ...string) *Guide {
+	t.Helper()
+	blocks := Read(t, path)
 	for _, s := range sections {
 		if !slices.ContainsFunc(blocks, func(b Block) bool { return b.Section == s }) {
 			t.Fatalf("%s has no section %q with a block in it", path, s)

@@ -88,6 +88,8 @@ func (w *witness) Errorf(format string, args ...any) {
 	w.said = append(w.said, fmt.Sprintf(format, args...))
 }
 
+func (w *witness) Fatalf(format string, args ...any) { w.Errorf(format, args...) }
+
 // end ends the test, and returns what was said of it.
 func (w *witness) end() []string {
 	for _, f := range slices.Backward(w.cleanup) {

@@ -3,6 +3,7 @@ package load
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,7 +11,7 @@ import (
 	"campagnol/internal/testenv/guide"
 )
 
-const manual = "../../../docs/rdv-load.md"
+const manual = "docs/rdv-load.md" // from the top of the module
 
 // testArgs returns the arguments of the test program for a command of the manual, and
 // which benchmark it runs; ok is false if it runs none of ours.
@@ -55,16 +56,8 @@ func TestManual(t *testing.T) {
 // TestManualOptions reads the options of the long forms, and finds their benchmarks.
 func TestManualOptions(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(manual)
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks, err := guide.Parse(string(text))
-	if err != nil {
-		t.Fatal(err)
-	}
 	n := 0
-	for _, b := range blocks {
+	for _, b := range guide.Read(t, manual) {
 		for _, c := range b.Commands {
 			args, bench, ok := testArgs(c.Line)
 			if !ok {
@@ -87,7 +80,7 @@ func TestManualOptions(t *testing.T) {
 // TestManualSetting knows the kernel's setting that the manual changes.
 func TestManualSetting(t *testing.T) {
 	t.Parallel()
-	g, err := os.ReadFile(manual)
+	g, err := os.ReadFile(filepath.Join("../../..", manual))
 	if err != nil {
 		t.Fatal(err)
 	}
