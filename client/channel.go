@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -86,6 +87,7 @@ type serverChannel struct {
 	putOff   []cookie  // those with which a WAIT came in this round
 	answered bool      // the handshake has had an answer
 	absent   bool      // the RDV seems to have no channel: RECONNECT or CLOSED in this round
+	mute     bool      // it has left all KNOCKs of this round unanswered, which has ended
 	backoff  time.Duration
 	clear    bool // we register in clear meanwhile
 
@@ -137,11 +139,6 @@ func (m *serverChannel) on() bool { return m.state != chanOff }
 
 // stands reports whether we are registered over a channel.
 func (m *serverChannel) stands() bool { return m.link != nil }
-
-// mayClear reports whether we register in clear if there is no channel.
-func (m *serverChannel) mayClear() bool {
-	return m.cfg.auth == AuthAuto && m.by == nil && m.link == nil && !m.cfg.known()
-}
 
 // timeout returns when advance must be called next; zero means never.
 func (m *serverChannel) timeout() time.Time {
@@ -212,7 +209,8 @@ func (m *serverChannel) advance(now time.Time, out []chanOut) []chanOut {
 
 // begin begins a round.
 func (m *serverChannel) begin(now time.Time, out []chanOut) []chanOut {
-	m.tries, m.cookies, m.putOff, m.answered, m.absent, m.began = 0, nil, nil, false, false, now
+	m.tries, m.cookies, m.putOff, m.began = 0, nil, nil, now
+	m.answered, m.absent, m.mute = false, false, false
 	m.state = chanKnocking
 	if m.link.steady(now) {
 		m.backoff = backoffMin
@@ -226,7 +224,8 @@ func (m *serverChannel) begin(now time.Time, out []chanOut) []chanOut {
 // knockOn does what is due while KNOCKs are unanswered.
 func (m *serverChannel) knockOn(now time.Time, out []chanOut) []chanOut {
 	if m.mayClear() && !now.Before(m.clearAt()) {
-		return m.inClear(now, out)
+		m.mute = true
+		return m.inClear(now, lookInterval, out)
 	}
 	if m.tries >= knockTries {
 		if m.absent {
@@ -247,24 +246,18 @@ func (m *serverChannel) knock(now time.Time, out []chanOut) []chanOut {
 	return append(out, chanOut{act: actSend, data: b})
 }
 
-// clearAt returns when KNOCKs have gone unanswered for too long.
-func (m *serverChannel) clearAt() time.Time { return m.began.Add(clearPatience + m.cfg.patience) }
-
-// inClear leaves the registration to HELLO, and looks again later.
-func (m *serverChannel) inClear(now time.Time, out []chanOut) []chanOut {
-	m.wait(now, lookInterval)
-	if m.clear {
-		return out
-	}
-	m.clear = true
-	return append(out, chanOut{act: actClear})
-}
-
 // wait makes the next round begin after about d: a quarter more or less, so that
 // clients do not come back in step.
 func (m *serverChannel) wait(now time.Time, d time.Duration) {
 	m.state, m.putOff = chanWaiting, nil
 	m.next = now.Add(time.Duration(float64(d) * (0.75 + m.cfg.jitter()/2)))
+}
+
+// later returns the back-off after a round in vain, and lets it grow up to most.
+func (m *serverChannel) later(most time.Duration) time.Duration {
+	d := min(m.backoff, most)
+	m.backoff = min(2*d, most)
+	return d
 }
 
 // fail ends a round without a channel.
@@ -274,10 +267,12 @@ func (m *serverChannel) fail(now time.Time, why error, out []chanOut) []chanOut 
 	m.refusal = noChannel{why, now}
 	out = append(out, chanOut{act: actRefused, err: why})
 	if m.mayClear() {
-		return m.inClear(now, out)
+		if errors.Is(why, errNoAdmit) || errors.Is(why, errNoJoin) { // there is a channel, and silence is no refusal
+			return m.inClear(now, m.later(lookInterval), out)
+		}
+		return m.inClear(now, lookInterval, out)
 	}
-	m.wait(now, m.backoff)
-	m.backoff = min(2*m.backoff, backoffMax)
+	m.wait(now, m.later(backoffMax))
 	return out
 }
 
@@ -294,14 +289,6 @@ func (m *serverChannel) renew(now time.Time, cfg channelConfig, out []chanOut) [
 	return m.begin(now, out)
 }
 
-// look begins a round if none is under way and the last is not too near.
-func (m *serverChannel) look(now time.Time, out []chanOut) []chanOut {
-	if m.state != chanWaiting && m.state != chanUp || now.Sub(m.began) < knockGap {
-		return out
-	}
-	return m.begin(now, out)
-}
-
 // lose takes that the link has ended.
 func (m *serverChannel) lose(now time.Time, why error, out []chanOut) []chanOut {
 	steady := m.link.steady(now)
@@ -315,8 +302,7 @@ func (m *serverChannel) lose(now time.Time, why error, out []chanOut) []chanOut 
 		m.backoff = backoffMin
 		return m.begin(now, out)
 	}
-	m.wait(now, m.backoff)
-	m.backoff = min(2*m.backoff, backoffMax)
+	m.wait(now, m.later(backoffMax))
 	return out
 }
 
@@ -349,28 +335,6 @@ func (m *serverChannel) inDoubt(now time.Time, out []chanOut) []chanOut {
 	return append(out, chanOut{act: actSend, link: m.link, data: wire.Message{Type: wire.Ping}.Append(nil)})
 }
 
-// handleClear takes a PONG or a RECONNECT in clear from the RDV's address.
-func (m *serverChannel) handleClear(now time.Time, t wire.Type, out []chanOut) []chanOut {
-	switch {
-	case m.state == chanOff:
-	case t == wire.Pong:
-		m.checks = 0
-		out = m.hear(now, out)
-	case t == wire.Reconnect && m.state == chanKnocking:
-		m.absent = true
-		if m.mayClear() { // an original, or one without a channel
-			return m.inClear(now, out)
-		}
-	case t == wire.Reconnect && m.checks > 0:
-		return m.reconnect(now, out)
-	case t == wire.Reconnect && m.state == chanUp && now.Sub(m.doubt) < doubtLife && now.Sub(m.began) >= doubtRest:
-		return m.begin(now, out)
-	case t == wire.Reconnect:
-		return m.look(now, out)
-	}
-	return out
-}
-
 // hear takes that the RDV answers.
 func (m *serverChannel) hear(now time.Time, out []chanOut) []chanOut {
 	m.heard = now
@@ -396,7 +360,7 @@ func (m *serverChannel) handleGate(now time.Time, g wire.GateMessage, out []chan
 		if m.state == chanKnocking {
 			m.absent = true
 			if m.mayClear() {
-				return m.inClear(now, out)
+				return m.inClear(now, lookInterval, out)
 			}
 		}
 	}

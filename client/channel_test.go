@@ -59,7 +59,7 @@ func TestChannel(t *testing.T) {
 			p.run(60_010)
 			p.inClear(wire.Reconnect) // the answer to the KNOCK
 			p.run(120_000)
-		}, []string{"0: KNOCK", "10: clear", "60000: KNOCK"}},
+		}, []string{"0: KNOCK", "10: clear", "60000: KNOCK", "60100: KNOCK", "60300: KNOCK"}},
 		{"yes: nobody answers, for ever", AuthYes, false, func(p *chanPlay) { p.run(16_000) },
 			[]string{"0: trying, KNOCK", "100: KNOCK", "300: KNOCK", "700: KNOCK", "1500: KNOCK", "3100: KNOCK", "6300: refused(no answer)",
 				"8300: trying, KNOCK", "8400: KNOCK", "8600: KNOCK", "9000: KNOCK", "9800: KNOCK", "11400: KNOCK", "14600: refused(no answer)"}},

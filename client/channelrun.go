@@ -63,11 +63,14 @@ func leafOf(s *Settings) []byte {
 }
 
 // lookForChannel knocks when a round of the registration in clear begins or fails:
-// the RDV may be another one now, or want no HELLO.
+// the RDV may be another one now, or want no HELLO; and when it succeeds where KNOCKs
+// did not.
 func (c *Client) lookForChannel(now time.Time, r *rendezvous, ev regEvent) {
 	switch ev {
 	case regTrying, regRefused, regFailed:
 		c.perform(now, r, r.server.look(now, nil))
+	case regDone:
+		c.perform(now, r, r.server.helloDone(now, nil))
 	}
 }
 

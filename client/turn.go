@@ -284,7 +284,7 @@ func (c *Client) relayRefused(now time.Time, r *relay, p *peer, msg *channel.Mes
 	switch {
 	case msg.Reason == channel.Unsupported:
 		r.retry = now.Add(relayAbsent)
-		why = "it is no relay"
+		why = "it is no relay; campagnol_rdv --relay makes it one"
 	case msg.Reason == channel.Forbidden:
 		why = "the policy does not let it relay between the two"
 	case msg.Type == channel.Refused:

@@ -109,7 +109,7 @@ func (p *report) learnNames() {
 		names = append(names, r.Server.Name)
 	}
 	for _, e := range p.view.trust.expiries() {
-		names = append(names, e.Name, strings.TrimPrefix(e.Name, "CN="))
+		names = append(names, namesIn(e.Name)...)
 	}
 	for _, s := range serversOf(p.view.cfg) {
 		names = append(names, s.host)
@@ -119,7 +119,8 @@ func (p *report) learnNames() {
 		names = append(names, e.Name)
 	}
 	if host, err := os.Hostname(); err == nil {
-		names = append(names, host)
+		short, _, _ := strings.Cut(host, ".")
+		names = append(names, host, short)
 	}
 	names = append(names, p.view.cfg.LocalHost)
 	for i, name := range names {
@@ -127,7 +128,19 @@ func (p *report) learnNames() {
 			names[i] = "" // it is replaced as an address
 		}
 	}
-	p.clean.names = longestFirst(names, 2)
+	p.clean.hide(names)
+}
+
+// namesIn returns the subject of a certificate, such as "CN=alice,O=VPN", and the names
+// in it.
+func namesIn(subject string) []string {
+	names := []string{subject, strings.TrimPrefix(subject, "CN=")}
+	for part := range strings.FieldsFuncSeq(subject, func(c rune) bool { return c == ',' || c == '+' }) {
+		if _, name, ok := strings.Cut(part, "="); ok {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // config returns the configuration file, as far as others may see it.

@@ -104,7 +104,7 @@ func TestExplainHardNATs(t *testing.T) {
 	began := time.Now()
 	out, progress, status := a.explain("10.9.0.2", "--try", "--socket", socket)
 	for _, want := range []string{"There is no tunnel to 10.9.0.2. The last try was in vain, ", ": no path.", "there is no direct path",
-		"did not answer", "\nWhat to try:\n- open UDP port 4501 to this host", "\n- give both hosts IPv6", "\n- without any of these only a relay could carry this, and there is none (203.0.113.10:57888: it is no relay)\n"} {
+		"did not answer", "\nWhat to try:\n- open UDP port 4501 to this host", "\n- give both hosts IPv6", "\n- without any of these only a relay could carry this, and there is none (203.0.113.10:57888: it is no relay; campagnol_rdv --relay makes it one)\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not said", want)
 		}

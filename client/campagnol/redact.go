@@ -6,8 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"net"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,7 +27,7 @@ type redactor struct {
 	secrets   []string // the longest first
 	anonymous bool
 	salt      []byte
-	names     []string // of hosts and people, the longest first
+	names     []hiddenName // of hosts and people
 }
 
 func newRedactor(anonymous bool) *redactor {
@@ -55,8 +53,6 @@ func longestFirst(list []string, least int) []string {
 var (
 	pemPattern    = regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*(?:PRIVATE KEY|OPENSSH|PGP)[A-Z0-9 ]*-----.*?(?:-----END [A-Z0-9 ]*-----|\z)`)
 	secretPattern = regexp.MustCompile(`(?i)(pass(?:wd|word|phrase)?|pwd|secret|token|psk|api[_-]?key|authorization)("?\s*[=:]\s*)("(?:[^"\\]|\\.)*"|'[^']*'|\S+)`)
-	addrPattern   = regexp.MustCompile(`[0-9a-fA-F]*[:.][0-9a-fA-F:.]*[0-9a-fA-F:]`)
-	macPattern    = regexp.MustCompile(`\b(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}\b`)
 )
 
 // text returns s without what is not to be seen.
@@ -69,11 +65,7 @@ func (r *redactor) text(s string) string {
 	if !r.anonymous {
 		return s
 	}
-	s = macPattern.ReplaceAllStringFunc(s, func(m string) string { return "mac-" + r.mark(strings.ToLower(m)) })
-	for _, name := range r.names {
-		s = strings.ReplaceAll(s, name, "name-"+r.mark(strings.ToLower(name)))
-	}
-	return addrPattern.ReplaceAllStringFunc(s, r.addr)
+	return r.replace(s)
 }
 
 // mark returns what stands for something in this report, and only in this one.
@@ -81,35 +73,6 @@ func (r *redactor) mark(s string) string {
 	h := hmac.New(sha256.New, r.salt)
 	h.Write([]byte(s))
 	return hex.EncodeToString(h.Sum(nil)[:4])
-}
-
-// addr replaces what is an IP address, with or without a port; what only looks like one
-// stays.
-func (r *redactor) addr(s string) string {
-	if a, err := netip.ParseAddr(s); err == nil {
-		return r.addrMark(a)
-	}
-	host, port, err := net.SplitHostPort(s)
-	if err != nil {
-		return s
-	}
-	a, err := netip.ParseAddr(host)
-	if err != nil {
-		return s
-	}
-	return r.addrMark(a) + ":" + port
-}
-
-// addrMark stands for an address. Those that say nothing about a host stay.
-func (r *redactor) addrMark(a netip.Addr) string {
-	a = a.Unmap()
-	switch {
-	case a.IsUnspecified() || a.IsLoopback():
-		return a.String()
-	case a.Is4():
-		return "ip4-" + r.mark(a.String())
-	}
-	return "ip6-" + r.mark(a.String())
 }
 
 // config returns a configuration file with the keys that are known and their values, and

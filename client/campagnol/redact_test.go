@@ -75,7 +75,7 @@ func TestRedactText(t *testing.T) {
 // another in the next report.
 func TestRedactAnonymous(t *testing.T) {
 	r := newRedactor(true)
-	r.names = longestFirst([]string{"bob", "bobby", "", "x"}, 2)
+	r.hide([]string{"bob", "bobby", "", "x"})
 	text := "bobby and bob at 203.0.113.7:500, 203.0.113.7/32, [2001:db8::7]:500, 2001:db8::7, ::ffff:203.0.113.7, 02:00:5e:10:00:07 at 12:30:45 of 127.0.0.1 and 0.0.0.0, go1.26.8."
 	got := r.text(text)
 	for _, gone := range []string{"bob", "203.0.113.7", "2001:db8", "5e:10"} {

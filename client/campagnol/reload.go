@@ -73,7 +73,9 @@ func (n *node) readAgain(ctx context.Context) (r reloaded, err error) {
 	cfg, problems, err := conf.LoadClient(n.file)
 	r.problems = problems
 	for _, p := range problems {
-		n.warn(p.String(), "")
+		hint := p.Hint
+		p.Hint = ""
+		n.warn(p.String(), hint)
 	}
 	if err != nil {
 		n.log.Error("The configuration cannot be used; nothing was changed", "err", err)

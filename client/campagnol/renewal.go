@@ -174,6 +174,10 @@ func renewalHint(err error) string {
 
 // renewCertificate asks the VPN's authority for a new certificate, and writes it to
 // the files of the configuration; since these are watched, it is used in a moment. It returns when the new one ends.
+//
+// After the authority has got another key, the certificate may be here before what lets
+// us believe it: the bulletin, and the revocation list of the new key. These are waited
+// for.
 func (n *node) renewCertificate(ctx context.Context) (pki.Expiry, error) {
 	if !n.renewing.TryLock() {
 		return pki.Expiry{}, errRenewing
@@ -181,7 +185,20 @@ func (n *node) renewCertificate(ctx context.Context) (pki.Expiry, error) {
 	defer n.renewing.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, renewalTime)
 	defer cancel()
-	v := n.view.Load()
+	for {
+		v := n.view.Load()
+		e, err := n.renewUnder(ctx, v)
+		if !tooEarly(err) {
+			return e, err
+		}
+		if !n.awaitTrust(ctx, v.trust) {
+			return pki.Expiry{}, explainEarly(err)
+		}
+	}
+}
+
+// renewUnder is a try of renewCertificate, with what we trust now.
+func (n *node) renewUnder(ctx context.Context, v *view) (pki.Expiry, error) {
 	id := v.trust.identity
 	x, err := n.newExchange(time.Now(), id)
 	if err != nil {

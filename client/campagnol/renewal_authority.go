@@ -46,6 +46,9 @@ func hintOfRefusal(err error) string {
 	if errors.Is(err, enroll.ErrNotDue) {
 		return "ask again when the certificate is older: a day, or a quarter of its time if that is less"
 	}
+	if errors.Is(err, enroll.ErrNoLater) {
+		return "ask again in a moment; certificates that end with that of the authority end later only when it has another key: campagnol ca rotate"
+	}
 	if !errors.As(err, &r) {
 		return ""
 	}

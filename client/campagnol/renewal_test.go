@@ -143,13 +143,13 @@ func TestRenewCertificate(t *testing.T) {
 		}, nil, "it names the addresses", "the log of the VPN's authority"},
 		{"another authority", true, func(n *testNode, _ *pki.Identity) *pkitest.Leaf {
 			return pkitest.NewCA(t, "evil", time.Now()).Issue(t, "alice", pkitest.Addrs("10.9.0.1"), later)
-		}, nil, "evil", ""},
+		}, nil, "evil", "campagnol status"},
 		{"not longer", true, func(n *testNode, _ *pki.Identity) *pkitest.Leaf {
 			return n.ca.Issue(t, "alice", pkitest.Addrs("10.9.0.1"))
 		}, nil, "it ends on", ""},
 		{"it cannot begin", false, nil, errors.New("no entropy"), "no entropy", ""},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		inBubble(t, c.name, func(t *testing.T) { // what is too early is waited for
 			n := startTestNode(t, "")
 			own := n.parts.trust.identity
 			n.newExchange = func(_ time.Time, id *pki.Identity) (exchange, error) {

@@ -79,6 +79,7 @@ func TestReplace(t *testing.T) {
 	r.next("campagnol ca settings")
 	r.kills()
 	r.next("campagnol_rdv -D --authority")
+	r.next("campagnol status")
 	for _, name := range []string{"alice", "bob"} {
 		v.addTo(name, "/etc/campagnol.conf", r.g.Text(t, "ini", 0))
 		r.next("campagnol reload")

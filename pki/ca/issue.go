@@ -183,7 +183,7 @@ func (c *CA) template(now time.Time, req Request, serial *big.Int, pub crypto.Pu
 		SerialNumber: serial,
 		Subject:      pkix.Name{CommonName: req.Name},
 		NotBefore:    now.UTC().Add(-backdate).Truncate(time.Second),
-		NotAfter:     now.UTC().Add(time.Duration(req.Days) * secondsPerDay).Truncate(time.Second),
+		NotAfter:     c.endOf(now, req.Days),
 		// Handshakes today need only digitalSignature. The other one lets a
 		// Campagnol 0.3.5 on the host go on with its static key exchange.
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageKeyAgreement,
@@ -207,14 +207,26 @@ func (c *CA) template(now time.Time, req Request, serial *big.Int, pub crypto.Pu
 	if req.Responder {
 		makeResponder(tmpl)
 	}
-	if tmpl.NotAfter.After(c.Cert.NotAfter) {
-		tmpl.NotAfter = c.Cert.NotAfter
+	if endAfter(now, req.Days).After(c.Cert.NotAfter) {
 		out.Notes = append(out.Notes, fmt.Sprintf("the certificate ends with the CA, on %s, and not after the %d days asked for", day(c.Cert.NotAfter), req.Days))
 	}
 	if k, ok := c.Cert.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() < minRSA {
 		out.Notes = append(out.Notes, fmt.Sprintf("the RSA key of the CA has only %d bits: whoever can break it can join the VPN; plan for a new CA", k.N.BitLen()))
 	}
 	return tmpl, nil
+}
+
+// endAfter returns the end of a certificate of so many days.
+func endAfter(now time.Time, days int) time.Time {
+	return now.UTC().Add(time.Duration(days) * secondsPerDay).Truncate(time.Second)
+}
+
+// endOf is endAfter, but not after that of the CA.
+func (c *CA) endOf(now time.Time, days int) time.Time {
+	if end := endAfter(now, days); end.Before(c.Cert.NotAfter) {
+		return end
+	}
+	return c.Cert.NotAfter
 }
 
 // record puts a new certificate into the index, then into the directory.

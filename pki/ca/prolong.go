@@ -57,6 +57,9 @@ func (s *Service) prolong(now time.Time, rr *enroll.RenewalRequest, log *slog.Lo
 	if err := c.conflicts(now, x, req); err != nil {
 		return nil, refuse(enroll.Denied, "%s", err)
 	}
+	if err := c.mustEndLater(now, req, cert); err != nil {
+		return nil, err
+	}
 	out, err := c.issue(now, s.rand, x, *req, pub)
 	if err != nil {
 		return nil, err
@@ -147,6 +150,22 @@ func (c *CA) renewalOf(cert *x509.Certificate) (*Request, error) {
 		return nil, refuse(enroll.Denied, "such a certificate is not issued any more: %s", err)
 	}
 	return req, nil
+}
+
+// mustEndLater refuses a renewal that would bring a certificate which is good for no
+// longer than the one there is: no host takes that, as it may be an old one.
+func (c *CA) mustEndLater(now time.Time, req *Request, cert *x509.Certificate) error {
+	end := c.endOf(now, req.Days)
+	switch early := cert.NotAfter.Sub(end); {
+	case early < 0:
+		return nil
+	case end.Equal(c.Cert.NotAfter):
+		return refuse(enroll.TooSoon, "the certificate ends with that of the authority, on %s, and can end later only when the authority has another key (campagnol ca rotate)", minute(end))
+	case early < time.Second: // certificates have no fractions of a second
+		return refuse(enroll.Later, "the certificate was issued in this very second")
+	default:
+		return refuse(enroll.TooSoon, "a certificate of today would end on %s, and the host has one until %s", minute(end), minute(cert.NotAfter))
+	}
 }
 
 // lifetime returns the validity of a certificate in days, as it was asked for.

@@ -57,6 +57,14 @@ var (
 	// ErrNotDue means that the authority has answered with the certificate that
 	// the host has.
 	ErrNotDue = errors.New("the authority sees no need for a new certificate yet")
+
+	// ErrNoLater means that the authority has answered with a certificate that is
+	// good for no longer than the one that the host has.
+	ErrNoLater = errors.New("the answer has a certificate that ends no later than the one there is")
+
+	// ErrUntrusted means that the certificate in the answer is by nobody whom the
+	// host trusts: who has answered is not the authority, or has another key since.
+	ErrUntrusted = errors.New("the answer has a certificate that no authority has signed which this host trusts")
 )
 
 // Next returns the request to send, in a slice of its own. Calling it again

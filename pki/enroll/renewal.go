@@ -125,13 +125,13 @@ func (r *Renewal) verify(g *Grant, key crypto.Signer) (*Result, error) {
 	case leaf.Subject.CommonName != r.Cert.Subject.CommonName, !sameAddrs(addrsOf(leaf), addrsOf(r.Cert)):
 		return nil, errors.New("the answer has a certificate with another name, or for other VPN addresses")
 	case !leaf.NotAfter.After(r.Cert.NotAfter):
-		return nil, errors.New("the answer has a certificate that ends no later than the one there is")
+		return nil, ErrNoLater
 	case pki.IsRendezvous(leaf) != pki.IsRendezvous(r.Cert):
 		return nil, errors.New("the answer has a certificate for another role")
 	}
 	all := append(append([]*x509.Certificate{leaf}, chain[1:]...), r.Intermediates...)
 	if _, err := chains(all, r.Roots); err != nil {
-		return nil, fmt.Errorf("the answer has a certificate that no authority has signed which this host trusts: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrUntrusted, err)
 	}
 	return &Result{Key: key, Chain: chain}, nil
 }
