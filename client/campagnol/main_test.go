@@ -46,14 +46,14 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// waitTogether lets six tests run at a time, unless the command line says how many: those
+// waitTogether lets four tests run at a time, unless the command line says how many: those
 // that are parallel wait for timers and processes most of their time.
 func waitTogether() {
 	flag.Parse()
 	said := false
 	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
 	if n := flag.Lookup("test.parallel"); !said && n != nil {
-		n.Value.Set(strconv.Itoa(max(6, runtime.GOMAXPROCS(0))))
+		n.Value.Set(strconv.Itoa(max(4, runtime.GOMAXPROCS(0))))
 	}
 }
 

@@ -85,7 +85,7 @@ var refusedWords = []struct {
 	word string
 }{
 	{rdv.Forbidden, "policy"}, {rdv.NotRelayed, "policy, relay"}, {rdv.Distrusted, "revoked"}, {rdv.HandshakeFailed, "certificate"},
-	{rdv.Refused, "address"}, {rdv.Downgraded, "in clear"}, {rdv.TableFull, "full"},
+	{rdv.Refused, "address"}, {rdv.Downgraded, "in clear"}, {rdv.Denied, "mode strict"}, {rdv.Conflict, "taken"}, {rdv.TableFull, "full"},
 }
 
 // refusedWord returns why somebody was refused, in a word.

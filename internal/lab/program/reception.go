@@ -32,7 +32,7 @@ type Gap struct{ From, To clock.Instant }
 
 // Summarise tells what happened to the datagrams that were received from one
 // sender in one group, in the order of reception. A time without a datagram
-// counts as a gap if it is longer than gap.
+// counts as a gap if it is longer than gap, but for a time in which none was sent.
 func Summarise(all []Reception, gap time.Duration) (s Summary) {
 	if len(all) == 0 {
 		return s
@@ -41,7 +41,7 @@ func Summarise(all []Reception, gap time.Duration) (s Summary) {
 	seen := make(map[uint64]bool, len(all))
 	lowest, highest := all[0].Seq, all[0].Seq
 	for i, r := range all {
-		if i > 0 && r.At.Sub(all[i-1].At) > gap {
+		if i > 0 && quiet(all[i-1], r) > gap {
 			s.Gaps = append(s.Gaps, Gap{all[i-1].At, r.At})
 		}
 		s.Slowest = max(s.Slowest, r.At.Sub(r.Sent))
@@ -58,6 +58,15 @@ func Summarise(all []Reception, gap time.Duration) (s Summary) {
 	}
 	s.Lost = int(highest-lowest) + 1 - s.Received
 	return s
+}
+
+// quiet returns how long the second of two receptions was waited for: from the first one
+// on, or from when it was sent, if nothing was sent in between.
+func quiet(before, r Reception) time.Duration {
+	if r.Seq == before.Seq+1 && r.Sent > before.At {
+		return r.At.Sub(r.Sent)
+	}
+	return r.At.Sub(before.At)
 }
 
 // A Flow is what one sender sends to one group.

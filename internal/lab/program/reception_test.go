@@ -72,7 +72,10 @@ func TestSummarise(t *testing.T) {
 		{"twice", receptions(100, 4, 101, 4, 150, 5, 151, 5, 152, 5), Summary{Received: 2, Duplicates: 3, First: at(100), Last: at(152), Slowest: 5 * ms}},
 		{"overtaken", receptions(100, 4, 101, 6, 102, 5), Summary{Received: 3, Overtaken: 1, First: at(100), Last: at(102), Slowest: 6 * ms}},
 		{"the first comes last", receptions(100, 6, 101, 5), Summary{Received: 2, Overtaken: 1, First: at(100), Last: at(101), Slowest: 6 * ms}},
-		{"two gaps", receptions(0, 0, 50, 1, 101, 2, 200, 3), Summary{Received: 4, First: at(0), Last: at(200), Slowest: 3 * ms, Gaps: []Gap{{at(50), at(101)}, {at(101), at(200)}}}},
+		{"the sender rests", receptions(0, 0, 50, 1, 151, 2, 300, 3), Summary{Received: 4, First: at(0), Last: at(300), Slowest: 3 * ms}},
+		{"late", []Reception{{At: at(0), Payload: Payload{Sent: at(0)}}, {At: at(200), Payload: Payload{Seq: 1, Sent: at(20)}}, {At: at(251), Payload: Payload{Seq: 2, Sent: at(70)}}},
+			Summary{Received: 3, First: at(0), Last: at(251), Slowest: 181 * ms, Gaps: []Gap{{at(0), at(200)}, {at(200), at(251)}}}},
+		{"two gaps with losses", receptions(0, 0, 50, 1, 101, 3, 200, 5), Summary{Received: 4, Lost: 2, First: at(0), Last: at(200), Slowest: 5 * ms, Gaps: []Gap{{at(50), at(101)}, {at(101), at(200)}}}},
 	} {
 		if got := Summarise(c.in, 50*ms); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %+v, want %+v", c.name, got, c.want)
