@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,19 +39,7 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	binaries = dir
-	waitTogether()
 	return m.Run()
-}
-
-// waitTogether lets four tests run at a time, unless the command line says how many: those
-// that are parallel wait for timers and processes most of their time.
-func waitTogether() {
-	flag.Parse()
-	said := false
-	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
-	if n := flag.Lookup("test.parallel"); !said && n != nil {
-		n.Value.Set(strconv.Itoa(max(4, runtime.GOMAXPROCS(0))))
-	}
 }
 
 // campagnol runs the client and returns what it says and its exit status.
